@@ -1,0 +1,45 @@
+# Two commands need nothing but Python and make:
+#
+#     make demo     the example shop on a local Flagsmith
+#     make test     ruff, mypy and the tests
+#
+# Both set up a virtual environment in .venv first. PYTHON picks the interpreter.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint docs build clean
+
+help:
+	@sed -n '3,4s/^# *//p' Makefile
+
+$(READY): setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "Python 3.10 or newer is needed: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[tests,docs]'
+	@touch $@
+
+demo: $(READY)
+	@$(BIN)/python -m example_app
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest
+
+docs: $(READY)
+	$(BIN)/sphinx-build --fail-on-warning --keep-going docs docs/_build/html
+
+build: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
+	$(BIN)/python -m build
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info docs/_build .mypy_cache .pytest_cache .ruff_cache

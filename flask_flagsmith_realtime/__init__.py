@@ -1,0 +1,3 @@
+"""Flagsmith feature flags for Flask."""
+
+__version__ = "0.1.0"
