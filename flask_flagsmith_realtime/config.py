@@ -1,0 +1,284 @@
+"""The settings: every ``FLAGSMITH_`` key of ``app.config``, read once into one frozen object.
+
+Each field of :class:`Config` carries its own check and its own documentation, so that the keys, the
+errors and the documentation cannot drift apart.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import logging
+import math
+import os
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlsplit
+
+from .errors import ConfigError
+from .flag import Flag, default_flag
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "FLAGSMITH_"
+SERVER_SIDE_PREFIX = "ser."
+
+#: Longer than anything sensible, short enough for every platform's timers.
+_LONGEST_SECONDS = 30 * 24 * 3600.0
+
+_Check = Callable[[Any], Any]
+
+
+def _wrong(value: Any, wanted: str) -> ValueError:
+    return ValueError(f"is {type(value).__name__}; it takes {wanted}")
+
+
+def _key(value: Any) -> str:
+    if not isinstance(value, str):
+        raise _wrong(value, "the key as text (in an environment variable, put it in quotes)")
+    if not value or not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError(
+            "is not a key: it is empty or holds spaces or characters that no key has; copy it "
+            "again from 'SDK keys' in the environment's settings on Flagsmith"
+        )
+    return value
+
+
+def _url(value: Any) -> str:
+    if not isinstance(value, str):
+        raise _wrong(value, "a URL such as https://flagsmith.example.com/api/v1/")
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        hint = "" if "://" in value else f"; did you mean http://{value.strip('/')}/ ?"
+        raise ValueError(f"is {value!r}; it takes a URL that starts with https:// or http://{hint}")
+    if parts.query or parts.fragment or parts.username:
+        raise ValueError(
+            "takes a URL without user name, query or fragment; FLAGSMITH_CUSTOM_HEADERS can "
+            "carry what a gateway asks for"
+        )
+    return value if value.endswith("/") else value + "/"
+
+
+def _seconds(shortest: float) -> _Check:
+    def check(value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise _wrong(value, "a number of seconds")
+        if not math.isfinite(value) or not shortest <= value <= _LONGEST_SECONDS:
+            raise ValueError(
+                f"is {value!r}; it takes seconds from {shortest:g} to {_LONGEST_SECONDS:.0f}"
+            )
+        return float(value)
+
+    return check
+
+
+def _interval_or_never(value: Any) -> float:
+    """Seconds, where 0 means never."""
+    if value == 0 and not isinstance(value, bool):
+        return 0.0
+    return float(_seconds(0.1)(value))
+
+
+def _switch(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong(value, "True or False")
+    return value
+
+
+def _path(value: Any) -> str:
+    if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
+        raise _wrong(value, "the path of a file")
+    return os.path.abspath(os.fspath(value))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise _wrong(value, "text that is not empty")
+    return value
+
+
+def _defaults(value: Any) -> Mapping[str, Flag]:
+    if not isinstance(value, Mapping):
+        raise _wrong(value, 'a dict such as {"new_checkout": True, "banner_text": "Hi"}')
+    for name in value:
+        if not isinstance(name, str):
+            raise ValueError(f"has the key {name!r}; its keys are features' names, as text")
+    try:
+        flags = {name: default_flag(name, setting) for name, setting in value.items()}
+    except TypeError as error:
+        raise ValueError(f"cannot be used: {error}") from None
+    return MappingProxyType(flags)
+
+
+def _text_to_text(value: Any) -> Mapping[str, str]:
+    if not isinstance(value, Mapping) or not all(
+        isinstance(name, str) and isinstance(content, str) for name, content in value.items()
+    ):
+        raise _wrong(value, "a dict of text to text")
+    return MappingProxyType(dict(value))
+
+
+def _headers(value: Any) -> Mapping[str, str]:
+    headers = _text_to_text(value)
+    for name, content in headers.items():
+        if name.lower() == "x-environment-key":
+            raise ValueError(f"holds {name}; set FLAGSMITH_ENVIRONMENT_KEY instead")
+        if not name or not (name + content).isprintable():
+            raise ValueError(f"holds {name!r}, which is not a header: it has control characters")
+    return headers
+
+
+def _option(default: Any, check: _Check, doc: str, *, secret: bool = False) -> Any:
+    metadata = {"check": check, "doc": doc}
+    if isinstance(default, dict):
+        frozen = MappingProxyType(default)
+        return dataclasses.field(default_factory=lambda: frozen, metadata=metadata)
+    return dataclasses.field(default=default, repr=not secret, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """All settings of the extension for one app, checked. Field names are the keys in lower case,
+    without the prefix."""
+
+    environment_key: str | None = _option(
+        None,
+        _key,
+        "The environment's key. A server-side key (``ser.…``) evaluates flags in this process; "
+        "any other key lets Flagsmith evaluate them.",
+        secret=True,
+    )
+    api_url: str = _option(
+        "https://edge.api.flagsmith.com/api/v1/",
+        _url,
+        "The base URL of Flagsmith's API, up to and with ``/api/v1/``.",
+    )
+    realtime_api_url: str = _option(
+        "https://realtime.flagsmith.com/", _url, "The base URL of Flagsmith's stream of changes."
+    )
+    enable_realtime_updates: bool = _option(
+        True, _switch, "Whether to listen to the stream. Off: polling only."
+    )
+    autostart: bool = _option(
+        True,
+        _switch,
+        "Whether ``init_app`` starts the background threads. Off: the first read of a flag does.",
+    )
+    request_timeout_seconds: float = _option(
+        10.0, _seconds(0.05), "How long a call of the API may stay without an answer."
+    )
+    startup_timeout_seconds: float = _option(
+        5.0,
+        _seconds(0),
+        "How long, once in a process, the first read of a flag waits for Flagsmith's first answer.",
+    )
+    stream_timeout_seconds: float = _option(
+        90.0,
+        _seconds(0.1),
+        "How long the stream may be silent, without even a heartbeat, before it is opened again.",
+    )
+    environment_refresh_interval_seconds: float = _option(
+        60.0, _seconds(0.1), "How often flags are fetched while the stream is down. ±10 %."
+    )
+    live_refresh_interval_seconds: float = _option(
+        300.0,
+        _interval_or_never,
+        "How often flags are fetched while the stream is up, for what the stream does not "
+        "announce: overrides for one identity. ±10 %. 0: never.",
+    )
+    refresh_min_interval_seconds: float = _option(
+        0.25, _seconds(0.01), "The shortest time between two fetches, whatever is announced."
+    )
+    identity_ttl_seconds: float = _option(
+        60.0,
+        _seconds(0.1),
+        "In remote evaluation, how long one identity's flags are kept at most.",
+    )
+    defaults: Mapping[str, Flag] = _option(
+        {},
+        _defaults,
+        "What features are before Flagsmith has answered, or if it does not have them: "
+        '``{"new_checkout": True, "banner_text": "Hi"}``.',
+    )
+    strict: bool = _option(
+        False, _switch, "Whether reading a feature that does not exist, without a default, raises."
+    )
+    snapshot_file: str | None = _option(
+        None,
+        _path,
+        "Where the last good document is kept, for a start while Flagsmith cannot be reached.",
+    )
+    offline_file: str | None = _option(
+        None, _path, "An environment document to serve flags from, with no network at all."
+    )
+    redis_url: str | None = _option(
+        None, _text, "The Redis through which a fleet shares one stream.", secret=True
+    )
+    webhook_secret: str | None = _option(
+        None, _text, "The secret with which Flagsmith signs its webhooks.", secret=True
+    )
+    custom_headers: Mapping[str, str] = _option(
+        {},
+        _headers,
+        "Headers to add to each call of the API, and to the stream if it has the API's origin.",
+    )
+    proxies: Mapping[str, str] = _option(
+        {}, _text_to_text, "Proxies by scheme, as Requests takes them."
+    )
+
+    @property
+    def local_evaluation(self) -> bool:
+        """Whether flags are evaluated in this process, out of the environment document."""
+        return self.offline_file is not None or (
+            self.environment_key is not None and self.environment_key.startswith(SERVER_SIDE_PREFIX)
+        )
+
+    @property
+    def key_kind(self) -> str:
+        """The key in words that a log line may hold."""
+        key = self.environment_key or ""
+        if key.startswith(SERVER_SIDE_PREFIX):
+            return f"server-side key ({SERVER_SIDE_PREFIX}…, {len(key)} characters)"
+        return f"client-side key ({len(key)} characters)"
+
+
+def read_config(settings: Mapping[str, Any], *, testing: bool = False) -> Config:
+    """Read and check all ``FLAGSMITH_`` keys.
+
+    :param settings: the app's config.
+    :param testing: whether the app is under test; then no key is needed.
+    :raises ConfigError: naming the key, what it is and what would do.
+    """
+    fields = {PREFIX + field.name.upper(): field for field in dataclasses.fields(Config)}
+    values: dict[str, Any] = {}
+    for name, value in settings.items():
+        if not name.startswith(PREFIX):
+            continue
+        field = fields.get(name)
+        if field is None:
+            _warn_unknown(name, list(fields))
+        elif value is not None:
+            try:
+                values[field.name] = field.metadata["check"](value)
+            except ValueError as error:
+                raise ConfigError(f"{name} {error}.") from None
+    config = Config(**values)
+    if config.environment_key is None and config.offline_file is None and not testing:
+        raise ConfigError(
+            "FLAGSMITH_ENVIRONMENT_KEY is missing. Copy a key from 'SDK keys' in the environment's "
+            "settings on Flagsmith and set it, for example by the environment variable "
+            "FLASK_FLAGSMITH_ENVIRONMENT_KEY with app.config.from_prefixed_env(); or try it "
+            "without an account: python -m flask_flagsmith_realtime.emulator."
+        )
+    return config
+
+
+def _warn_unknown(name: str, known: list[str]) -> None:
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(known)}."
+    logger.warning("%s is not a setting of flask-flagsmith-realtime; %s", name, hint)

@@ -1,0 +1,32 @@
+"""One line in the log for each cause and for the recovery, not one for each try."""
+
+from __future__ import annotations
+
+import logging
+
+_MOST_CAUSES = 16
+
+
+class Episode:
+    """A time of trouble with one thing, from the first failure to the recovery.
+
+    :param logger: where to say so.
+    :param recovered: what to say when it works again.
+    """
+
+    def __init__(self, logger: logging.Logger, recovered: str) -> None:
+        self._logger = logger
+        self._recovered = recovered
+        self._causes: set[str] = set()
+
+    def trouble(self, message: str) -> None:
+        """Something failed. Each message is logged once until :meth:`over`."""
+        if message not in self._causes and len(self._causes) < _MOST_CAUSES:
+            self._causes.add(message)
+            self._logger.warning("%s", message)
+
+    def over(self) -> None:
+        """It works."""
+        if self._causes:
+            self._causes.clear()
+            self._logger.warning("%s", self._recovered)

@@ -1,0 +1,60 @@
+"""One flag: what a feature is for whoever asks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+#: What a feature's value can be.
+FlagValue: TypeAlias = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """The state of one feature. Truthy only when enabled.
+
+    :param feature_name: the feature's name on Flagsmith.
+    :param enabled: whether it is on.
+    :param value: its value; ``None`` if it has none.
+    :param feature_id: its id on Flagsmith; ``None`` for a default.
+    :param variant: the key of the variant that an identity was given, ``"control"`` for the
+        control value, ``None`` where no split applies.
+    :param is_default: whether this comes from a default rather than from Flagsmith.
+    :param reason: why Flagsmith's rules gave this state, e.g. ``"TARGETING_MATCH; segment=beta"``.
+        Not part of a flag's equality.
+    """
+
+    feature_name: str
+    enabled: bool = False
+    value: FlagValue = None
+    feature_id: int | None = None
+    variant: str | None = None
+    is_default: bool = False
+    reason: str | None = field(default=None, compare=False)
+
+    def __bool__(self) -> bool:
+        return self.enabled
+
+
+def default_flag(feature_name: str, setting: Any) -> Flag:
+    """Make a flag out of a short form, as FLAGSMITH_DEFAULTS holds them.
+
+    :param setting: ``True`` or ``False`` (enabled, no value); a value (enabled, with it);
+        ``{"enabled": …, "value": …}``; or a :class:`Flag`, of which all but the name is taken.
+    :raises TypeError: if the setting is none of these.
+    """
+    if isinstance(setting, Flag):
+        return Flag(feature_name, setting.enabled, setting.value, is_default=True)
+    if isinstance(setting, bool):
+        return Flag(feature_name, setting, is_default=True)
+    if isinstance(setting, (str, int, float)):
+        return Flag(feature_name, True, setting, is_default=True)
+    if isinstance(setting, Mapping) and setting and not setting.keys() - {"enabled", "value"}:
+        enabled, value = setting.get("enabled", True), setting.get("value")
+        if isinstance(enabled, bool) and (value is None or isinstance(value, (str, int, float))):
+            return Flag(feature_name, enabled, value, is_default=True)
+    raise TypeError(
+        f"the default of {feature_name!r} is {type(setting).__name__}; give True, False, a value "
+        '(text or a number), {"enabled": …, "value": …} or a Flag'
+    )
