@@ -1,0 +1,247 @@
+"""What the API does with a request: the truth, and every way to miss it.
+
+A behaviour is a callable that takes the :class:`.Call` to answer. Some here are behaviours
+(``truth``, ``hang``), some make one (``older(3)``, ``status(500)``): those that need to be told
+something.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from email.utils import formatdate
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from .truth import CLIENT_SIDE_KEY, SERVER_SIDE_KEY, Truth, Version
+from .wire import Exchange, head
+
+EPOCH_HEADER = "X-Flagsmith-Document-Updated-At"
+
+JSON = {"Content-Type": "application/json"}
+HTML = {"Content-Type": "text/html; charset=utf-8"}
+PAGE = b"<!doctype html><title>Something went wrong</title><p>Something went wrong."
+
+_PIECE = b" " * 65536
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of the API that wants an answer.
+
+    :param exchange: the request, and the means to answer it.
+    :param truth: the environment.
+    """
+
+    exchange: Exchange
+    truth: Truth
+
+    @property
+    def resource(self) -> str:
+        """What is asked for, such as ``environment-document/``."""
+        return urlsplit(self.exchange.request.path).path.removeprefix("/api/v1/")
+
+
+Behaviour = Callable[[Call], None]
+
+
+def truth(call: Call) -> None:
+    """The right answer."""
+    _answer(call, call.truth.version, call.truth.version.epoch)
+
+
+def serving(version: Version) -> Behaviour:
+    """One version, whatever has happened since."""
+    return lambda call: _answer(call, version, version.epoch)
+
+
+def older(seconds: float) -> Behaviour:
+    """A replica that lags: the environment as it was so many seconds ago."""
+
+    def lag(call: Call) -> None:
+        version = call.truth.version_before(seconds)
+        _answer(call, version, version.epoch)
+
+    return lag
+
+
+def lagging_header(seconds: float) -> Behaviour:
+    """The body is new, the epoch in the header as it was so many seconds ago."""
+    return lambda call: _answer(call, call.truth.version, call.truth.version_before(seconds).epoch)
+
+
+def by_turns(*behaviours: Behaviour) -> Behaviour:
+    """One after the other, over and over: the replicas behind a load balancer."""
+    turns = itertools.cycle(behaviours)
+    return lambda call: next(turns)(call)
+
+
+def for_a_while(seconds: float, behaviour: Behaviour, afterwards: Behaviour = truth) -> Behaviour:
+    """One behaviour for so many seconds from the first call on, then another."""
+    until: list[float] = []
+
+    def decide(call: Call) -> None:
+        if not until:
+            until.append(time.monotonic() + seconds)
+        (behaviour if time.monotonic() < until[0] else afterwards)(call)
+
+    return decide
+
+
+def status(code: int, headers: Mapping[str, str] = JSON, body: bytes = b"{}") -> Behaviour:
+    """A status, for whatever reason."""
+    return lambda call: call.exchange.answer(code, b"" if code == 204 else body, headers)
+
+
+def html(code: int) -> Behaviour:
+    """A proxy's page, with 200 or 502 or whatever."""
+    return status(code, HTML, PAGE)
+
+
+def body(content: bytes, headers: Mapping[str, str] = JSON) -> Behaviour:
+    """200 with any bytes."""
+    return status(200, headers, content)
+
+
+def mangled(mangle: Callable[[Any], Any]) -> Behaviour:
+    """The right answer but for what ``mangle`` does to (a copy of) it, or returns instead."""
+
+    def answer(call: Call) -> None:
+        content = copy.deepcopy(_content(call, call.truth.version))
+        replaced = mangle(content)
+        text = json.dumps(content if replaced is None else replaced)
+        call.exchange.answer(200, text.encode(), JSON)
+
+    return answer
+
+
+def forbid(call: Call) -> None:
+    """The key is refused, as Flagsmith does it."""
+    call.exchange.answer(403, b'{"detail": "Invalid or missing Environment key"}', JSON)
+
+
+def too_many(retry_after: str) -> Behaviour:
+    """429 with Retry-After; :func:`date_in` makes the date that it may be."""
+    return status(429, {**JSON, "Retry-After": retry_after})
+
+
+def date_in(seconds: float) -> str:
+    """The moment so many seconds from now, for a header."""
+    return formatdate(time.time() + seconds, usegmt=True)
+
+
+def redirect(url: str, code: int = 302) -> Behaviour:
+    """Sends the client to another place."""
+    return status(code, {"Location": url}, b"")
+
+
+def pages(size: int = 1) -> Behaviour:
+    """The environment document in pages of so many identity overrides, named by Link headers."""
+
+    def page(call: Call) -> None:
+        version = call.truth.version
+        query = parse_qs(urlsplit(call.exchange.request.path).query)
+        start = int(query.get("page_id", ["0"])[0])
+        overrides = version.document["identity_overrides"]
+        content = {**version.document, "identity_overrides": overrides[start : start + size]}
+        link = {}
+        if start + size < len(overrides):
+            link = {"Link": f'</api/v1/environment-document/?page_id={start + size}>; rel="next"'}
+        call.exchange.answer(200, json.dumps(content).encode(), {**JSON, **link})
+
+    return page
+
+
+def cut_off(call: Call) -> None:
+    """Half of the body, then the connection ends."""
+    _send_half(call)
+    call.exchange.end()
+
+
+def reset(call: Call) -> None:
+    """Half of the body, then the connection is reset."""
+    _send_half(call)
+    call.exchange.reset()
+
+
+def vanish(call: Call) -> None:
+    """The connection ends without an answer."""
+    call.exchange.end()
+
+
+def hang(call: Call) -> None:
+    """No answer, for ever."""
+    call.exchange.wait()
+
+
+def hang_in_body(call: Call) -> None:
+    """Half of the body, then nothing, for ever."""
+    _send_half(call)
+    call.exchange.wait()
+
+
+def slow(seconds: float) -> Behaviour:
+    """The right answer, late."""
+
+    def answer(call: Call) -> None:
+        call.exchange.wait(seconds)
+        truth(call)
+
+    return answer
+
+
+def huge(size: int = 200 * 2**20, *, announced: bool = True) -> Behaviour:
+    """A body of 200 MiB, which never lies in memory.
+
+    :param announced: whether a Content-Length says so; otherwise the end of the connection does.
+    """
+
+    def answer(call: Call) -> None:
+        length = [("Content-Length", str(size))] if announced else [("Connection", "close")]
+        call.exchange.send(head(200, [*JSON.items(), *length]))
+        for _ in range(size // len(_PIECE)):
+            call.exchange.send(_PIECE)
+        call.exchange.end()
+
+    return answer
+
+
+def _answer(call: Call, version: Version, epoch: float) -> None:
+    key = call.exchange.request.headers.get("x-environment-key")
+    wanted = [SERVER_SIDE_KEY, CLIENT_SIDE_KEY]
+    if key not in wanted[:1] if call.resource == "environment-document/" else key not in wanted:
+        forbid(call)
+        return
+    if call.resource == "environment-document/":
+        text = version.body
+    else:
+        text = json.dumps(_content(call, version)).encode()
+    call.exchange.answer(200, text, {**JSON, EPOCH_HEADER: repr(epoch)})
+
+
+def _content(call: Call, version: Version) -> Any:
+    if call.resource == "environment-document/":
+        return version.document
+    if call.resource == "flags/":
+        return version.flags()
+    if call.resource == "identities/":
+        request = call.exchange.request
+        asked = json.loads(request.body) if request.method == "POST" else {}
+        query = parse_qs(urlsplit(request.path).query)
+        identifier = asked.get("identifier") or query.get("identifier", [""])[0]
+        return {
+            "identifier": identifier,
+            "traits": asked.get("traits", []),
+            "flags": version.flags(identifier),
+        }
+    return {}
+
+
+def _send_half(call: Call) -> None:
+    text = call.truth.version.body
+    call.exchange.send(head(200, [*JSON.items(), ("Content-Length", str(len(text)))]))
+    call.exchange.send(text[: len(text) // 2])
