@@ -1,0 +1,161 @@
+"""The bodies of the API's answers, made from an environment.
+
+Pure functions. What a body must look like is in the recordings of a real server's answers
+(``tests/recordings``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .document import Document, TraitValue, Value, find_identity
+from .environment import Environment, Served
+
+#: An environment document does not say when a feature was created.
+CREATED_DATE = "2024-01-01T00:00:00.000000Z"
+
+
+def flags(environment: Environment, *, with_server_key_only: bool) -> list[dict[str, Any]]:
+    """The environment's flags.
+
+    :param with_server_key_only: also those that only server-side keys are given.
+    """
+    return [
+        _flag(environment, state, state["feature_state_value"], identity=None)
+        for state in environment.document["feature_states"]
+        if _shown(environment, state, with_server_key_only)
+    ]
+
+
+def identity(
+    environment: Environment,
+    identifier: str,
+    traits: list[dict[str, Any]],
+    served: Sequence[Served],
+    *,
+    with_server_key_only: bool,
+) -> dict[str, Any]:
+    """One identity's traits and flags.
+
+    :param traits: as :func:`stored_traits` and :func:`sent_traits` give them.
+    :param served: what the identity was evaluated to.
+    """
+    kept = find_identity(environment.document, identifier)
+    own = [] if kept is None else kept["identity_features"]
+    return {
+        "identifier": identifier,
+        "traits": traits,
+        "flags": [
+            _flag(
+                environment,
+                flag.state,
+                flag.value,
+                identity=kept["django_id"] if kept and flag.state in own else None,
+            )
+            | {"variant": flag.variant}
+            for flag in served
+            if _shown(environment, flag.state, with_server_key_only)
+        ],
+    }
+
+
+def stored_traits(environment: Environment, identifier: str) -> list[dict[str, Any]]:
+    """An identity's stored traits. They are numbered through all identities, as rows would be."""
+    number = 0
+    for entry in environment.document["identity_overrides"]:
+        if entry["identifier"] == identifier:
+            return [
+                {"id": number + place, **trait, "transient": False}
+                for place, trait in enumerate(entry["identity_traits"], start=1)
+            ]
+        number += len(entry["identity_traits"])
+    return []
+
+
+def with_transient_traits(
+    stored: list[dict[str, Any]], transient: Mapping[str, TraitValue]
+) -> list[dict[str, Any]]:
+    """Stored traits, and those of one call only in place of them and after them."""
+    return [trait for trait in stored if trait["trait_key"] not in transient] + [
+        {"id": None, "trait_key": key, "trait_value": value, "transient": True}
+        for key, value in transient.items()
+        if value is not None
+    ]
+
+
+def generated_identifier(traits: Mapping[str, TraitValue]) -> str:
+    """The identifier of somebody without one, as Flagsmith makes it: the same for equal traits."""
+    if not traits:
+        return uuid.uuid4().hex
+    text = "".join(f"{key}{traits[key]}" for key in sorted(traits))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def document_page(
+    environment: Environment, page_size: int | None, after: str | None
+) -> tuple[Document, str | None]:
+    """The environment document, or one page of it.
+
+    Every page is the document with some of its identity overrides. They come in the order of their
+    identifiers, so that none is left out if others come and go between two pages.
+
+    :param after: the identifier that the page before ended with.
+    :returns: the page, and the identifier it ends with if there is more.
+    """
+    document = environment.served_document
+    if page_size is None:
+        return document, None
+    overrides = sorted(document["identity_overrides"], key=lambda entry: str(entry["identifier"]))
+    rest = [entry for entry in overrides if after is None or entry["identifier"] > after]
+    page = rest[:page_size]
+    more = page[-1]["identifier"] if len(rest) > page_size else None
+    return document | {"identity_overrides": page}, more
+
+
+def _flag(
+    environment: Environment, state: Mapping[str, Any], value: Value, identity: int | None
+) -> dict[str, Any]:
+    return {
+        "id": state.get("django_id"),
+        "feature": _feature(environment, state["feature"]),
+        "feature_state_value": value,
+        "environment": environment.document.get("id"),
+        "identity": identity,
+        "feature_segment": environment.segment_of(state),
+        "enabled": state["enabled"],
+    }
+
+
+def _feature(environment: Environment, feature: Mapping[str, Any]) -> dict[str, Any]:
+    """A feature with what a document does not know of it: the value is taken for the initial one,
+    and a feature is created off."""
+    return {
+        "id": feature["id"],
+        "name": feature["name"],
+        "created_date": CREATED_DATE,
+        "description": None,
+        "initial_value": _as_text(environment.flag_values.get(feature["name"])),
+        "default_enabled": False,
+        "type": feature["type"],
+    }
+
+
+def _as_text(value: Value) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value)
+
+
+def _shown(environment: Environment, state: Mapping[str, Any], with_server_key_only: bool) -> bool:
+    document = environment.document
+    project = document["project"]
+    hide_disabled = document.get("hide_disabled_flags")
+    if hide_disabled is None:
+        hide_disabled = project.get("hide_disabled_flags", False)
+    if hide_disabled and not state["enabled"]:
+        return False
+    return with_server_key_only or state["feature"]["id"] not in project.get(
+        "server_key_only_feature_ids", []
+    )

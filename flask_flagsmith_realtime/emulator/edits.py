@@ -1,0 +1,248 @@
+"""What can be changed in an environment document.
+
+Each function edits the document that it is given, in place, and returns what it did, in words.
+Whoever calls them keeps the document for itself until it is done (see :mod:`.state`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final, NoReturn
+
+from . import document as documents
+from .document import Document, TraitValue, Value
+
+
+class Unset:
+    """The type of :data:`UNSET`."""
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+
+#: Stands for 'leave the value as it is', since ``None`` is a value.
+UNSET: Final = Unset()
+
+
+class EditError(ValueError):
+    """A change that cannot be made. The text says why."""
+
+
+def set_flag(document: Document, name: str, enabled: bool | None, value: Value | Unset) -> str:
+    """Set a feature's state in the environment; an unknown feature is created, off."""
+    state = documents.find_flag(document, name)
+    if state is not None:
+        return f"{name}: {_assign(state, enabled, value)}"
+    feature = documents.new_feature(document, _name(name, "feature"))
+    state = documents.new_state(document, feature)
+    done = _assign(state, bool(enabled), value)
+    document["feature_states"].append(state)
+    return f"{name} added: {done}"
+
+
+def delete_flag(document: Document, name: str) -> str:
+    """Remove a feature, with its overrides."""
+    _flag(document, name)
+    holders = [(document, "feature_states")]
+    holders += [(segment, "feature_states") for segment in document["project"]["segments"]]
+    holders += [(entry, "identity_features") for entry in document["identity_overrides"]]
+    for holder, member in holders:
+        holder[member] = [s for s in holder[member] if s["feature"]["name"] != name]
+    _forget_empty_identities(document)
+    return f"{name} removed"
+
+
+def set_variants(document: Document, name: str, variants: Mapping[str, float]) -> str:
+    """Give a feature variants with the per cent of identities each is for; the rest get control.
+
+    A variant whose value stays keeps its id. Without variants the feature is a standard one.
+    """
+    if any(not 0 <= share <= 100 for share in variants.values()) or sum(variants.values()) > 100:
+        raise EditError(f"the variants of {name} must each be 0 to 100 %, and not more together")
+    state = _flag(document, name)
+    kept = {
+        variant["multivariate_feature_option"]["value"]: variant
+        for variant in state["multivariate_feature_state_values"]
+    }
+    state["multivariate_feature_state_values"] = []
+    for value, share in variants.items():
+        variant = kept.get(value)
+        if variant is None:
+            variant = documents.new_variant(document, value, share)
+        variant["percentage_allocation"] = float(share)
+        state["multivariate_feature_state_values"].append(variant)
+    for other in documents.feature_states(document):
+        if other["feature"]["name"] == name:
+            other["feature"]["type"] = "MULTIVARIATE" if variants else "STANDARD"
+    return f"{name}: {', '.join(f'{v} {s:g} %' for v, s in variants.items()) or 'no variants'}"
+
+
+def set_segment(
+    document: Document,
+    name: str,
+    rules: list[dict[str, Any]],
+    overrides: Mapping[str, Mapping[str, Any]],
+) -> str:
+    """Give a segment its rules and its overrides; an unknown segment is created.
+
+    :param rules: as in an environment document; an identity is in the segment if all match.
+    :param overrides: for each feature ``{"enabled": …, "value": …}``. What is not given is as
+        in the environment now.
+    """
+    segment = documents.find_segment(document, name)
+    if segment is None:
+        segment = documents.new_segment(document, _name(name, "segment"))
+        document["project"]["segments"].append(segment)
+    segment["rules"] = rules
+    kept = {state["feature"]["name"]: state for state in segment["feature_states"]}
+    segment["feature_states"] = [kept[feature] for feature in kept if feature in overrides]
+    for feature, override in overrides.items():
+        override_segment(
+            document, name, feature, override.get("enabled"), override.get("value", UNSET)
+        )
+    return f"segment {name}: {len(rules)} rules, overrides {', '.join(overrides) or 'nothing'}"
+
+
+def delete_segment(document: Document, name: str) -> str:
+    """Remove a segment, with its overrides."""
+    document["project"]["segments"].remove(_segment(document, name))
+    return f"segment {name} removed"
+
+
+def override_segment(
+    document: Document, name: str, feature: str, enabled: bool | None, value: Value | Unset
+) -> str:
+    """Override a feature for a segment.
+
+    Of several segments that override a feature the first one wins, as on Flagsmith: a new override
+    gets the next ``priority``.
+    """
+    segment = _segment(document, name)
+    state = documents.find_state(segment["feature_states"], feature)
+    if state is None:
+        state = _copy_of_flag(document, feature)
+        state["feature_segment"] = {"priority": _next_priority(document, feature)}
+        segment["feature_states"].append(state)
+    return f"{feature} for segment {name}: {_assign(state, enabled, value)}"
+
+
+def delete_segment_override(document: Document, name: str, feature: str) -> str:
+    """Remove a segment's override of a feature."""
+    segment = _segment(document, name)
+    _remove_state(segment["feature_states"], feature, f"segment {name}")
+    return f"{feature} no longer overridden for segment {name}"
+
+
+def override_identity(
+    document: Document, identifier: str, feature: str, enabled: bool | None, value: Value | Unset
+) -> str:
+    """Override a feature for one identity."""
+    # The SDK takes a state without variants from an identity override.
+    state = _copy_of_flag(document, feature) | {"multivariate_feature_state_values": []}
+    identity = _make_identity(document, identifier)
+    existing = documents.find_state(identity["identity_features"], feature)
+    if existing is None:
+        identity["identity_features"].append(state)
+    return f"{feature} for {identifier}: {_assign(existing or state, enabled, value)}"
+
+
+def delete_identity_override(document: Document, identifier: str, feature: str) -> str:
+    """Remove one identity's override of a feature."""
+    identity = documents.find_identity(document, identifier)
+    if identity is None:
+        raise EditError(f"{identifier} has no overrides")
+    _remove_state(identity["identity_features"], feature, identifier)
+    _forget_empty_identities(document)
+    return f"{feature} no longer overridden for {identifier}"
+
+
+def set_traits(document: Document, identifier: str, traits: Mapping[str, TraitValue]) -> str:
+    """Add to an identity's traits. ``None`` removes a trait, as on Flagsmith."""
+    identity = _make_identity(document, identifier)
+    kept = {trait["trait_key"]: trait["trait_value"] for trait in identity["identity_traits"]}
+    kept |= {_name(key, "trait"): value for key, value in traits.items()}
+    identity["identity_traits"] = [
+        {"trait_key": key, "trait_value": value} for key, value in kept.items() if value is not None
+    ]
+    _forget_empty_identities(document)
+    return f"traits of {identifier}: {', '.join(traits)}"
+
+
+def _flag(document: Document, name: str) -> dict[str, Any]:
+    return documents.find_flag(document, name) or _unknown("feature", name)
+
+
+def _segment(document: Document, name: str) -> dict[str, Any]:
+    return documents.find_segment(document, name) or _unknown("segment", name)
+
+
+def _unknown(kind: str, name: str) -> NoReturn:
+    raise EditError(f"there is no {kind} named {name!r}")
+
+
+def _name(name: str, kind: str) -> str:
+    if not isinstance(name, str) or not name.strip():
+        raise EditError(f"a {kind} needs a name")
+    return name
+
+
+def _make_identity(document: Document, identifier: str) -> dict[str, Any]:
+    identity = documents.find_identity(document, identifier)
+    if identity is None:
+        identity = documents.new_identity(document, _name(identifier, "identity"))
+        document["identity_overrides"].append(identity)
+    return identity
+
+
+def _forget_empty_identities(document: Document) -> None:
+    document["identity_overrides"] = [
+        identity
+        for identity in document["identity_overrides"]
+        if identity["identity_features"] or identity["identity_traits"]
+    ]
+
+
+def _copy_of_flag(document: Document, name: str) -> dict[str, Any]:
+    flag = _flag(document, name)
+    state = documents.new_state(document, flag["feature"])
+    state["enabled"] = flag["enabled"]
+    state["feature_state_value"] = flag["feature_state_value"]
+    return state
+
+
+def _next_priority(document: Document, feature: str) -> int:
+    states = (
+        documents.find_state(segment["feature_states"], feature)
+        for segment in document["project"]["segments"]
+    )
+    return (
+        max(
+            (s["feature_segment"]["priority"] for s in states if s and s["feature_segment"]),
+            default=-1,
+        )
+        + 1
+    )
+
+
+def _remove_state(states: list[dict[str, Any]], feature: str, whose: str) -> None:
+    state = documents.find_state(states, feature)
+    if state is None:
+        raise EditError(f"{feature} is not overridden for {whose}")
+    states.remove(state)
+
+
+def _assign(state: dict[str, Any], enabled: bool | None, value: Value | Unset) -> str:
+    done = []
+    if enabled is not None:
+        state["enabled"] = enabled
+        done.append("on" if enabled else "off")
+    if not isinstance(value, Unset):
+        if not isinstance(value, (str, int, bool, type(None))):
+            raise EditError(
+                f"a value is text, an integer, true, false or nothing, not {type(value).__name__}: "
+                "pass json.dumps(…) of it"
+            )
+        state["feature_state_value"] = value
+        done.append(json.dumps(value, ensure_ascii=False))
+    return ", ".join(done) or "unchanged"

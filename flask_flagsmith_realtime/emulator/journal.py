@@ -1,0 +1,85 @@
+"""The recent past, for the page and for tests: API calls, announced changes, identities asked for.
+
+Any thread may call anything; one lock guards it all, and nothing is called while it is held.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, OrderedDict, deque
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+
+from .environment import Served
+
+KEPT_EVENTS = 50
+KEPT_IDENTITIES = 12
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+@dataclass(frozen=True)
+class Event:
+    """A change: what was changed, in words, and the epoch that went out (``None``: none did)."""
+
+    what: str
+    epoch: float | None
+    at: datetime = field(default_factory=_now)
+
+
+@dataclass(frozen=True)
+class Visit:
+    """An identity as the API answered it."""
+
+    identifier: str
+    traits: dict[str, object]
+    flags: tuple[Served, ...]
+    at: datetime = field(default_factory=_now)
+
+
+class Journal:
+    """What happened, bounded."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._calls: Counter[str] = Counter()
+        self._events: deque[Event] = deque(maxlen=KEPT_EVENTS)
+        self._visits: OrderedDict[str, Visit] = OrderedDict()
+
+    def record_call(self, path: str) -> None:
+        """Count an API call."""
+        with self._lock:
+            self._calls[path] += 1
+
+    def record_event(self, event: Event) -> None:
+        """Keep a change."""
+        with self._lock:
+            self._events.appendleft(event)
+
+    def record_visit(self, visit: Visit) -> None:
+        """Keep what an identity was served, in place of what it was served before."""
+        with self._lock:
+            self._visits[visit.identifier] = visit
+            self._visits.move_to_end(visit.identifier, last=False)
+            while len(self._visits) > KEPT_IDENTITIES:
+                self._visits.popitem()
+
+    @property
+    def calls(self) -> Counter[str]:
+        """The API calls by path: ``flags/``, ``identities/`` …"""
+        with self._lock:
+            return self._calls.copy()
+
+    @property
+    def events(self) -> list[Event]:
+        """The last changes, the newest first."""
+        with self._lock:
+            return list(self._events)
+
+    @property
+    def visits(self) -> list[Visit]:
+        """The identities asked for last, the newest first."""
+        with self._lock:
+            return list(self._visits.values())

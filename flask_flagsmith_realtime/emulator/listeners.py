@@ -1,0 +1,101 @@
+"""Who listens to the stream.
+
+Each listener has a queue: whoever announces an epoch puts it in and never waits, the thread that
+answers the listener's request takes it out. A listener belongs to that thread until it closes.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+
+#: As many streams stand at once; the next one is refused.
+MAX_STREAMS = 1000
+
+
+class TooManyStreamsError(Exception):
+    """There are :data:`MAX_STREAMS` already."""
+
+
+class Listener:
+    """One open stream."""
+
+    def __init__(self) -> None:
+        self._epochs: queue.SimpleQueue[float | None] = queue.SimpleQueue()
+
+    def announce(self, epoch: float) -> None:
+        """Hand over an epoch."""
+        self._epochs.put(epoch)
+
+    def end(self) -> None:
+        """Ask the stream to end, after what was handed over so far."""
+        self._epochs.put(None)
+
+    def take(self, timeout: float) -> float | None:
+        """Wait for the next epoch.
+
+        :returns: the epoch, or ``None`` if the stream shall end.
+        :raises queue.Empty: if there is none for so many seconds.
+        """
+        return self._epochs.get(timeout=max(timeout, 0))
+
+
+class Listeners:
+    """All open streams. Any thread may call anything."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._open: set[Listener] = set()
+        self._opened = 0
+
+    def join(self) -> Listener:
+        """Open a stream.
+
+        :raises TooManyStreamsError: if there are too many.
+        """
+        with self._changed:
+            if len(self._open) >= MAX_STREAMS:
+                raise TooManyStreamsError
+            listener = Listener()
+            self._open.add(listener)
+            self._opened += 1
+            self._changed.notify_all()
+        return listener
+
+    def leave(self, listener: Listener) -> None:
+        """Say that a stream has ended; again does no harm."""
+        with self._changed:
+            self._open.discard(listener)
+            self._changed.notify_all()
+
+    def announce(self, epoch: float) -> None:
+        """Hand an epoch to all."""
+        with self._changed:
+            for listener in self._open:
+                listener.announce(epoch)
+
+    def end_all(self) -> None:
+        """End all streams that are open now."""
+        with self._changed:
+            for listener in self._open:
+                listener.end()
+
+    @property
+    def count(self) -> int:
+        """How many listen now."""
+        with self._changed:
+            return len(self._open)
+
+    @property
+    def opened(self) -> int:
+        """How many streams were opened so far."""
+        with self._changed:
+            return self._opened
+
+    def wait_for(self, count: int, timeout: float) -> bool:
+        """Wait until exactly so many listen.
+
+        :returns: whether they did within ``timeout`` seconds.
+        """
+        with self._changed:
+            return self._changed.wait_for(lambda: len(self._open) == count, timeout)

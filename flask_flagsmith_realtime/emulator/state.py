@@ -1,0 +1,190 @@
+"""The emulator's state: the environment as it is now, its file, and who hears of a change.
+
+One lock guards changes. A change works on a copy of the document, which is saved to the file, then
+becomes the environment, and only then is announced: whoever refetches because of the announcement
+sees it. Readers take :attr:`State.environment` without a lock. While the lock is held, only the
+listeners' and the journal's own locks are taken.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from . import document as documents
+from .document import Document, DocumentError
+from .environment import Environment
+from .journal import Event, Journal
+from .listeners import Listener, Listeners
+
+#: A file is newer than the document in it says if it was written so many seconds later.
+EDITED_AFTER_SECONDS = 1.0
+
+
+class StateFileError(Exception):
+    """The state file cannot be used. The text names it, the reason and the way out."""
+
+
+class State:
+    """An environment that can be changed.
+
+    :param document: what to start with if there is no file yet; the sample if not given.
+    :param path: the state file; without one nothing is saved.
+    :param server_side_key: ``ser.`` and the client-side key if not given. An environment document
+        holds no server-side key, so the emulator makes this one up.
+    :raises StateFileError: if the file exists and cannot be read.
+    """
+
+    def __init__(
+        self,
+        document: Document | None = None,
+        path: str | os.PathLike[str] | None = None,
+        server_side_key: str | None = None,
+    ) -> None:
+        self.path = None if path is None else Path(path)
+        self.listeners = Listeners()
+        self.journal = Journal()
+        self._lock = threading.Lock()
+        if self.path is not None and self.path.exists():
+            document = _load(self.path)
+            # What changed before a restart is not known: nobody's copy counts as unmodified.
+            self._modified_at = time.time()
+        else:
+            document = documents.sample() if document is None else copy.deepcopy(document)
+            self._modified_at = documents.epoch(documents.check(document))
+            self._save(document)
+        self._modified_before = 0.0
+        self._environment = Environment(document)
+        self.server_side_key = server_side_key or f"ser.{document['api_key']}"
+
+    @property
+    def environment(self) -> Environment:
+        """The environment as it is now."""
+        return self._environment
+
+    @property
+    def last_modified(self) -> datetime:
+        """When the served document last changed, in whole seconds, for ``Last-Modified``."""
+        return datetime.fromtimestamp(int(self._modified_at), timezone.utc)
+
+    def unmodified_since(self, moment: datetime) -> bool:
+        """Whether the served document is the one that had this ``Last-Modified``.
+
+        If it changed twice within that second, nobody can tell, and it counts as modified.
+        """
+        second = int(moment.timestamp())
+        with self._lock:
+            return int(self._modified_before) < int(self._modified_at) <= second
+
+    def announce(self, edit: Callable[[Document], str]) -> float:
+        """Change the environment, and tell all listeners.
+
+        :param edit: changes the document that it is given and says what it did.
+        :returns: the new epoch, greater than all before.
+        """
+        with self._lock:
+            document, what = self._edited(edit)
+            document["updated_at"] = _next_moment(document["updated_at"]).isoformat(
+                timespec="microseconds"
+            )
+            self._replace(document)
+            epoch = self._environment.epoch
+            self.journal.record_event(Event(what, epoch))
+            self.listeners.announce(epoch)
+        return epoch
+
+    def amend(self, edit: Callable[[Document], str]) -> None:
+        """Change what Flagsmith announces to nobody: one identity's overrides and traits."""
+        with self._lock:
+            document, what = self._edited(edit)
+            if document != self._environment.document:
+                self._replace(document)
+                self.journal.record_event(Event(what, None))
+
+    def listen(self) -> tuple[Listener, float]:
+        """Open a stream.
+
+        :returns: the listener, and the epoch after which it hears of every change.
+        :raises TooManyStreamsError: if there are too many.
+        """
+        with self._lock:
+            return self.listeners.join(), self._environment.epoch
+
+    def _edited(self, edit: Callable[[Document], str]) -> tuple[Document, str]:
+        document = copy.deepcopy(self._environment.document)
+        what = edit(document)
+        return documents.check(document), what
+
+    def _replace(self, document: Document) -> None:
+        self._save(document)
+        environment = Environment(document)
+        if environment.served_document != self._environment.served_document:
+            self._modified_before = self._modified_at
+            self._modified_at = max(time.time(), environment.epoch, self._modified_at)
+        self._environment = environment
+
+    def _save(self, document: Document) -> None:
+        """Write the file so that it is there in full, the old or the new, at any moment."""
+        if self.path is None:
+            return
+        text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+        try:
+            _write(self.path, text, documents.epoch(document))
+        except OSError as error:
+            raise StateFileError(
+                f"The state file {self.path} cannot be written: {error.strerror}. "
+                "Name a file in a directory that exists and can be written to."
+            ) from None
+
+
+def _load(path: Path) -> Document:
+    """Read a state file.
+
+    One that was edited by hand, and so is newer than its ``updated_at``, gets that moment as its
+    epoch: apps that held its flags before see that they have changed.
+
+    :raises StateFileError: if it cannot be read.
+    """
+    try:
+        document = documents.parse(path.read_text("utf-8"))
+        edited_at = path.stat().st_mtime
+    except (OSError, UnicodeDecodeError, DocumentError) as error:
+        raise StateFileError(
+            f"The state file {path} cannot be used: {error}. Mend it, or move it away: "
+            "the emulator then makes a new one from its sample."
+        ) from None
+    if edited_at > documents.epoch(document) + EDITED_AFTER_SECONDS:
+        document["updated_at"] = _as_moment(edited_at).isoformat(timespec="microseconds")
+    return document
+
+
+def _write(path: Path, text: str, moment: float) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with open(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        # So that _load can tell when somebody else has written it.
+        os.utime(name, (moment, moment))
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def _as_moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, timezone.utc)
+
+
+def _next_moment(text: str) -> datetime:
+    """Now, but later than before: two changes never share an epoch."""
+    before = documents.parse_moment(text).astimezone(timezone.utc)
+    return max(datetime.now(timezone.utc), before + timedelta(microseconds=1))
