@@ -1,3 +1,50 @@
-"""Flagsmith feature flags for Flask."""
+"""Flagsmith feature flags for Flask that follow every change in real time.
+
+The public names are those of this module. See the documentation for how they work together.
+"""
+
+from __future__ import annotations
+
+from .changes import FlagChange
+from .current import flags
+from .errors import (
+    ConfigError,
+    FeatureNotFoundError,
+    FetchError,
+    FlagsmithRealtimeError,
+    InvalidDocumentError,
+    NotInitializedError,
+)
+from .extension import FlagsmithRealtime
+from .flag import Flag
+from .flags import Flags
+from .signals import (
+    flags_changed,
+    refresh_failed,
+    snapshot_refreshed,
+    stream_connected,
+    stream_disconnected,
+)
+from .snapshot import Snapshot
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "ConfigError",
+    "FeatureNotFoundError",
+    "FetchError",
+    "Flag",
+    "FlagChange",
+    "Flags",
+    "FlagsmithRealtime",
+    "FlagsmithRealtimeError",
+    "InvalidDocumentError",
+    "NotInitializedError",
+    "Snapshot",
+    "flags",
+    "flags_changed",
+    "refresh_failed",
+    "snapshot_refreshed",
+    "stream_connected",
+    "stream_disconnected",
+]

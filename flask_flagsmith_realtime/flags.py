@@ -1,0 +1,162 @@
+"""Reading flags: what ``flags`` is in a view, a template or a command."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from .config import Config
+from .errors import FeatureNotFoundError
+from .flag import Flag, FlagValue
+from .snapshot import Snapshot
+
+logger = logging.getLogger(__name__)
+
+#: Told of each read of a feature that neither Flagsmith nor FLAGSMITH_DEFAULTS has.
+OnMissing = Callable[[str, "Snapshot | None"], None]
+
+
+class _Unset:
+    """The type of an argument that was not given."""
+
+
+_UNSET = _Unset()
+
+
+class Flags:
+    """One consistent view of the flags: it never changes, whatever arrives meanwhile.
+
+    Method names are the official SDK's. A read never fails because Flagsmith does. A feature that
+    does not exist gives the call's default, else the one in ``FLAGSMITH_DEFAULTS``, else a disabled
+    flag without a value; with ``FLAGSMITH_STRICT`` it raises instead of the latter.
+
+    Besides the methods, ``flags["my-feature"]``, ``flags.my_feature`` (for templates),
+    ``"my-feature" in flags``, iteration over the names and ``len(flags)`` work.
+
+    :param snapshot: what is known of the environment; ``None`` if nothing is.
+    :param defaults: flags for features that the snapshot does not have.
+    :param on_missing: called for a feature that neither has; may raise.
+    """
+
+    __slots__ = ("_defaults", "_flags", "_on_missing", "_snapshot")
+
+    def __init__(
+        self, snapshot: Snapshot | None, defaults: Mapping[str, Flag], on_missing: OnMissing
+    ) -> None:
+        self._snapshot = snapshot
+        self._flags: Mapping[str, Flag] = snapshot.flags if snapshot is not None else {}
+        self._defaults = defaults
+        self._on_missing = on_missing
+
+    @property
+    def epoch(self) -> float | None:
+        """When the environment last changed, in seconds since 1970; ``None`` if not known."""
+        return self._snapshot.epoch if self._snapshot is not None else None
+
+    def is_feature_enabled(self, feature_name: str, default: bool | _Unset = _UNSET) -> bool:
+        """Whether a feature is on.
+
+        :param feature_name: the feature's name on Flagsmith.
+        :param default: what to answer if it does not exist. ``False`` unless given.
+        :raises FeatureNotFoundError: if it does not exist and ``FLAGSMITH_STRICT`` is on.
+        """
+        flag = self._flags.get(feature_name)
+        if flag is not None:
+            return flag.enabled
+        if not isinstance(default, _Unset):
+            return default
+        return self._missing(feature_name).enabled
+
+    def get_feature_value(
+        self, feature_name: str, default: FlagValue | _Unset = _UNSET
+    ) -> FlagValue:
+        """The value of a feature, whether it is on or off.
+
+        :param feature_name: the feature's name on Flagsmith.
+        :param default: what to answer if it does not exist. ``None`` unless given.
+        :raises FeatureNotFoundError: if it does not exist and ``FLAGSMITH_STRICT`` is on.
+        """
+        flag = self._flags.get(feature_name)
+        if flag is not None:
+            return flag.value
+        if not isinstance(default, _Unset):
+            return default
+        return self._missing(feature_name).value
+
+    def get_flag(self, feature_name: str) -> Flag:
+        """A feature's :class:`Flag`.
+
+        :param feature_name: the feature's name on Flagsmith.
+        :raises FeatureNotFoundError: if it does not exist and ``FLAGSMITH_STRICT`` is on.
+        """
+        flag = self._flags.get(feature_name)
+        return flag if flag is not None else self._missing(feature_name)
+
+    def all_flags(self) -> list[Flag]:
+        """All flags, those of ``FLAGSMITH_DEFAULTS`` that Flagsmith does not have included."""
+        return list({**self._defaults, **self._flags}.values())
+
+    def _missing(self, feature_name: str) -> Flag:
+        default = self._defaults.get(feature_name)
+        if default is not None:
+            return default
+        self._on_missing(feature_name, self._snapshot)
+        return Flag(feature_name, is_default=True)
+
+    def __getitem__(self, feature_name: str) -> Flag:
+        return self.get_flag(feature_name)
+
+    def __getattr__(self, name: str) -> Flag:
+        # Names with an underscore in front are asked for by Python and Jinja themselves.
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self.get_flag(name)
+
+    def __contains__(self, feature_name: object) -> bool:
+        return feature_name in self._flags or feature_name in self._defaults
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._defaults, **self._flags})
+
+    def __len__(self) -> int:
+        return len({**self._defaults, **self._flags})
+
+    def __repr__(self) -> str:
+        return f"<Flags of {len(self)} features, epoch {self.epoch}>"
+
+
+class MissingFeatures:
+    """What happens when a feature is read that nobody knows: named once in the log, or raised."""
+
+    _MOST_NAMED = 1000
+
+    def __init__(self, config: Config, is_testing: Callable[[], bool]) -> None:
+        self._strict = config.strict
+        self._is_testing = is_testing
+        self._named: set[str] = set()
+
+    def __call__(self, feature_name: str, snapshot: Snapshot | None) -> None:
+        """Complain about a feature.
+
+        :raises FeatureNotFoundError: in strict mode, unless nothing is known because Flagsmith has
+            not answered yet: a read never fails because Flagsmith does.
+        """
+        known: Mapping[str, Any] = snapshot.flags if snapshot is not None else {}
+        if self._strict and (snapshot is not None or self._is_testing()):
+            raise FeatureNotFoundError(feature_name, self._message(feature_name, known))
+        if snapshot is not None and feature_name not in self._named:
+            if len(self._named) < self._MOST_NAMED:
+                self._named.add(feature_name)
+                logger.warning("%s It serves as disabled.", self._message(feature_name, known))
+
+    @staticmethod
+    def _message(feature_name: str, known: Mapping[str, Any]) -> str:
+        nearest = difflib.get_close_matches(feature_name, list(known), n=1, cutoff=0.6)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else "create it, or give a default"
+        end = "" if hint.endswith("?") else " in the call or in FLAGSMITH_DEFAULTS."
+        return f"The environment has no feature {feature_name!r}; {hint}{end}"
+
+
+__all__ = ["Flags", "MissingFeatures", "OnMissing"]

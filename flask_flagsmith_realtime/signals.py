@@ -1,0 +1,65 @@
+"""The signals, and how they are sent.
+
+The sender is always the app, so ``connect_via(app)`` subscribes to one app. Receivers run in an app
+context of their own, in the refresher's thread: what takes long belongs elsewhere. A receiver that
+raises is logged with its name and stops no other.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from blinker import NamedSignal, Namespace
+from flask import Flask
+
+logger = logging.getLogger(__name__)
+
+_signals = Namespace()
+
+#: Flags are not what they were. Sent with ``changes``, a mapping of feature names to
+#: :class:`~flask_flagsmith_realtime.FlagChange`, ``snapshot``, the new
+#: :class:`~flask_flagsmith_realtime.snapshot.Snapshot`, and ``previous``, the one before. The first
+#: snapshot of a process is no change, unless defaults were served before it: then ``previous`` is
+#: ``None`` and every feature is in ``changes``.
+flags_changed: NamedSignal = _signals.signal("flagsmith-flags-changed")
+
+#: Flagsmith has answered, whether or not something changed. Sent with ``snapshot``.
+snapshot_refreshed: NamedSignal = _signals.signal("flagsmith-snapshot-refreshed")
+
+#: The stream is open. Also sent each time the service has recycled the connection.
+stream_connected: NamedSignal = _signals.signal("flagsmith-stream-connected")
+
+#: The stream has ended. Sent with ``reason``, a text. Also sent when the service recycles it.
+stream_disconnected: NamedSignal = _signals.signal("flagsmith-stream-disconnected")
+
+#: Flags could not be fetched; the last good ones go on serving. Sent with ``error``, a
+#: :class:`~flask_flagsmith_realtime.FetchError`.
+refresh_failed: NamedSignal = _signals.signal("flagsmith-refresh-failed")
+
+
+def send(signal: NamedSignal, app: Flask, **content: Any) -> None:
+    """Send a signal so that each receiver is called, whatever the others do."""
+    if not signal.receivers:
+        return
+    with app.app_context():
+        for receiver in list(signal.receivers_for(app)):
+            call(app, receiver, f"a receiver of {signal.name}", app, **content)
+
+
+def call(app: Flask, function: Callable[..., Any], what: str, *args: Any, **kwargs: Any) -> None:
+    """Call a function of the app's, plain or async. If it raises, that is logged with its name.
+
+    :param what: what the function is, in words.
+    """
+    try:
+        app.ensure_sync(function)(*args, **kwargs)
+    except Exception:
+        logger.exception("%s, %s, failed.", name_of(function), what)
+
+
+def name_of(function: Any) -> str:
+    """A function's name with its module, for a log line."""
+    name = getattr(function, "__qualname__", None) or repr(function)
+    return f"{getattr(function, '__module__', '?')}.{name}"

@@ -1,0 +1,137 @@
+"""Setting an app up: factories, several apps, wrong set-ups."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from conftest import MakeApp, Received
+from flask import Flask
+
+from flask_flagsmith_realtime import (
+    ConfigError,
+    FlagsmithRealtime,
+    NotInitializedError,
+    flags,
+    flags_changed,
+)
+from flask_flagsmith_realtime.emulator import Emulator
+
+
+def test_app_is_set_up_by_the_constructor(emulator: Emulator) -> None:
+    app = Flask("shop")
+    app.config.update(emulator.config)
+    flagsmith = FlagsmithRealtime(app)
+    with app.app_context():
+        assert flags.get_feature_value("banner_text")
+    flagsmith.stop(app)
+
+
+def test_one_extension_serves_two_apps_with_flags_of_their_own(make_app: MakeApp) -> None:
+    with Emulator() as other:
+        other.set_flag("banner_text", value="of the other")
+        flagsmith = FlagsmithRealtime()
+        first = make_app(flagsmith)
+        second = make_app(
+            flagsmith,
+            ENVIRONMENT_KEY=other.server_side_key,
+            API_URL=other.api_url,
+            REALTIME_API_URL=other.realtime_api_url,
+        )
+        heard_by_first = Received(flags_changed, first)
+        heard_by_second = Received(flags_changed, second)
+        with first.app_context():
+            assert flags["banner_text"].value != "of the other"
+        with second.app_context():
+            assert flags["banner_text"].value == "of the other"
+        assert other.wait_for_streams(1)
+        other.set_flag("banner_text", value="new")
+        assert heard_by_second.wait()["changes"]["banner_text"].after.value == "new"
+        assert not heard_by_first.all
+        flagsmith.stop(second)
+
+
+def test_two_extensions_in_one_process(make_app: MakeApp) -> None:
+    first, second = make_app(), make_app()
+    with first.app_context():
+        assert "banner_text" in flags
+    with second.app_context():
+        assert "banner_text" in flags
+
+
+def test_extension_created_twice_for_an_app_says_so(make_app: MakeApp) -> None:
+    app = make_app()
+    with pytest.raises(ConfigError, match=r"has been set up by FlagsmithRealtime before"):
+        FlagsmithRealtime(app)
+
+
+def test_missing_key_says_where_to_get_one() -> None:
+    with pytest.raises(ConfigError, match=r"FLAGSMITH_ENVIRONMENT_KEY is missing.*SDK keys"):
+        FlagsmithRealtime(Flask("shop"))
+
+
+def test_flags_outside_an_app_context_say_where_to_read_them() -> None:
+    with pytest.raises(NotInitializedError, match=r"outside an app context.*app\.app_context"):
+        flags.is_feature_enabled("new_checkout")
+    assert repr(flags) == "<flags, outside an app context>"
+
+
+def test_flags_of_an_app_without_the_extension_name_the_way_out() -> None:
+    with (
+        Flask("shop").app_context(),
+        pytest.raises(NotInitializedError, match=r"'shop' has no flags: call FlagsmithRealtime"),
+    ):
+        flags.is_feature_enabled("new_checkout")
+
+
+def test_unknown_setting_is_named_with_the_nearest(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        make_app(STRIKT=True)
+    assert "FLAGSMITH_STRIKT is not a setting" in caplog.text
+    assert "did you mean FLAGSMITH_STRICT?" in caplog.text
+
+
+def test_under_test_nothing_starts_and_defaults_serve(emulator: Emulator) -> None:
+    app = Flask("shop")
+    app.config.update(emulator.config, TESTING=True, FLAGSMITH_DEFAULTS={"banner_text": "Hi"})
+    FlagsmithRealtime(app)
+    with app.app_context():
+        assert flags["banner_text"].value == "Hi"
+        assert not flags["new_checkout"]
+    assert not emulator.calls
+    assert emulator.streams_opened == 0
+
+
+def test_under_test_no_key_is_needed() -> None:
+    app = Flask("shop")
+    app.testing = True
+    FlagsmithRealtime(app)
+    with app.app_context():
+        assert not flags["new_checkout"]
+
+
+def test_app_that_turns_out_to_be_under_test_stops(make_app: MakeApp) -> None:
+    app = make_app()
+    app.testing = True
+    with app.app_context():
+        assert not flags["banner_text"]
+
+
+def test_under_test_it_can_be_started_by_hand(emulator: Emulator) -> None:
+    app = Flask("shop")
+    app.config.update(emulator.config, TESTING=True)
+    flagsmith = FlagsmithRealtime(app)
+    flagsmith.start(app)
+    with app.app_context():
+        assert flags["banner_text"]
+    flagsmith.stop(app)
+
+
+def test_without_autostart_the_first_read_starts(make_app: MakeApp, emulator: Emulator) -> None:
+    app = make_app(AUTOSTART=False)
+    assert not emulator.calls
+    with app.app_context():
+        assert flags["banner_text"]
+    assert emulator.wait_for_streams(1)
