@@ -35,7 +35,7 @@ def pack(snapshot: Snapshot, environment_key: str) -> bytes:
     """Pack a snapshot.
 
     :param environment_key: the key with which it was fetched.
-    :raises ValueError: if the answer holds a server-side key, which must not be written down.
+    :raises ValueError: if the answer holds the server-side key, which must not be written down.
     """
     local = snapshot.document is not None
     archive = {
@@ -46,10 +46,13 @@ def pack(snapshot: Snapshot, environment_key: str) -> bytes:
         "fetched_at": snapshot.fetched_at,
         "content": snapshot.document if local else snapshot.answer,
     }
-    data = json.dumps(archive, separators=(",", ":"), allow_nan=False).encode()
-    if environment_key.startswith(SERVER_SIDE_PREFIX) and environment_key.encode() in data:
+    try:
+        data = json.dumps(archive, separators=(",", ":"), allow_nan=False)
+    except RecursionError:
+        raise ValueError("Flagsmith's answer is nested too deeply") from None
+    if local and json.dumps(environment_key)[1:-1] in data:
         raise ValueError("Flagsmith's answer holds the server-side key itself")
-    return data
+    return data.encode()
 
 
 def unpack(data: bytes, environment_key: str) -> Snapshot:

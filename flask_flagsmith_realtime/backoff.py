@@ -35,6 +35,16 @@ def spread(seconds: float, random: Random = random.random) -> float:
     return seconds * (0.9 + 0.2 * random())
 
 
+def retry_delay(tries: int, random: Random = random.random) -> float:
+    """How long to wait before an answer is asked for again.
+
+    The jitter only ever adds: the last try must not come before the minute is over.
+
+    :param tries: how many times it has been asked for again already.
+    """
+    return RETRY_SECONDS[tries] * (1.0 + 0.2 * random())
+
+
 def bounded_retry_after(seconds: float | None) -> float | None:
     """Bound what a server asked for by Retry-After to something that can be honoured."""
     return None if seconds is None else min(max(seconds, 0.0), LONGEST_RETRY_AFTER_SECONDS)
@@ -70,7 +80,8 @@ class Reconnect:
         if lived < _LIVED_SECONDS:
             return self.after_failure(random)
         delay = max(random() * _SPACING_SECONDS, _SPACING_SECONDS - lived)
-        return delay, replace(self, failures=0)
+        # One that ends within the spacing is neither a failure nor a recovery.
+        return delay, self if lived < _SPACING_SECONDS else replace(self, failures=0)
 
     def after_failure(self, random: Random = random.random) -> tuple[float, Reconnect]:
         """The stream could not be opened, or broke at once."""
@@ -92,4 +103,5 @@ class Reconnect:
         """The server named the time to come back. The jitter only ever adds to it."""
         asked = bounded_retry_after(retry_after) or 0.0
         delay, following = self.after_failure(random)
-        return asked + min(delay, 0.1 * asked + 1.0), following
+        # It may have named no time at all, and go on so: then this is a failure like others.
+        return max(delay, asked + min(delay, 0.1 * asked + 1.0)), following

@@ -6,13 +6,21 @@ alone owns it.
 
 What it promises, for any order of events, answers and failures:
 
-- The held epoch never falls, but to an older state that the API keeps serving for five minutes.
+- The held epoch never falls, but to an older state that the API keeps serving for five minutes. And
+  what the API answers is taken at once, unless it is older than what is held.
 - An epoch that was announced is asked for until an answer has it, about a minute in all. Then it is
   settled: remembered by value, so that a server which goes on announcing it costs nothing more.
 - Two fetches are never closer together than the minimum interval, and no fetch comes before the
   time that the server asked for by Retry-After.
 - The number of fetches is bounded: nine for each distinct epoch, one for each connection of the
-  stream and each event without an epoch, and the polls.
+  stream and each event without an epoch, and the polls. An answer older than what is held costs one
+  more: it is asked for again.
+
+In remote evaluation an answer's epoch is that of a header which may lag by a minute, and differ
+from one replica to the next, while the flags themselves are fresh. An answer with the epoch held
+is therefore taken like a newer one. One with an older header is left aside, fresh as its flags may
+be, for nothing tells them from a replica's old ones; and it is asked for again until a header comes
+that is not behind.
 """
 
 from __future__ import annotations
@@ -23,7 +31,7 @@ import random
 from dataclasses import dataclass, field
 
 from . import epochs
-from .backoff import RETRY_SECONDS, Random, bounded_retry_after, spread
+from .backoff import RETRY_SECONDS, Random, bounded_retry_after, retry_delay, spread
 
 #: How long after a connection its greeting is waited for, in seconds.
 GREETING_SECONDS = 1.0
@@ -79,7 +87,7 @@ class Schedule:
     _failures: int = field(default=0, init=False)
     _retry_at: float = field(default=math.inf, init=False)
     _not_before: float = field(default=-math.inf, init=False)
-    _older_since: float | None = field(default=None, init=False)
+    _older_taken_at: float = field(default=math.inf, init=False)
 
     @property
     def due(self) -> float:
@@ -90,13 +98,20 @@ class Schedule:
             wish = -math.inf
         else:
             asks = (ask.due for ask in self._asked.values())
-            wish = min(self._poll_at, self._catch_up_at, *asks)
+            wish = min(self._poll_at, self._catch_up_at, self._older_taken_at, *asks)
         return max(wish, self._started_at + self.min_interval, self._not_before)
 
     @property
     def known(self) -> frozenset[float]:
         """The epochs whose announcement is no news: being asked for, or settled."""
         return frozenset(self._asked) | frozenset(self._settled)
+
+    def hold(self, epoch: float | None, now: float) -> None:
+        """A snapshot is served that no fetch of this schedule brought: inherited at a fork, or read
+        from a file. Nothing older than it is taken; the first fetch comes all the same."""
+        if epoch is not None and (self.held is None or epoch > self.held):
+            self.held = epoch
+            self._held_since = now
 
     def connected(self, now: float) -> None:
         """The stream is up. A change may have passed unseen before, until a greeting says no."""
@@ -148,9 +163,6 @@ class Schedule:
         self._not_before = -math.inf
         self._poll_at = now + self._interval()
         verdict = self._judge(epoch, now)
-        if verdict is Verdict.REFUSE and self.held is not None and self.held not in self._settled:
-            # What answered is behind what is held, so it may be behind a change not yet seen.
-            self._asked.setdefault(self.held, _Ask(due=now))
         if verdict is not Verdict.REFUSE and epoch is not None and epoch != self.held:
             self.held = epoch
             self._held_since = now
@@ -162,7 +174,7 @@ class Schedule:
         :param retry_after: how long the server asked to be left alone, in seconds.
         """
         if self._failures < len(RETRY_SECONDS):
-            delay = spread(RETRY_SECONDS[self._failures], self.random)
+            delay = retry_delay(self._failures, self.random)
         else:
             delay = spread(self.poll_interval, self.random)
         self._failures += 1
@@ -181,21 +193,25 @@ class Schedule:
         self._retry_at = now
 
     def _ask(self, epoch: float, now: float) -> None:
+        if len(self._asked) >= _MOST_ASKED:
+            # The one asked for longest: whatever is fetched for the others may have it as well.
+            longest = next(iter(self._asked))
+            del self._asked[longest]
+            self._settle(longest)
         self._asked[epoch] = _Ask(due=now)
-        if len(self._asked) > _MOST_ASKED:
-            # An answer that has a newer one has the oldest as well.
-            del self._asked[min(self._asked)]
 
     def _judge(self, epoch: float | None, now: float) -> Verdict:
         if epoch is None or self.held is None or epoch >= self.held:
-            self._older_since = None
+            self._older_taken_at = math.inf
             return Verdict.TAKE
-        if self._older_since is None:
-            self._older_since = now
-        if now - self._older_since < OLDER_TAKEN_AFTER_SECONDS:
-            return Verdict.REFUSE
-        self._older_since = None
-        return Verdict.TAKE_OLDER
+        if now >= self._older_taken_at:
+            self._older_taken_at = math.inf
+            return Verdict.TAKE_OLDER
+        self._older_taken_at = min(self._older_taken_at, now + OLDER_TAKEN_AFTER_SECONDS)
+        if self.held not in self._asked and self.held not in self._settled:
+            # What answered is behind what is held, so it may be behind a change not yet seen.
+            self._ask(self.held, self._started_at)
+        return Verdict.REFUSE
 
     def _count_answer(self, epoch: float | None, now: float) -> tuple[float, ...]:
         given_up = []
@@ -205,14 +221,15 @@ class Schedule:
                 if epoch is None:
                     # Answers without an epoch cannot tell: the same announcement is no news again.
                     self._settle(asked)
-            elif ask.due <= now:
+            elif ask.due <= self._started_at:
                 if ask.tries < len(RETRY_SECONDS):
-                    ask.due = now + spread(RETRY_SECONDS[ask.tries], self.random)
+                    ask.due = now + retry_delay(ask.tries, self.random)
                     ask.tries += 1
                 else:
                     del self._asked[asked]
                     self._settle(asked)
-                    given_up.append(asked)
+                    if asked != self.held:
+                        given_up.append(asked)
         return tuple(given_up)
 
     def _settle(self, epoch: float) -> None:

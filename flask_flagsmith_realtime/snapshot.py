@@ -29,6 +29,7 @@ class Snapshot:
     :param environment_id: the client-side key, which names the environment's stream.
     :param document: the environment document; ``None`` in remote evaluation.
     :param evaluator: the official SDK over that document; ``None`` in remote evaluation.
+    :param answer: in remote evaluation, the list of flags as ``flags/`` answered it.
     """
 
     flags: Mapping[str, Flag]
@@ -37,6 +38,7 @@ class Snapshot:
     environment_id: str = field(repr=False)
     document: Mapping[str, Any] | None = field(default=None, repr=False)
     evaluator: Flagsmith | None = field(default=None, repr=False)
+    answer: Sequence[Mapping[str, Any]] | None = field(default=None, repr=False)
 
     @cached_property
     def targeting(self) -> Mapping[str, Sequence[Any]]:
@@ -72,7 +74,7 @@ def _deciding(state: Mapping[str, Any]) -> tuple[Any, ...]:
     The ids count only with a split, whose buckets are made of them.
     """
     variants = state.get("multivariate_feature_state_values")
-    ids = (state.get("django_id"), state["featurestate_uuid"]) if variants else None
+    ids = (state.get("django_id"), state.get("featurestate_uuid")) if variants else None
     return state["enabled"], state["feature_state_value"], variants, ids
 
 
@@ -124,6 +126,7 @@ def snapshot_of_flags(
         epoch=epoch,
         fetched_at=fetched_at,
         environment_id=environment_id,
+        answer=answer,
     )
 
 

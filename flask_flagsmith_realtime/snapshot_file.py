@@ -8,9 +8,11 @@ once for each cause and never stops anything: the file is a reserve.
 from __future__ import annotations
 
 import contextlib
+import glob
 import logging
 import os
 import tempfile
+import time
 from pathlib import Path
 
 from .archive import pack, unpack
@@ -22,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 REJECTED_SUFFIX = ".rejected"
 
+#: A temporary file this old belongs to a process that was killed while it wrote.
+_LEFT_BEHIND_SECONDS = 3600.0
+
 
 class SnapshotFile:
     """Where one environment's last good flags are kept.
@@ -32,6 +37,7 @@ class SnapshotFile:
 
     def __init__(self, path: str, environment_key: str) -> None:
         self._path = Path(path)
+        self._temporary_prefix = f".{self._path.name}."
         self._environment_key = environment_key
         self._episode = Episode(logger, f"FLAGSMITH_SNAPSHOT_FILE {path} is written again.")
 
@@ -43,6 +49,7 @@ class SnapshotFile:
 
         :returns: the snapshot; ``None`` if there is none that can be used.
         """
+        self._clear_up()
         try:
             data = self._path.read_bytes()
         except FileNotFoundError:
@@ -80,9 +87,7 @@ class SnapshotFile:
 
     def _replace(self, data: bytes) -> None:
         # The temporary file is made with mode 0600, which the file keeps.
-        descriptor, temporary = tempfile.mkstemp(
-            prefix=f".{self._path.name}.", suffix=".tmp", dir=self._path.parent
-        )
+        descriptor, temporary = tempfile.mkstemp(".tmp", self._temporary_prefix, self._path.parent)
         try:
             with open(descriptor, "wb") as file:
                 file.write(data)
@@ -93,6 +98,13 @@ class SnapshotFile:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             raise
+
+    def _clear_up(self) -> None:
+        """Remove what processes left behind that were killed while they wrote."""
+        with contextlib.suppress(OSError):
+            for temporary in self._path.parent.glob(f"{glob.escape(self._temporary_prefix)}*.tmp"):
+                if temporary.stat().st_mtime < time.time() - _LEFT_BEHIND_SECONDS:
+                    temporary.unlink()
 
     def _set_aside(self, reason: InvalidDocumentError) -> None:
         rejected = self._path.with_name(self._path.name + REJECTED_SUFFIX)
