@@ -1,0 +1,28 @@
+"""The recorded answers of a real Flagsmith, by the name of the exchange. Fresh copies each time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+_RECORDINGS = Path(__file__).parent / "recordings" / "flagsmith-2.68-exchanges.json"
+_TEXT = _RECORDINGS.read_text()
+
+
+def exchange(name: str) -> dict[str, Any]:
+    """An exchange: its request and its response."""
+    exchanges: list[dict[str, Any]] = json.loads(_TEXT)
+    return next(exchange for exchange in exchanges if exchange["name"] == name)
+
+
+def environment_document() -> dict[str, Any]:
+    """The recorded environment document."""
+    document: dict[str, Any] = exchange("environment document")["response"]["body"]
+    return document
+
+
+def flags() -> list[dict[str, Any]]:
+    """The recorded list of flags."""
+    answer: list[dict[str, Any]] = exchange("flags")["response"]["body"]
+    return answer
