@@ -169,7 +169,8 @@ def _identify(
     """Evaluate an identity, and keep for the page what it was served."""
     values = {trait["trait_key"]: trait["trait_value"] for trait in traits}
     served = environment.evaluate(identifier, values)
-    state.journal.record_visit(Visit(identifier, values, tuple(served)))
+    transient = {t["trait_key"]: t["trait_value"] for t in traits if t["transient"]}
+    state.journal.record_visit(Visit(identifier, transient, tuple(served)))
     return answers.identity(
         environment, identifier, traits, served, with_server_key_only=_is_server_side()
     )

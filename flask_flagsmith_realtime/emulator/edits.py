@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
 from . import document as documents
+from . import rules
 from .document import Document, TraitValue, Value
 
 
@@ -53,7 +54,7 @@ def delete_flag(document: Document, name: str) -> str:
     return f"{name} removed"
 
 
-def set_variants(document: Document, name: str, variants: Mapping[str, float]) -> str:
+def set_variants(document: Document, name: str, variants: Mapping[Any, float]) -> str:
     """Give a feature variants with the per cent of identities each is for; the rest get control.
 
     A variant whose value stays keeps its id. Without variants the feature is a standard one.
@@ -81,12 +82,12 @@ def set_variants(document: Document, name: str, variants: Mapping[str, float]) -
 def set_segment(
     document: Document,
     name: str,
-    rules: list[dict[str, Any]],
+    segment_rules: list[dict[str, Any]],
     overrides: Mapping[str, Mapping[str, Any]],
 ) -> str:
     """Give a segment its rules and its overrides; an unknown segment is created.
 
-    :param rules: as in an environment document; an identity is in the segment if all match.
+    :param segment_rules: as in an environment document; an identity is in the segment if all match.
     :param overrides: for each feature ``{"enabled": …, "value": …}``. What is not given is as
         in the environment now.
     """
@@ -94,14 +95,26 @@ def set_segment(
     if segment is None:
         segment = documents.new_segment(document, _name(name, "segment"))
         document["project"]["segments"].append(segment)
-    segment["rules"] = rules
+    segment["rules"] = segment_rules
     kept = {state["feature"]["name"]: state for state in segment["feature_states"]}
     segment["feature_states"] = [kept[feature] for feature in kept if feature in overrides]
     for feature, override in overrides.items():
         override_segment(
             document, name, feature, override.get("enabled"), override.get("value", UNSET)
         )
-    return f"segment {name}: {len(rules)} rules, overrides {', '.join(overrides) or 'nothing'}"
+    who = ", and ".join(rules.sentences(segment_rules)) or "nobody"
+    return f"segment {name}: {who}; overrides {', '.join(overrides) or 'nothing'}"
+
+
+def set_conditions(document: Document, name: str, conditions: list[dict[str, Any]]) -> str:
+    """Replace the conditions of a segment's rules, one by one, and leave how they are nested."""
+    segment = _segment(document, name)
+    existing = list(rules.conditions(segment["rules"]))
+    if len(existing) != len(conditions):
+        raise EditError(f"segment {name} has {len(existing)} conditions, not {len(conditions)}")
+    for old, new in zip(existing, conditions, strict=True):
+        old.update(new)
+    return f"segment {name}: {', and '.join(rules.sentences(segment['rules'])) or 'nobody'}"
 
 
 def delete_segment(document: Document, name: str) -> str:

@@ -10,6 +10,7 @@ from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
+from .document import TraitValue
 from .environment import Served
 
 KEPT_EVENTS = 50
@@ -31,10 +32,13 @@ class Event:
 
 @dataclass(frozen=True)
 class Visit:
-    """An identity as the API answered it."""
+    """An identity as the API answered it.
+
+    :param transient: the traits that it had for that call only.
+    """
 
     identifier: str
-    traits: dict[str, object]
+    transient: dict[str, TraitValue]
     flags: tuple[Served, ...]
     at: datetime = field(default_factory=_now)
 

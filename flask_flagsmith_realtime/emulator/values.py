@@ -1,0 +1,52 @@
+"""Values as text in the page's fields, and back. Pure functions."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from .document import TraitValue, Value
+
+_INTEGER = re.compile(r"-?\d{1,18}")
+_NUMBER = re.compile(r"-?\d{1,18}(\.\d{1,18})?")
+
+
+def as_text(value: object) -> str:
+    """A value as it stands in a field; no value is an empty field."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def parse_value(text: str) -> Value:
+    """Read a feature's value as Flagsmith's dashboard does: what looks like a number is one."""
+    text = text.replace("\r\n", "\n")
+    if not text:
+        return None
+    if text in ("true", "false"):
+        return text == "true"
+    return int(text) if _INTEGER.fullmatch(text) else text
+
+
+def parse_trait(text: str) -> TraitValue:
+    """Read a trait's value; unlike a feature's it can be a fraction. Nothing removes the trait."""
+    value = parse_value(text)
+    return float(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
+
+
+def kind(value: object) -> str:
+    """What a value is, in a word; empty if it is none."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, (int, float)):
+        return "number"
+    text = str(value).strip()
+    if text[:1] not in ("{", "["):
+        return "text"
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return "text, not valid JSON"
+    return "JSON"

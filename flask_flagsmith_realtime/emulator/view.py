@@ -1,0 +1,261 @@
+"""What the page shows, made from an environment and a journal. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from . import rules
+from .document import find_state
+from .environment import Environment, Served
+from .journal import Visit
+from .values import as_text, kind
+
+#: As many identities that did not ask are shown.
+_MOST_UNSEEN = 12
+
+#: A field with more lines scrolls.
+_MOST_LINES = 12
+_LONG = 60
+
+
+@dataclass(frozen=True)
+class Field:
+    """A value in a field that can be edited."""
+
+    text: str
+    kind: str
+
+    @property
+    def lines(self) -> int:
+        """How high the field is; 0 for one that has a single line."""
+        if "\n" not in self.text and len(self.text) <= _LONG and "JSON" not in self.kind:
+            return 0
+        return min(self.text.count("\n") + 1 + len(self.text) // 120, _MOST_LINES)
+
+
+@dataclass(frozen=True)
+class Share:
+    """A variant, or the control value, with the per cent of identities that get it.
+
+    :param start: the per cent of those before it, which is where it begins in a bar.
+    """
+
+    text: str
+    key: str | None
+    percentage: float
+    start: float
+
+
+@dataclass(frozen=True)
+class Override:
+    """A feature's state for a segment or an identity."""
+
+    feature: str
+    enabled: bool
+    field: Field
+
+
+@dataclass(frozen=True)
+class FeatureView:
+    """A feature in the environment."""
+
+    id: int
+    name: str
+    enabled: bool
+    field: Field
+    shares: list[Share]
+    #: For whom it is something else.
+    overridden_for: list[str]
+
+    @property
+    def variants(self) -> list[Share]:
+        """The shares without control."""
+        return self.shares[1:]
+
+
+@dataclass(frozen=True)
+class SegmentView:
+    """A segment."""
+
+    id: int
+    name: str
+    sentences: list[str]
+    conditions: list[Mapping[str, Any]]
+    overrides: list[Override]
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a feature is what it is: ``environment``, ``segment``, ``override`` or ``split``."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class ServedView:
+    """A feature as an identity got it.
+
+    :param now: what it would get now, if that is something else.
+    """
+
+    feature: str
+    enabled: bool
+    text: str
+    reason: Reason
+    now: str | None
+
+
+@dataclass(frozen=True)
+class PersonView:
+    """An identity: what is kept of it, and what it was served or would be.
+
+    :param at: when it last asked, if it has.
+    """
+
+    identifier: str
+    traits: Mapping[str, str]
+    overrides: list[Override]
+    served: list[ServedView]
+    at: datetime | None
+
+
+def features(environment: Environment) -> list[FeatureView]:
+    """The environment's features."""
+    return [
+        FeatureView(
+            id=state["feature"]["id"],
+            name=state["feature"]["name"],
+            enabled=state["enabled"],
+            field=_field(state["feature_state_value"]),
+            shares=_shares(state),
+            overridden_for=list(_overridden_for(environment, state["feature"]["name"])),
+        )
+        for state in environment.document["feature_states"]
+    ]
+
+
+def segments(environment: Environment) -> list[SegmentView]:
+    """The segments."""
+    return [
+        SegmentView(
+            id=segment["id"],
+            name=segment["name"],
+            sentences=rules.sentences(segment["rules"]),
+            conditions=list(rules.conditions(segment["rules"])),
+            overrides=_overrides(segment["feature_states"]),
+        )
+        for segment in environment.document["project"]["segments"]
+    ]
+
+
+def people(environment: Environment, visits: list[Visit]) -> list[PersonView]:
+    """The identities that asked lately, and others that something is kept of, by their names."""
+    seen = {visit.identifier: visit for visit in visits}
+    kept = {entry["identifier"]: entry for entry in environment.document["identity_overrides"]}
+    unseen = [name for name in kept if name not in seen][:_MOST_UNSEEN]
+    return [
+        _person(environment, name, kept.get(name, {}).get("identity_features", []), seen.get(name))
+        # Not by when they asked: nothing should move while somebody wants to click on it.
+        for name in sorted([*seen, *unseen])
+    ]
+
+
+def reason(served: Served) -> Reason:
+    """Put in words why an identity gets what it gets."""
+    what, _, detail = served.reason.partition("; ")
+    text = detail.partition("=")[2]
+    if what == "SPLIT":
+        return Reason("split", f"split, {float(text):g} %")
+    if what != "TARGETING_MATCH":
+        return Reason("environment", "environment")
+    # To the SDK, the overrides of identities are segments too; their states are of none.
+    if served.state["feature_segment"] is None:
+        return Reason("override", "override")
+    return Reason("segment", f"segment {text}")
+
+
+def _person(
+    environment: Environment, name: str, overridden: list[dict[str, Any]], visit: Visit | None
+) -> PersonView:
+    traits = environment.traits(name)
+    if visit is not None:
+        traits |= visit.transient
+    now = environment.evaluate(name, traits)
+    served = now if visit is None else visit.flags
+    return PersonView(
+        identifier=name,
+        traits={trait: as_text(value) for trait, value in traits.items()},
+        overrides=_overrides(overridden),
+        served=list(_compare(served, now)),
+        at=None if visit is None else visit.at,
+    )
+
+
+def _compare(served: Sequence[Served], now: Sequence[Served]) -> Iterator[ServedView]:
+    """What was served, with what would be now where that differs."""
+    current = {flag.state["feature"]["name"]: flag for flag in now}
+    for flag in served:
+        name = flag.state["feature"]["name"]
+        later = current.get(name)
+        differs = later is not None and _outcome(later) != _outcome(flag)
+        yield ServedView(
+            feature=name,
+            enabled=flag.state["enabled"],
+            text=as_text(flag.value),
+            reason=reason(flag),
+            now=_in_words(later) if later is not None and differs else None,
+        )
+
+
+def _outcome(served: Served) -> tuple[bool, object]:
+    return served.state["enabled"], served.value
+
+
+def _in_words(served: Served) -> str:
+    switch = "on" if served.state["enabled"] else "off"
+    text = as_text(served.value)
+    return f"{switch}, {text}" if text else switch
+
+
+def _field(value: object) -> Field:
+    return Field(as_text(value), kind(value))
+
+
+def _shares(state: Mapping[str, Any]) -> list[Share]:
+    variants = state["multivariate_feature_state_values"]
+    if not variants:
+        return []
+    control = 100 - sum(variant["percentage_allocation"] for variant in variants)
+    shares = [Share(as_text(state["feature_state_value"]), "control", max(control, 0), 0)]
+    for variant in variants:
+        option, last = variant["multivariate_feature_option"], shares[-1]
+        shares.append(
+            Share(
+                as_text(option["value"]),
+                option.get("key"),
+                variant["percentage_allocation"],
+                last.start + last.percentage,
+            )
+        )
+    return shares
+
+
+def _overrides(states: list[dict[str, Any]]) -> list[Override]:
+    return [
+        Override(state["feature"]["name"], state["enabled"], _field(state["feature_state_value"]))
+        for state in states
+    ]
+
+
+def _overridden_for(environment: Environment, feature: str) -> Iterator[str]:
+    """The segments and the identities that have something else."""
+    for segment in environment.document["project"]["segments"]:
+        if find_state(segment["feature_states"], feature):
+            yield f"segment {segment['name']}"
+    for entry in environment.document["identity_overrides"]:
+        if find_state(entry["identity_features"], feature):
+            yield str(entry["identifier"])
