@@ -1,0 +1,211 @@
+"""The client of Flagsmith's REST API: fetches the environment and makes a snapshot of it.
+
+Used by the refresher's thread alone, but for :meth:`API.interrupt`. Bodies are bounded, answers are
+checked before anybody sees them, and the environment key goes to the API's own origin only.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3
+
+from . import epochs, http
+from .config import Config
+from .document import (
+    check_environment_document,
+    check_flags,
+    check_identity_overrides,
+    parse_json,
+)
+from .errors import FetchError, InvalidDocumentError
+from .snapshot import Snapshot, snapshot_of_document, snapshot_of_flags
+
+#: The header of every answer that names the environment's epoch, in seconds.
+EPOCH_HEADER = "X-Flagsmith-Document-Updated-At"
+
+_LARGEST_BODY_BYTES = 64 * 1024 * 1024
+#: A body that comes in drops never times out by itself.
+_LONGEST_BODY_SECONDS = 60.0
+_READ_BYTES = 65536
+_MOST_PAGES = 1000
+
+
+class API:
+    """Flagsmith's API, for one environment.
+
+    :param config: the app's settings.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._sockets = http.Sockets()
+        self._session = http.make_session(config, self._sockets)
+        self._headers = {
+            **config.custom_headers,
+            "Accept": "application/json",
+            "X-Environment-Key": config.environment_key or "",
+        }
+
+    def fetch(self) -> Snapshot:
+        """Ask for the environment.
+
+        Never conditional: Flagsmith has been seen to answer 304 for up to a minute after a change.
+
+        :raises FetchError: if there is no usable answer.
+        """
+        return self._fetch_document() if self._config.local_evaluation else self._fetch_flags()
+
+    def interrupt(self) -> None:
+        """Make a fetch that hangs fail at once, and each one to come. For another thread."""
+        self._sockets.end()
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._session.close()
+
+    def _fetch_document(self) -> Snapshot:
+        """Fetch the environment document, all pages of it.
+
+        Large documents come in pages, each naming the next in its Link header and bringing more
+        identity overrides.
+        """
+        first_url = urljoin(self._config.api_url, "environment-document/")
+        url, left = first_url, _LARGEST_BODY_BYTES
+        document: dict[str, Any] = {}
+        overrides: list[Any] = []
+        page_epochs: list[float] = []
+        seen: set[str] = set()
+        while True:
+            seen.add(url)
+            response, body = self._get(url, left)
+            left -= len(body)
+            try:
+                page = parse_json(body)
+                if not document:
+                    document = check_environment_document(page)
+                    overrides.extend(document.get("identity_overrides") or ())
+                elif isinstance(page, dict):
+                    overrides.extend(check_identity_overrides(page.get("identity_overrides")))
+                else:
+                    raise InvalidDocumentError("a further page of it is not an object")
+            except InvalidDocumentError as error:
+                raise _unusable(first_url, error) from None
+            epoch = epochs.parse_iso(page.get("updated_at"))
+            if epoch is None:
+                epoch = epochs.parse_header(response.headers.get(EPOCH_HEADER))
+            if epoch is not None:
+                page_epochs.append(epoch)
+            following = response.links.get("next", {}).get("url")
+            if following is None:
+                break
+            url = _next_url(url, following)
+            if url in seen or len(seen) == _MOST_PAGES:
+                raise FetchError(f"{first_url} has pages without end.")
+        # A change between two pages leaves the first one old: the oldest epoch counts.
+        oldest = min(page_epochs, default=None)
+        try:
+            return snapshot_of_document(
+                {**document, "identity_overrides": overrides}, oldest, time.time()
+            )
+        except InvalidDocumentError as error:
+            raise _unusable(first_url, error) from None
+
+    def _fetch_flags(self) -> Snapshot:
+        url = urljoin(self._config.api_url, "flags/")
+        response, body = self._get(url, _LARGEST_BODY_BYTES)
+        try:
+            answer = check_flags(parse_json(body))
+        except InvalidDocumentError as error:
+            raise _unusable(url, error) from None
+        epoch = epochs.parse_header(response.headers.get(EPOCH_HEADER))
+        return snapshot_of_flags(answer, epoch, time.time(), self._config.environment_key or "")
+
+    def _get(self, url: str, most_bytes: int) -> tuple[requests.Response, bytes]:
+        timeout = self._config.request_timeout_seconds
+        try:
+            with http.get(self._session, url, self._headers, (timeout, timeout)) as response:
+                if response.status_code != 200:
+                    raise self._refusal(response, url)
+                return response, _read(response, url, most_bytes)
+        except http.RedirectedElsewhereError as error:
+            raise FetchError(
+                f"Flagsmith could not be asked at {_bare(url)}: {http.describe(error)}. If that is "
+                "where Flagsmith's API is, set FLAGSMITH_API_URL to it."
+            ) from None
+        except (
+            requests.RequestException,
+            urllib3.exceptions.HTTPError,
+            OSError,
+            ValueError,
+        ) as error:
+            raise FetchError(
+                f"Flagsmith could not be asked at {_bare(url)}: {http.describe(error)}."
+            ) from None
+
+    def _refusal(self, response: requests.Response, url: str) -> FetchError:
+        status = response.status_code
+        if status in (401, 403):
+            message = (
+                f"Flagsmith refused the {self._config.key_kind} at {_bare(url)} with {status}. "
+                "Check that FLAGSMITH_ENVIRONMENT_KEY is a key of an environment of that "
+                "Flagsmith, is not deleted or expired, and that FLAGSMITH_API_URL is the right one."
+            )
+        elif status == 404:
+            message = (
+                f"There is no Flagsmith API at {_bare(url)} (404). Check FLAGSMITH_API_URL: it "
+                "ends in /api/v1/."
+            )
+        else:
+            message = f"Flagsmith answered {http.status_of(response)} at {_bare(url)}."
+        return FetchError(message, retry_after=http.retry_after(response))
+
+
+def _read(response: requests.Response, url: str, most_bytes: int) -> bytes:
+    """Read a body, but not without bounds."""
+    body = bytearray()
+    deadline = time.monotonic() + _LONGEST_BODY_SECONDS
+    # What has arrived, not blocks of a size: one could take for ever to fill up drop by drop.
+    while chunk := response.raw.read1(_READ_BYTES, decode_content=True):
+        body += chunk
+        if len(body) > most_bytes:
+            raise FetchError(
+                f"The answer of {_bare(url)} is larger than {_LARGEST_BODY_BYTES // 2**20} MiB."
+            )
+        if time.monotonic() > deadline:
+            raise FetchError(
+                f"The answer of {_bare(url)} was not complete after {_LONGEST_BODY_SECONDS:.0f} s."
+            )
+    return bytes(body)
+
+
+def _next_url(url: str, following: str) -> str:
+    """Where the next page is.
+
+    :raises FetchError: if it is not where the key may go.
+    """
+    try:
+        target = urljoin(url, following)
+        if http.origin(target) == http.origin(url):
+            return target
+    except ValueError:
+        pass
+    raise FetchError(
+        f"{_bare(url)} names a next page that is not on its own origin, where alone the "
+        "environment key may go."
+    )
+
+
+def _bare(url: str) -> str:
+    """A URL without its query: one text for all pages, and nothing that may be secret."""
+    return urlsplit(url)._replace(query="", fragment="").geturl()
+
+
+def _unusable(url: str, error: InvalidDocumentError) -> InvalidDocumentError:
+    return InvalidDocumentError(
+        f"The answer of {url} is not usable: {error}. Check that FLAGSMITH_API_URL is Flagsmith's "
+        "API."
+    )
