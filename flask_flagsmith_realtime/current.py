@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from flask import current_app, g
+from flask import Flask, current_app, g, has_app_context
 from flask.ctx import _AppCtxGlobals
 
 from .errors import NotInitializedError
@@ -50,6 +50,18 @@ def _bind() -> Flags:
         ) from None
     # Of several threads that share a context, all get the flags of the first.
     return cast(Flags, g.setdefault("_flagsmith_flags", state.flags()))
+
+
+def context_of(app: Flask) -> _AppCtxGlobals | None:
+    """What the current app context keeps; ``None`` outside a context of that app."""
+    if has_app_context() and current_app._get_current_object() is app:  # type: ignore[attr-defined]
+        return _context_globals()
+    return None
+
+
+def unbind(context: _AppCtxGlobals) -> None:
+    """Have a context take its flags anew at its next read."""
+    context.pop("_flagsmith_flags", None)
 
 
 class CurrentFlags(Flags):

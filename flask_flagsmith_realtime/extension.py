@@ -14,6 +14,7 @@ from .config import Config, read_config
 from .current import EXTENSION, flags
 from .errors import ConfigError, NotInitializedError
 from .flags import Flags, MissingFeatures
+from .overrides import Layer, OverriddenFlags
 from .realtime import Realtime
 
 OnChange = TypeVar("OnChange", bound=Callable[[FlagChange], Any])
@@ -60,11 +61,11 @@ class FlagsmithRealtime:
 
     def start(self, app: Flask) -> None:
         """Start listening now, if this process does not: also under test, or in a command."""
-        _state_of(app).realtime.start_by_hand()
+        state_of(app).realtime.start_by_hand()
 
     def stop(self, app: Flask) -> None:
         """Stop listening for good. Flags stay readable as they are."""
-        _state_of(app).realtime.stop()
+        state_of(app).realtime.stop()
 
     def on_change(self, *feature_names: str) -> Callable[[OnChange], OnChange]:
         """Register a function to be called when one of these features changes.
@@ -104,13 +105,20 @@ class AppState:
         self.missing = MissingFeatures(config, lambda: app.testing)
         snapshot = None if config.offline_file is None else offline.read(config.offline_file)
         self.realtime = Realtime(app, config, snapshot)
+        #: What a test overrides, the innermost last. Replaced as a whole.
+        self.overrides: tuple[Layer, ...] = ()
 
     def flags(self) -> Flags:
         """A view of the flags as they are now."""
-        return Flags(self.realtime.read(), self.config.defaults, self.missing)
+        flags = Flags(self.realtime.read(), self.config.defaults, self.missing)
+        return OverriddenFlags(flags, self.overrides) if self.overrides else flags
 
 
-def _state_of(app: Flask) -> AppState:
+def state_of(app: Flask) -> AppState:
+    """What the extension keeps for an app.
+
+    :raises NotInitializedError: if the app was not set up.
+    """
     try:
         state: AppState = app.extensions[EXTENSION]
     except KeyError:

@@ -1,0 +1,379 @@
+"""Overriding flags in tests of apps."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from urllib.request import urlopen
+
+import pytest
+from conftest import PATIENCE_SECONDS, MakeApp, Received
+from flask import Flask, current_app
+from werkzeug.serving import make_server
+
+from flask_flagsmith_realtime import (
+    FeatureNotFoundError,
+    Flag,
+    FlagChange,
+    FlagsmithRealtime,
+    NotInitializedError,
+    flags,
+    flags_changed,
+)
+from flask_flagsmith_realtime.current import EXTENSION
+from flask_flagsmith_realtime.emulator import Emulator
+from flask_flagsmith_realtime.testing import FlagOverrides, override_flags
+
+
+@pytest.fixture
+def app() -> Flask:
+    """A shop under test: no network, two features with defaults."""
+    app = Flask("shop")
+    app.config.update(
+        TESTING=True,
+        FLAGSMITH_DEFAULTS={"new_checkout": False, "banner_text": {"enabled": False, "value": "?"}},
+    )
+    FlagsmithRealtime(app)
+
+    @app.get("/")
+    def home() -> str:
+        return f"{flags['new_checkout'].enabled} {flags['banner_text'].value}"
+
+    return app
+
+
+def read(app: Flask, name: str) -> Flag:
+    with app.app_context():
+        return flags[name]
+
+
+@pytest.mark.parametrize(
+    ("override", "enabled", "value"),
+    [
+        (True, True, "?"),
+        (False, False, "?"),
+        ("Hi", True, "Hi"),
+        ("", True, ""),
+        (0, True, 0),
+        (2.5, True, 2.5),
+        (None, True, None),
+        (Flag("banner_text", enabled=False, value="off"), False, "off"),
+    ],
+)
+def test_what_a_feature_is_overridden_with(
+    app: Flask, override: bool | str | float | Flag | None, enabled: bool, value: object
+) -> None:
+    with override_flags(app, banner_text=override):
+        flag = read(app, "banner_text")
+        assert (flag.feature_name, flag.enabled, flag.value) == ("banner_text", enabled, value)
+        assert type(flag.value) is type(value)
+        assert not flag.is_default
+    assert read(app, "banner_text") == Flag("banner_text", False, "?", is_default=True)
+
+
+def test_flag_is_taken_as_it_is_under_the_name_that_it_is_given(app: Flask) -> None:
+    with override_flags(app, mine=Flag("other", True, 3, feature_id=7, variant="b")):
+        assert read(app, "mine") == Flag("mine", True, 3, feature_id=7, variant="b")
+
+
+def test_what_no_flag_can_be_is_refused_by_name(app: Flask) -> None:
+    with pytest.raises(TypeError, match=r"'banner_text' cannot be overridden with list; give True"):
+        override_flags(app, banner_text=["Hi"])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"7 is no feature's name"):
+        override_flags(app, {7: True})  # type: ignore[dict-item]
+
+
+def test_names_that_are_no_python_names(app: Flask) -> None:
+    with override_flags(app, {"my-flag": True, "app": "a", "signals": 1}, app="b", self="c"):
+        assert read(app, "my-flag")
+        assert [read(app, name).value for name in ("app", "signals", "self")] == ["b", 1, "c"]
+
+
+def test_overridden_flags_read_like_all_others(app: Flask) -> None:
+    with override_flags(app, {"my-flag": "x"}), app.app_context():
+        assert "my-flag" in flags
+        assert list(flags) == ["new_checkout", "banner_text", "my-flag"]
+        assert flags.is_feature_enabled("my-flag", default=False)
+        assert flags.get_feature_value("my-flag", default="y") == "x"
+        assert flags.all_flags()[-1].value == "x"
+        assert flags.get_feature_value("other", default="y") == "y"
+
+
+def test_overrides_nest_and_the_innermost_wins(app: Flask) -> None:
+    with override_flags(app, banner_text="outer", new_checkout=True):
+        with override_flags(app, banner_text="inner"):
+            assert app.test_client().get("/").text == "True inner"
+            with override_flags(app, banner_text=False):
+                assert read(app, "banner_text").value == "inner"
+                assert not read(app, "banner_text")
+        assert app.test_client().get("/").text == "True outer"
+    assert app.test_client().get("/").text == "False ?"
+
+
+def test_overrides_that_end_in_another_order(app: Flask) -> None:
+    first, second = override_flags(app, banner_text="1"), override_flags(app, banner_text="2")
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert read(app, "banner_text").value == "2"
+    second.__exit__(None, None, None)
+    assert read(app, "banner_text").value == "?"
+
+
+def test_one_object_can_be_entered_again(app: Flask) -> None:
+    override = override_flags(app, new_checkout=True)
+    for _ in range(2):
+        with override, override:
+            assert read(app, "new_checkout")
+        assert not read(app, "new_checkout")
+
+
+def test_override_ends_when_the_test_fails(app: Flask) -> None:
+    with pytest.raises(ZeroDivisionError), override_flags(app, new_checkout=True):
+        raise ZeroDivisionError
+    assert not read(app, "new_checkout")
+
+
+def test_app_context_around_it_sees_what_is_overridden_afterwards(app: Flask) -> None:
+    with app.app_context():
+        assert not flags["new_checkout"]
+        with override_flags(app, new_checkout=True):
+            assert flags["new_checkout"]
+            assert app.test_client().get("/").text == "True ?"
+        assert not flags["new_checkout"]
+
+
+def test_request_context_and_kept_context_of_a_client_see_it(app: Flask) -> None:
+    with app.test_request_context():
+        assert not flags["new_checkout"]
+        with override_flags(app, new_checkout=True):
+            assert flags["new_checkout"]
+    with app.test_client() as client:
+        client.get("/")
+        with override_flags(app, new_checkout=True):
+            assert flags["new_checkout"]
+
+
+def test_override_that_ends_in_another_context_is_over_in_both(app: Flask) -> None:
+    override = override_flags(app, new_checkout=True)
+    with app.app_context():
+        override.__enter__()
+        assert flags["new_checkout"]
+        with app.app_context():
+            assert flags["new_checkout"]
+            override.__exit__(None, None, None)
+            assert not flags["new_checkout"]
+        assert not flags["new_checkout"]
+
+
+def test_context_of_another_app_is_left_alone(app: Flask) -> None:
+    other = Flask("other")
+    other.config.update(TESTING=True, FLAGSMITH_DEFAULTS={"new_checkout": False})
+    FlagsmithRealtime(other)
+    with other.app_context(), override_flags(app, new_checkout=True):
+        assert not flags["new_checkout"]
+        assert read(app, "new_checkout")
+
+
+def test_app_may_be_current_app(app: Flask) -> None:
+    with app.app_context(), override_flags(current_app, new_checkout=True):
+        assert flags["new_checkout"]
+
+
+def test_app_without_the_extension_says_so() -> None:
+    with (
+        pytest.raises(NotInitializedError, match=r"'shop' was not set up: call flagsmith"),
+        override_flags(Flask("shop"), new_checkout=True),
+    ):
+        pass
+
+
+def test_request_being_answered_keeps_its_flags(app: Flask) -> None:
+    reading, overridden = threading.Event(), threading.Event()
+    read_there: list[bool] = []
+
+    def answer() -> None:
+        with app.app_context():
+            read_there.append(flags["new_checkout"].enabled)
+            reading.set()
+            overridden.wait(PATIENCE_SECONDS)
+            read_there.append(flags["new_checkout"].enabled)
+        read_there.append(read(app, "new_checkout").enabled)
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    assert reading.wait(PATIENCE_SECONDS)
+    with override_flags(app, new_checkout=True):
+        overridden.set()
+        thread.join(PATIENCE_SECONDS)
+    assert read_there == [False, False, True]
+
+
+def test_live_server_in_a_thread_sees_it(app: Flask) -> None:
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        url = f"http://127.0.0.1:{server.port}/"
+        with (
+            override_flags(app, new_checkout=True, banner_text="Hi"),
+            urlopen(url, timeout=PATIENCE_SECONDS) as answer,
+        ):
+            assert answer.read() == b"True Hi"
+    finally:
+        server.shutdown()
+        thread.join(PATIENCE_SECONDS)
+        server.server_close()
+
+
+def test_decorated_function(app: Flask) -> None:
+    @override_flags(app, new_checkout=True)
+    def check(expected: str, *, twice: bool) -> str:
+        """Checks."""
+        if twice:
+            check("True ?", twice=False)
+        assert app.test_client().get("/").text == expected
+        return "checked"
+
+    assert check("True ?", twice=True) == "checked"
+    assert check.__doc__ == "Checks."
+    assert not read(app, "new_checkout")
+
+
+def test_decorated_async_function(app: Flask) -> None:
+    @override_flags(app, new_checkout=True)
+    async def check() -> bool:
+        await asyncio.sleep(0)
+        return read(app, "new_checkout").enabled
+
+    async def together() -> list[bool]:
+        return await asyncio.gather(check(), check())
+
+    assert asyncio.run(together()) == [True, True]
+    assert not read(app, "new_checkout")
+
+
+def test_decorated_generators(app: Flask) -> None:
+    @override_flags(app, new_checkout=True)
+    def fixture() -> Iterator[bool]:
+        yield read(app, "new_checkout").enabled
+
+    running = fixture()
+    assert not read(app, "new_checkout")
+    assert next(running)
+    assert read(app, "new_checkout")
+    assert next(running, "end") == "end"
+    assert not read(app, "new_checkout")
+
+    @override_flags(app, new_checkout=True)
+    async def async_fixture() -> AsyncIterator[bool]:
+        yield read(app, "new_checkout").enabled
+
+    async def consume() -> list[bool]:
+        return [value async for value in async_fixture()]
+
+    assert asyncio.run(consume()) == [True]
+    assert not read(app, "new_checkout")
+
+
+def test_classes_are_not_decorated(app: Flask) -> None:
+    with pytest.raises(TypeError, match="for a class, decorate its methods"):
+        override_flags(app, new_checkout=True)(type("TestShop", (), {}))
+
+
+def test_no_signal_unless_asked_for(app: Flask) -> None:
+    changed = Received(flags_changed, app)
+    with override_flags(app, new_checkout=True):
+        pass
+    assert not changed.all
+
+
+def test_signals_are_sent_when_it_comes_and_goes(app: Flask) -> None:
+    changed = Received(flags_changed, app)
+    with override_flags(app, signals=True, banner_text="Hi"):
+        (content,) = changed.all
+        after = Flag("banner_text", True, "Hi")
+        assert content["changes"] == {"banner_text": FlagChange("banner_text", None, after)}
+        assert content["snapshot"].flags["banner_text"] == after
+        assert not content["previous"].flags
+        with override_flags(app, signals=True, banner_text=False):
+            change = changed.all[-1]["changes"]["banner_text"]
+            assert change == FlagChange("banner_text", after, Flag("banner_text", False, "Hi"))
+    assert len(changed.all) == 4
+    assert changed.all[-1]["changes"]["banner_text"] == FlagChange("banner_text", after, None)
+
+
+def test_signals_of_overrides_of_what_flagsmith_has(make_app: MakeApp, emulator: Emulator) -> None:
+    emulator.set_flag("banner_text", enabled=True, value="before")
+    flagsmith = FlagsmithRealtime()
+    told: list[FlagChange] = []
+    flagsmith.on_change("banner_text", "new_checkout")(told.append)
+    app = make_app(flagsmith)
+    before = read(app, "banner_text")
+    with override_flags(app, signals=True, banner_text="before"):
+        assert not told, "it was that before"
+    with override_flags(app, signals=True, banner_text=False):
+        (change,) = told
+        assert change.before == before
+        assert change.after is not None
+        assert (change.after.enabled, change.after.value) == (False, "before")
+        assert change.after.feature_id == before.feature_id
+
+
+def test_signal_for_what_changes_for_some_identities_only(
+    make_app: MakeApp, emulator: Emulator
+) -> None:
+    emulator.set_flag("banner_text", enabled=True, value="for all")
+    emulator.override_identity("ada", "banner_text", enabled=False)
+    app = make_app()
+    changed = Received(flags_changed, app)
+    with override_flags(app, signals=True, banner_text=True):
+        change = changed.all[-1]["changes"]["banner_text"]
+        assert change.before == change.after
+        assert change.targeting_changed
+
+
+def test_override_of_a_running_app_follows_flagsmith_below(
+    make_app: MakeApp, emulator: Emulator
+) -> None:
+    app = make_app()
+    changed = Received(flags_changed, app)
+    assert emulator.wait_for_streams(1)
+    with override_flags(app, banner_text=False):
+        emulator.set_flag("banner_text", enabled=True, value="new")
+        changed.wait()
+        assert read(app, "banner_text").value == "new"
+        assert not read(app, "banner_text")
+
+
+def test_strict_fails_by_name_for_what_is_not_overridden() -> None:
+    app = Flask("shop")
+    app.config.update(TESTING=True, FLAGSMITH_STRICT=True)
+    FlagsmithRealtime(app)
+    with override_flags(app, new_checkout=True), app.app_context():
+        assert flags["new_checkout"]
+        with pytest.raises(FeatureNotFoundError, match="has no feature 'new_chekout'"):
+            flags.is_feature_enabled("new_chekout")
+
+
+def test_app_that_was_never_overridden_has_plain_flags(app: Flask) -> None:
+    state = app.extensions[EXTENSION]
+    with override_flags(app, new_checkout=True):
+        assert type(state.flags()).__name__ == "OverriddenFlags"
+    assert type(state.flags()).__name__ == "Flags"
+
+
+def test_set_and_clear(app: Flask) -> None:
+    overrides = FlagOverrides(app)
+    with app.app_context():
+        overrides.set(new_checkout=True)
+        overrides.set({"banner_text": "Hi"})
+        assert flags["new_checkout"]
+        assert flags["banner_text"].value == "Hi"
+        overrides.clear()
+        assert not flags["new_checkout"]
+        assert flags["banner_text"].value == "?"
+        overrides.set(new_checkout=True)
+        assert flags["new_checkout"]
+        overrides.clear()
