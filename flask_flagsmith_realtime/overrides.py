@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from .changes import FlagChange
 from .flag import Flag, FlagValue
@@ -54,12 +55,13 @@ def lay_over(
     :param flags: what Flagsmith says: for the environment, or for one identity.
     :param defaults: what features are that it does not have.
     """
-    laid: dict[str, Flag] = dict(flags)
+    # An identity's flags are evaluated as they are read: only what is overridden is read here.
+    laid: dict[str, Flag] = {}
+    below = ChainMap(laid, cast("dict[str, Flag]", flags), cast("dict[str, Flag]", defaults))
     for layer in layers:
         for name, override in layer.overrides.items():
-            flag = laid.get(name, defaults.get(name, Flag(name)))
-            laid[name] = _overridden(flag, override)
-    return MappingProxyType(laid)
+            laid[name] = _overridden(below.get(name, Flag(name)), override)
+    return MappingProxyType(ChainMap(laid, cast("dict[str, Flag]", flags)))
 
 
 class OverriddenFlags(Flags):
