@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 from .command import DEFAULT_PORT, run
 
 
-def main() -> int:
-    """Read the command line and run."""
+def main(
+    arguments: Sequence[str] | None = None,
+    prog: str = "python -m flask_flagsmith_realtime.emulator",
+) -> int:
+    """Read the command line and run.
+
+    :param arguments: the command line; this process's if not given.
+    :param prog: how the program is called.
+    :returns: the exit status.
+    """
     parser = argparse.ArgumentParser(
-        prog="python -m flask_flagsmith_realtime.emulator",
+        prog=prog,
         description="A local Flagsmith: its API, its stream, and a page to change flags on.",
+        epilog=f"Example: {prog} --state flags.json",
     )
     parser.add_argument(
         "--port",
@@ -25,8 +35,8 @@ def main() -> int:
         metavar="FILE",
         help="keep the flags in this JSON file, made from a sample if it does not exist",
     )
-    arguments = parser.parse_args()
-    return run(arguments.port, arguments.state)
+    options = parser.parse_args(arguments)
+    return run(options.port, options.state)
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def identity(
                 environment,
                 flag.state,
                 flag.value,
-                identity=kept["django_id"] if kept and flag.state in own else None,
+                identity=kept.get("django_id") if kept and flag.state in own else None,
             )
             | {"variant": flag.variant}
             for flag in served

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from flask import Blueprint, Response, jsonify, request
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, NotFound
 from werkzeug.http import http_date
 
@@ -15,6 +16,9 @@ from .document import TraitValue
 from .environment import Environment
 from .journal import Visit
 from .state import State
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 KEY_HEADER = "X-Environment-Key"
 EPOCH_HEADER = "X-Flagsmith-Document-Updated-At"
@@ -95,8 +99,7 @@ def create_api(state: State, page_size: int | None) -> Blueprint:
         last_modified = state.last_modified
         since = request.if_modified_since
         if since is not None and state.unmodified_since(since):
-            response = Response(status=304)
-            del response.headers["Content-Type"]
+            response: Response = _NotModified()
         else:
             environment = state.environment
             document, more = answers.document_page(
@@ -127,6 +130,17 @@ def create_api(state: State, page_size: int | None) -> Blueprint:
         return response
 
     return api
+
+
+class _NotModified(Response):
+    """A 304 with all its headers: Werkzeug takes out ``Last-Modified`` and ``Allow``."""
+
+    def __init__(self) -> None:
+        super().__init__(status=304)
+        del self.headers["Content-Type"]
+
+    def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
+        return self.headers
 
 
 def _resource() -> str:

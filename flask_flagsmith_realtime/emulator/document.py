@@ -70,6 +70,7 @@ def check(document: Any) -> Document:
             identity.setdefault("identity_traits", [])
         for state in feature_states(document):
             state.setdefault("multivariate_feature_state_values", [])
+            state.setdefault("feature_segment", None)
             state["feature"].setdefault("type", "STANDARD")
         map_environment_document_to_context(cast(EnvironmentModel, document))
     except KeyError as error:

@@ -172,8 +172,8 @@ def reason(served: Served) -> Reason:
         return Reason("split", f"split, {float(text):g} %")
     if what != "TARGETING_MATCH":
         return Reason("environment", "environment")
-    # To the SDK, the overrides of identities are segments too; their states are of none.
-    if served.state["feature_segment"] is None:
+    # To the SDK, the overrides of identities are a segment too. A real one may have that name.
+    if text == "identity_overrides" and served.state["feature_segment"] is None:
         return Reason("override", "override")
     return Reason("segment", f"segment {text}")
 

@@ -1,0 +1,94 @@
+"""``python -m flask_flagsmith_realtime.emulator`` as a process of its own."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from flask_flagsmith_realtime.emulator import Emulator
+
+PATIENCE_SECONDS = 60
+
+
+@contextmanager
+def running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """The command, ended at last."""
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "flask_flagsmith_realtime.emulator", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def introduction(process: subprocess.Popen[str]) -> str:
+    """What it prints at the start."""
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("Ctrl-C"):
+            return "".join(lines)
+    raise AssertionError(process.communicate())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_says_how_to_use_it_and_ends_when_told(number: signal.Signals, tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    with running("--port", "0", "--state", str(path)) as process:
+        said = introduction(process)
+        url = re.search(r"Page +(http://127\.0\.0\.1:\d+/)\n", said)[1]
+        settings = dict(re.findall(r"export (FLASK_FLAGSMITH_\w+)=(\S+)", said))
+
+        assert str(path) in said
+        assert "Client-side key  EmulatedShopEnvironment" in said
+        assert settings["FLASK_FLAGSMITH_REALTIME_API_URL"] == url
+        answer = requests.get(
+            settings["FLASK_FLAGSMITH_API_URL"] + "environment-document/",
+            headers={"X-Environment-Key": settings["FLASK_FLAGSMITH_ENVIRONMENT_KEY"]},
+            timeout=20,
+        )
+        assert answer.status_code == 200
+        stream = requests.get(
+            f"{url}sse/environments/EmulatedShopEnvironment/stream", stream=True, timeout=20
+        )
+        with stream:
+            process.send_signal(number)
+            out, err = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert (process.returncode, out, err) == (0, "", "")
+    assert path.exists()
+
+
+def test_a_taken_port_is_said_plainly(emulator: Emulator) -> None:
+    port = emulator.url.rstrip("/").rpartition(":")[2]
+    with running("--port", port) as process:
+        out, err = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert (process.returncode, out) == (1, "")
+    assert err.startswith(f"The emulator cannot listen on port {port}: Address already in use.")
+
+
+def test_an_unusable_state_file_is_said_plainly(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    path.write_text("{")
+    with running("--port", "0", "--state", str(path)) as process:
+        out, err = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert (process.returncode, out) == (1, "")
+    assert err.startswith(f"The state file {path} cannot be used: it is not JSON")
+    assert "Traceback" not in err
