@@ -196,7 +196,7 @@ def _unknown(kind: str, name: str) -> NoReturn:
 
 def _name(name: str, kind: str) -> str:
     if not isinstance(name, str) or not name.strip():
-        raise EditError(f"a {kind} needs a name")
+        raise EditError(f"the {kind} needs a name")
     return name
 
 

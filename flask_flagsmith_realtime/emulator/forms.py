@@ -114,25 +114,25 @@ def _delete_segment(form: Form) -> Change:
 
 def _override(form: Form) -> Change:
     """Begin an override, the other way round than the environment: else nobody would see it."""
-    feature = _field(form, "feature")
-    segment, identity = form.get("segment"), form.get("identity")
+    feature, segment = _field(form, "feature"), form.get("segment")
+    identity = "" if segment else _field(form, "identity")
 
     def edit(document: Document) -> str:
         enabled = not (find_flag(document, feature) or {}).get("enabled")
         if segment:
             return edits.override_segment(document, segment, feature, enabled, UNSET)
-        return edits.override_identity(document, identity or "", feature, enabled, UNSET)
+        return edits.override_identity(document, identity, feature, enabled, UNSET)
 
     return Change(edit, announced=not identity)
 
 
 def _delete_override(form: Form) -> Change:
-    feature = _field(form, "feature")
-    segment, identity = form.get("segment"), form.get("identity")
+    feature, segment = _field(form, "feature"), form.get("segment")
     if segment:
         return Change(lambda document: edits.delete_segment_override(document, segment, feature))
+    identity = _field(form, "identity")
     return Change(
-        lambda document: edits.delete_identity_override(document, identity or "", feature),
+        lambda document: edits.delete_identity_override(document, identity, feature),
         announced=False,
     )
 

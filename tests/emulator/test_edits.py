@@ -125,7 +125,7 @@ def test_traits_decide_and_none_removes_one(emulator: Emulator) -> None:
     ("change", "reason"),
     [
         (lambda e: e.delete_flag("nope"), "no feature named 'nope'"),
-        (lambda e: e.set_flag(" ", enabled=True), "a feature needs a name"),
+        (lambda e: e.set_flag(" ", enabled=True), "the feature needs a name"),
         (lambda e: e.set_flag("pricing", value={"mug": 1}), r"pass json.dumps\(…\) of it"),
         (lambda e: e.set_variants("nope", {"a": 1}), "no feature named 'nope'"),
         (lambda e: e.set_variants("button_colour", {"a": 60, "b": 60}), "not more together"),
@@ -137,7 +137,7 @@ def test_traits_decide_and_none_removes_one(emulator: Emulator) -> None:
         (lambda e: e.override_identity("", "pricing", enabled=True), "needs a name"),
         (lambda e: e.delete_identity_override("ben", "pricing"), "is not overridden"),
         (lambda e: e.delete_identity_override("nobody", "pricing"), "has no overrides"),
-        (lambda e: e.set_traits("ada", **{"": 1}), "a trait needs a name"),
+        (lambda e: e.set_traits("ada", **{"": 1}), "the trait needs a name"),
     ],
 )
 def test_what_cannot_be_is_refused_and_changes_nothing(
