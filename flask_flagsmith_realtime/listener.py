@@ -8,11 +8,13 @@ connection is closed there by :func:`~flask_flagsmith_realtime.http.close_inheri
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 import traceback
 
 from . import http
+from .activity import Activity
 from .backoff import Reconnect
 from .config import Config
 from .episodes import Episode
@@ -38,32 +40,43 @@ class Listener:
     :param config: the app's settings.
     :param mailbox: where announced epochs go.
     :param reconnect: the delays between connections, as they are at the start.
+    :param activity: where to write down what happens.
     """
 
     def __init__(
-        self, config: Config, mailbox: Mailbox, reconnect: Reconnect | None = None
+        self,
+        config: Config,
+        mailbox: Mailbox,
+        reconnect: Reconnect | None = None,
+        activity: Activity | None = None,
     ) -> None:
         self._config = config
         self._mailbox = mailbox
+        self._activity = activity or Activity()
+        self._process = os.getpid()
         self._stopping = threading.Event()
         self._sockets = http.Sockets()
         self._reconnect = reconnect or Reconnect()
         self._episode = Episode(logger, "Flagsmith's stream is open again.")
-        # What a stream sends says nothing about whether the next one will be better: no recovery.
-        self._nonsense = Episode(logger, "")
+        # Some troubles may come again with each connection that opens: they have no recovery.
+        self._once = Episode(logger, "")
 
     def run(self, environment_id: str) -> None:
         """Listen until :meth:`stop` is called.
 
         :param environment_id: the environment's client-side key.
         """
-        while not self._stopping.is_set():
+        while not self._is_over():
             self._stopping.wait(self._connect(environment_id))
 
     def stop(self) -> None:
         """End the work, also while it waits for an answer or an event."""
         self._stopping.set()
         self._sockets.end()
+
+    def _is_over(self) -> bool:
+        # Gevent's threads are copied into a forked child, where they are to do nothing.
+        return self._stopping.is_set() or self._process != os.getpid()
 
     def _connect(self, environment_id: str) -> float:
         """Open the stream once, read it to its end, and say in the log what is wrong with it.
@@ -88,7 +101,9 @@ class Listener:
                 delay, self._reconnect = self._reconnect.after_failure()
         except Exception:
             # The thread must outlive a mistake of ours: without it no change would be seen.
-            self._trouble(f"cannot be listened to, unexpectedly: {traceback.format_exc()}")
+            self._once.trouble(
+                f"Listening to Flagsmith's stream failed unexpectedly. {traceback.format_exc()}"
+            )
             delay, self._reconnect = self._reconnect.after_failure()
         return delay
 
@@ -99,15 +114,19 @@ class Listener:
         """
         with Stream(self._config, environment_id, self._sockets) as stream:
             opened_at = time.monotonic()
+            self._activity.connected()
             self._mailbox.transition(Connected())
             reason = "the server ended the connection"
             try:
                 self._read(stream)
             except StreamError as error:
                 reason = str(error)
+                if not self._stopping.is_set():
+                    self._activity.stream_failed(f"Flagsmith's stream broke: {reason}.")
                 if isinstance(error, StreamNonsenseError):
                     self._warn_of_nonsense(reason)
             finally:
+                self._activity.disconnected()
                 self._mailbox.transition(Disconnected(reason))
         lived = time.monotonic() - opened_at
         logger.debug("Flagsmith's stream ended after %.1f s: %s.", lived, reason)
@@ -121,6 +140,7 @@ class Listener:
     def _read(self, stream: Stream) -> None:
         for event in stream.events():
             self._episode.over()
+            self._activity.event()
             if not isinstance(event, Announcement):
                 self._warn_of_nonsense(f"an event of it was ignored: {event.reason}")
                 continue
@@ -129,17 +149,19 @@ class Listener:
             self._mailbox.announce(event.epoch)
 
     def _trouble(self, what: str) -> None:
-        if self._stopping.is_set():
+        if self._is_over():
             return
-        self._episode.trouble(
+        message = (
             f"Flagsmith's stream at {self._config.realtime_api_url} {what} Until then flags are "
             f"fetched every {self._config.environment_refresh_interval_seconds:g} s."
         )
+        self._activity.stream_failed(message)
+        self._episode.trouble(message)
 
     def _warn_of_nonsense(self, what: str) -> None:
-        if self._stopping.is_set():
+        if self._is_over():
             return
-        self._nonsense.trouble(
+        self._once.trouble(
             f"Flagsmith's stream at {self._config.realtime_api_url} is odd: {what}. Is "
             "FLAGSMITH_REALTIME_API_URL right, and what stands in between?"
         )

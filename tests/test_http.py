@@ -266,25 +266,40 @@ def read_retry_after(flagsmith: MisbehavingFlagsmith, text: str) -> float | None
 def test_ended_sockets_end_a_call_that_hangs_and_each_later_one(
     flagsmith: MisbehavingFlagsmith,
 ) -> None:
+    end_two_hanging_calls(flagsmith)
+
+
+def test_ended_sockets_end_a_call_over_tls(
+    tls_flagsmith: MisbehavingFlagsmith,
+    authority: trustme.CA,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bundle = tmp_path / "authorities.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    end_two_hanging_calls(tls_flagsmith)
+
+
+def end_two_hanging_calls(flagsmith: MisbehavingFlagsmith) -> None:
     flagsmith.flags.always(answers.hang)
     sockets = our_http.Sockets()
-    session = our_http.make_session(read_config(flagsmith.config), sockets)
-    url = f"{flagsmith.api_url}flags/"
     errors: list[BaseException] = []
 
     def call() -> None:
-        for _ in range(2):
-            try:
-                our_http.get(session, url, {}, (60.0, 60.0))
-            except requests.RequestException as error:
-                errors.append(error)
+        config = read_config(flagsmith.config)
+        with our_http.make_session(config, sockets) as session:
+            for _ in range(2):
+                try:
+                    our_http.get(session, f"{flagsmith.api_url}flags/", {}, (60.0, 60.0))
+                except requests.RequestException as error:
+                    errors.append(error)
 
     caller = threading.Thread(target=call)
     caller.start()
     flagsmith.wait_for(lambda: flagsmith.flags.count == 1)
     sockets.end()
     caller.join(10)
-    session.close()
     assert len(errors) == 2
 
 
