@@ -1,7 +1,8 @@
-"""The mailbox between the stream's thread and the refresher's.
+"""The mailbox between the refresher's thread and those that bring it news.
 
-The listener puts in, the refresher takes out; neither waits for the other. However many epochs are
-announced while the refresher is busy, the mailbox holds one number: the newest. Its lock is held
+The listener puts in, and the fleet's thread, and a request that brings a webhook; the refresher
+takes out; nobody waits for anybody. However many epochs are announced while the refresher is busy,
+the mailbox holds one number: the newest; and of roles and deliveries the last one. Its lock is held
 for a few instructions only; a forked child makes a new mailbox.
 """
 
@@ -10,6 +11,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass
+
+from .election import Role
+from .snapshot import Snapshot
 
 #: Connections and disconnections that are kept for the refresher at most.
 _MOST_TRANSITIONS = 64
@@ -31,6 +35,28 @@ class Disconnected:
 
 
 @dataclass(frozen=True)
+class Told:
+    """A webhook said that something changed.
+
+    :param moment: when, if it says so, in seconds since 1970. It is not an epoch.
+    """
+
+    moment: float | None
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What lies in the fleet's Redis.
+
+    :param snapshot: the flags; ``None`` if none lie there.
+    :param replaced: the newer epoch that was replaced by them on purpose, if one was.
+    """
+
+    snapshot: Snapshot | None
+    replaced: float | None = None
+
+
+@dataclass(frozen=True)
 class Mail:
     """What has come in since the last time.
 
@@ -38,6 +64,9 @@ class Mail:
     :param unnumbered: whether an event came in that names no epoch.
     :param greeted: whether an event came in since the newest connection.
     :param transitions: what happened to the connection, in order.
+    :param told: what webhooks said, if any came.
+    :param delivery: what lies in the fleet's Redis, if that is news.
+    :param role: what this process is to its fleet, if that is news.
     :param closed: whether the work is over.
     """
 
@@ -45,6 +74,9 @@ class Mail:
     unnumbered: bool = False
     greeted: bool = False
     transitions: tuple[Connected | Disconnected, ...] = ()
+    told: Told | None = None
+    delivery: Delivery | None = None
+    role: Role | None = None
     closed: bool = False
 
 
@@ -61,6 +93,9 @@ class Mailbox:
         self._greeted = False
         self._nudged = False
         self._closed = False
+        self._told: Told | None = None
+        self._delivery: Delivery | None = None
+        self._role: Role | None = None
         self._transitions: deque[Connected | Disconnected] = deque(maxlen=_MOST_TRANSITIONS)
 
     def announce(self, epoch: float | None) -> None:
@@ -80,6 +115,26 @@ class Mailbox:
         with self._condition:
             self._transitions.append(transition)
             self._greeted = False
+            self._condition.notify()
+
+    def tell(self, told: Told) -> None:
+        """Put in that a webhook came. Of several, the newest moment counts."""
+        with self._condition:
+            moments = [told.moment, self._told.moment if self._told is not None else None]
+            known = [moment for moment in moments if moment is not None]
+            self._told = Told(max(known, default=None))
+            self._condition.notify()
+
+    def deliver(self, delivery: Delivery) -> None:
+        """Put in what lies in the fleet's Redis."""
+        with self._condition:
+            self._delivery = delivery
+            self._condition.notify()
+
+    def assign(self, role: Role) -> None:
+        """Put in what this process is to its fleet."""
+        with self._condition:
+            self._role = role
             self._condition.notify()
 
     def nudge(self) -> None:
@@ -106,13 +161,17 @@ class Mailbox:
                 unnumbered=self._unnumbered,
                 greeted=self._greeted,
                 transitions=tuple(self._transitions),
+                told=self._told,
+                delivery=self._delivery,
+                role=self._role,
                 closed=self._closed,
             )
-            self._newest = None
+            self._newest = self._told = self._delivery = self._role = None
             self._unnumbered = self._greeted = self._nudged = False
             self._transitions.clear()
             return mail
 
     def _has_mail(self) -> bool:
-        announced = self._newest is not None or self._unnumbered
+        news = (self._newest, self._told, self._delivery, self._role)
+        announced = self._unnumbered or any(item is not None for item in news)
         return announced or bool(self._transitions) or self._nudged or self._closed

@@ -13,8 +13,8 @@ What it promises, for any order of events, answers and failures:
 - Two fetches are never closer together than the minimum interval, and no fetch comes before the
   time that the server asked for by Retry-After.
 - The number of fetches is bounded: nine for each distinct epoch, one for each connection of the
-  stream and each event without an epoch, and the polls. An answer older than what is held costs one
-  more: it is asked for again.
+  stream and each event without an epoch, three for each webhook, and the polls. An answer older
+  than what is held costs one more: it is asked for again.
 
 In remote evaluation an answer's epoch is that of a header which may lag by a minute, and differ
 from one replica to the next, while the flags themselves are fresh. An answer with the epoch held
@@ -37,6 +37,9 @@ from .backoff import RETRY_SECONDS, Random, bounded_retry_after, retry_delay, sp
 GREETING_SECONDS = 1.0
 #: How long the API must keep serving an older state until it is taken, in seconds.
 OLDER_TAKEN_AFTER_SECONDS = 300.0
+
+#: When a change that a webhook told of is asked for again if no answer shows one, in seconds.
+TOLD_RETRY_SECONDS = (1.0, 5.0)
 
 _MOST_ASKED = 32
 _MOST_SETTLED = 256
@@ -88,6 +91,8 @@ class Schedule:
     _retry_at: float = field(default=math.inf, init=False)
     _not_before: float = field(default=-math.inf, init=False)
     _older_taken_at: float = field(default=math.inf, init=False)
+    _told: _Ask | None = field(default=None, init=False)
+    _told_moment: float | None = field(default=None, init=False)
 
     @property
     def due(self) -> float:
@@ -98,7 +103,8 @@ class Schedule:
             wish = -math.inf
         else:
             asks = (ask.due for ask in self._asked.values())
-            wish = min(self._poll_at, self._catch_up_at, self._older_taken_at, *asks)
+            told = math.inf if self._told is None else self._told.due
+            wish = min(self._poll_at, self._catch_up_at, self._older_taken_at, told, *asks)
         return max(wish, self._started_at + self.min_interval, self._not_before)
 
     @property
@@ -112,6 +118,33 @@ class Schedule:
         if epoch is not None and (self.held is None or epoch > self.held):
             self.held = epoch
             self._held_since = now
+
+    def adopted(self, epoch: float | None, now: float) -> None:
+        """Another process has fetched what is served from now on, be it older than what was."""
+        if epoch is not None and epoch != self.held:
+            self.held = epoch
+            self._held_since = now
+
+    def catch_up(self, now: float) -> None:
+        """Changes may have passed unseen: a fetch is due at once."""
+        self._want(now)
+
+    def told(self, moment: float | None, now: float) -> None:
+        """A webhook said that something changed.
+
+        Its moment is no epoch. An override for one identity leaves the environment's epoch as it
+        was, and a flag's change is dated by another reading of the clock. So it is not asked for
+        like an epoch, but a few times, until an answer shows a change or is not older.
+
+        :param moment: when it changed, if the webhook says so.
+        """
+        self._told = _Ask(due=now)
+        self._told_moment = moment
+        self._want(now)
+
+    def saw_change(self) -> None:
+        """An answer shows what webhooks told of."""
+        self._told = None
 
     def connected(self, now: float) -> None:
         """The stream is up. A change may have passed unseen before, until a greeting says no."""
@@ -166,6 +199,7 @@ class Schedule:
         if verdict is not Verdict.REFUSE and epoch is not None and epoch != self.held:
             self.held = epoch
             self._held_since = now
+        self._count_told(epoch, now)
         return verdict, self._count_answer(epoch, now)
 
     def failed(self, now: float, retry_after: float | None = None) -> None:
@@ -212,6 +246,19 @@ class Schedule:
             # What answered is behind what is held, so it may be behind a change not yet seen.
             self._ask(self.held, self._started_at)
         return Verdict.REFUSE
+
+    def _count_told(self, epoch: float | None, now: float) -> None:
+        ask, moment = self._told, self._told_moment
+        if ask is None:
+            return
+        if epoch is not None and moment is not None and epoch >= moment:
+            self._told = None
+        elif ask.due <= self._started_at:
+            if ask.tries < len(TOLD_RETRY_SECONDS):
+                ask.due = now + TOLD_RETRY_SECONDS[ask.tries] * (1.0 + 0.2 * self.random())
+                ask.tries += 1
+            else:
+                self._told = None
 
     def _count_answer(self, epoch: float | None, now: float) -> tuple[float, ...]:
         given_up = []

@@ -1,0 +1,357 @@
+"""What a fleet keeps in Redis, and how it is read and written.
+
+Three names, all with the same digest of the API's URL and the environment key, in braces so that a
+cluster keeps them together; the key itself is nowhere in Redis:
+
+- ``flask-flagsmith-realtime:{…}:environment``, a hash: the newest flags as an archive (``data``),
+  their ``epoch``, a digest of their ``content``, when they were ``fetched_at``, and a ``version``,
+  which differs from write to write.
+- ``flask-flagsmith-realtime:{…}:leader``, the lock: a token of the process that leads. It expires.
+- ``flask-flagsmith-realtime:{…}:changes``, the channel. Its messages say only that it is worth
+  looking: the truth is in the keys.
+
+What is compared and then written is done by scripts, which Redis runs one after the other: no
+process can write what another one has made old meanwhile, not even one that wakes from a pause.
+
+Any thread may call a :class:`RedisStore`: the client's pool gives each call a connection. A
+:class:`Subscription` belongs to the thread that asked for it. A forked child makes new ones, and
+closes its copies of the sockets like those of :mod:`.http`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from . import http
+from .archive import pack, unpack
+from .config import Config
+from .errors import InvalidDocumentError
+from .redis_url import open_client, place
+from .snapshot import Snapshot
+
+_DOMAIN = b"flask-flagsmith-realtime fleet 1"
+_LARGEST_BYTES = 64 * 1024 * 1024
+#: How long what nobody fetches any more stays.
+_KEPT_SECONDS = 7 * 24 * 3600
+_CONFIRMATION_SECONDS = 2.0
+
+# Who leads? Takes the lock if it is free. It is written in any case: a Redis that is full or
+# read-only shall be noticed by all.
+_BEAT = """
+local holder = redis.call('GET', KEYS[2]) or ARGV[1]
+if holder == ARGV[1] then
+    redis.call('SET', KEYS[2], holder, 'PX', ARGV[2])
+else
+    redis.call('SET', KEYS[2], holder, 'KEEPTTL')
+end
+local marks = redis.call('HMGET', KEYS[1], 'version', 'told')
+return {holder == ARGV[1] and 1 or 0, redis.call('PTTL', KEYS[2]), marks[1], marks[2]}
+"""
+
+_READ = """
+if redis.call('HSTRLEN', KEYS[1], 'data') > tonumber(ARGV[1]) then
+    return redis.error_reply('TOOLARGE')
+end
+return redis.call('HMGET', KEYS[1], 'version', 'data', 'fetched_at', 'replaced')
+"""
+
+# A newer epoch is never replaced by an older one. Of two contents of one epoch, and where an answer
+# has no epoch, the leader's counts.
+_MAY_STORE = """
+local there = redis.call('HMGET', KEYS[1], 'version', 'epoch', 'content', 'replaced')
+local leads = redis.call('GET', KEYS[2]) == ARGV[1]
+local new, old, replaced = tonumber(ARGV[4]), tonumber(there[2]), tonumber(there[4])
+if there[1] then
+    if there[2] == ARGV[4] and there[3] == ARGV[6] then
+        redis.call('HSET', KEYS[1], 'fetched_at', ARGV[5])
+        redis.call('EXPIRE', KEYS[1], ARGV[8])
+        return there[1]
+    end
+    if new and old and new ~= old then
+        if new < old then return false end
+        if replaced and new <= replaced and not leads then return false end
+    elseif not leads then
+        return false
+    end
+end
+if not (replaced and new and new < replaced) then replaced = nil end
+"""
+
+# The API has kept serving an older state: the leader, and nobody who only believes to be it, puts
+# it in place of the newer one.
+_MAY_REPLACE = """
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return false end
+local replaced = tonumber(ARGV[9])
+"""
+
+_WRITE = """
+redis.call('HSET', KEYS[1], 'version', ARGV[3], 'epoch', ARGV[4], 'fetched_at', ARGV[5],
+    'content', ARGV[6], 'data', ARGV[7],
+    'replaced', replaced and string.format('%.17g', replaced) or '')
+redis.call('EXPIRE', KEYS[1], ARGV[8])
+redis.call('PUBLISH', ARGV[2], 'stored ' .. ARGV[3])
+return ARGV[3]
+"""
+
+_TELL = """
+redis.call('HSET', KEYS[1], 'told', ARGV[2])
+redis.call('PUBLISH', ARGV[1], 'told')
+"""
+
+_RELEASE = """
+if redis.call('GET', KEYS[2]) == ARGV[1] then
+    redis.call('DEL', KEYS[2])
+    redis.call('PUBLISH', ARGV[2], 'free')
+end
+"""
+
+#: What a Redis says when it cannot be used, and what that means.
+_REFUSALS = {
+    "READONLY": "it is read-only: a replica",
+    "OOM": "it is full: it has reached its maxmemory",
+    "MISCONF": "it cannot save to its disk and takes no writes",
+    "NOAUTH": "it asks for a password",
+    "WRONGPASS": "it does not accept the user name and the password",
+    "LOADING": "it is still loading its data",
+    "NOPERM": (
+        "its user lacks a permission: the keys ~flask-flagsmith-realtime:*, the channels "
+        "&flask-flagsmith-realtime:*, and scripts, hashes, strings and publishing"
+    ),
+    "MOVED": "it is a cluster, which needs a proxy before it",
+    "TOOLARGE": f"the flags in it are larger than {_LARGEST_BYTES // 2**20} MiB",
+}
+
+
+class StoreError(Exception):
+    """Redis cannot be used. The message says why, without a password."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Beat:
+    """What a beat tells.
+
+    :param leads: whether this process leads.
+    :param lock_seconds: when the leader's lock expires, unless it is renewed.
+    :param version: the version of what lies in Redis; ``None`` if nothing does.
+    :param told: differs each time that a webhook came; ``None`` if none has come.
+    """
+
+    leads: bool
+    lock_seconds: float
+    version: str | None
+    told: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """What lies in Redis.
+
+    :param version: differs from write to write.
+    :param snapshot: the flags.
+    :param replaced: the newer epoch that was replaced by them, if one was.
+    """
+
+    version: str
+    snapshot: Snapshot
+    replaced: float | None
+
+
+class RedisStore:
+    """One environment's place in Redis.
+
+    :param config: the app's settings, with a Redis and a key.
+    :param expiry_seconds: how long the lock holds.
+    """
+
+    def __init__(self, config: Config, expiry_seconds: float) -> None:
+        url, key = config.redis_url or "", config.environment_key or ""
+        self._environment_key = key
+        self._expiry = int(expiry_seconds * 1000)
+        #: Names this process.
+        self._token = secrets.token_hex(16)
+        self._sockets = http.Sockets()
+        self._client: Redis = open_client(url, self._sockets)
+        #: Where Redis is, in words that a log line may hold.
+        self.place = place(url)
+        prefix = f"flask-flagsmith-realtime:{{{fleet_digest(config.api_url, key)}}}"
+        self._keys = [f"{prefix}:environment", f"{prefix}:leader"]
+        self._channel = f"{prefix}:changes"
+
+    def beat(self) -> Beat:
+        """Take the lock if it is free, renew it if it is this process's own.
+
+        :raises StoreError: as all of these methods do.
+        """
+        leads, milliseconds, version, told = self._run(_BEAT, self._token, self._expiry)
+        return Beat(bool(leads), milliseconds / 1000, _text(version), _text(told))
+
+    def read(self) -> Stored | None:
+        """Read the flags, checking them as strictly as an answer of the API.
+
+        :returns: what lies there; ``None`` if nothing does.
+        """
+        version, data, fetched_at, replaced = self._run(_READ, _LARGEST_BYTES)
+        if version is None:
+            return None
+        try:
+            snapshot = unpack(data or b"", self._environment_key)
+            snapshot = dataclasses.replace(snapshot, fetched_at=float(fetched_at))
+            return Stored(version.decode(), snapshot, float(replaced) if replaced else None)
+        except (InvalidDocumentError, TypeError, ValueError) as error:
+            raise StoreError(
+                f"what lies in it at {self._keys[0]} is not usable ({error}); delete that key"
+            ) from None
+
+    def write(self, snapshot: Snapshot, version: str, replaced: float | None = None) -> str | None:
+        """Store flags, unless newer ones are there; and tell the others.
+
+        :param version: what to call this write, see :func:`new_version`.
+        :param replaced: the newer epoch that they replace on purpose. Only the leader may.
+        :returns: the version that lies there now: another one if the flags were there already;
+            ``None`` if they were not stored.
+        """
+        try:
+            data = pack(snapshot, self._environment_key)
+        except ValueError as error:
+            raise StoreError(f"the flags cannot be stored in it: {error}") from None
+        if len(data) > _LARGEST_BYTES:
+            raise StoreError(f"the flags are larger than {_LARGEST_BYTES // 2**20} MiB")
+        arguments = [
+            self._token,
+            self._channel,
+            version,
+            _number(snapshot.epoch),
+            repr(snapshot.fetched_at),
+            _content_digest(snapshot),
+            data,
+            _KEPT_SECONDS,
+        ]
+        if replaced is None:
+            return _text(self._run(_MAY_STORE + _WRITE, *arguments))
+        return _text(self._run(_MAY_REPLACE + _WRITE, *arguments, _number(replaced)))
+
+    def tell(self, what: str) -> None:
+        """Leave a note for the leader, and call it.
+
+        :param what: the note. Each differs from the one before.
+        """
+        self._run(_TELL, self._channel, what)
+
+    def release(self) -> None:
+        """Give the lock back, if this process has it, and tell the others."""
+        self._run(_RELEASE, self._token, self._channel)
+
+    def subscribe(self) -> Subscription:
+        """Listen to the channel from now on."""
+        with _explained():
+            return Subscription(self._client, self._channel)
+
+    def interrupt(self) -> None:
+        """Make whoever waits for Redis return at once. The next call connects again."""
+        self._sockets.shut_down()
+
+    def close(self) -> None:
+        """Close the connections."""
+        with contextlib.suppress(RedisError, OSError):
+            self._client.close()
+            self._client.connection_pool.disconnect()
+
+    def _run(self, script: str, *arguments: Any) -> Any:
+        with _explained():
+            return self._client.register_script(script)(keys=self._keys, args=arguments)
+
+
+class Subscription:
+    """An open ear for the channel."""
+
+    def __init__(self, client: Redis, channel: str) -> None:
+        self._pubsub = client.pubsub()  # type: ignore[no-untyped-call]
+        try:
+            self._pubsub.subscribe(channel)
+            # Only what is published after the confirmation is sure to come.
+            if self._pubsub.get_message(timeout=_CONFIRMATION_SECONDS) is None:
+                raise RedisTimeoutError("no confirmation")
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Subscription:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def wait(self, seconds: float) -> str | None:
+        """Wait for a message.
+
+        :returns: the message, or ``None`` if none came within that time, or one without meaning.
+        :raises StoreError: if the connection broke.
+        """
+        with _explained():
+            message = self._pubsub.get_message(timeout=max(seconds, 0.0))
+        if message is None or message.get("type") != "message":
+            return None
+        return bytes(message["data"]).decode("utf-8", "replace")
+
+    def close(self) -> None:
+        """Stop listening."""
+        with contextlib.suppress(RedisError, OSError):
+            self._pubsub.close()
+
+
+def new_version() -> str:
+    """A name for a write that no other write has."""
+    return secrets.token_hex(8)
+
+
+def fleet_digest(api_url: str, environment_key: str) -> str:
+    """Name a fleet without telling its key, which is long and random and cannot be found by
+    trying."""
+    return hashlib.sha256(
+        b"\0".join((_DOMAIN, api_url.encode(), environment_key.encode()))
+    ).hexdigest()
+
+
+def _content_digest(snapshot: Snapshot) -> str:
+    content = snapshot.document if snapshot.document is not None else snapshot.answer
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _number(epoch: float | None) -> str:
+    return "" if epoch is None else repr(epoch)
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("utf-8", "replace")
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Turn what the client raises into a :class:`StoreError` that says what is wrong."""
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise StoreError(_describe(error)) from error
+
+
+def _describe(error: Exception) -> str:
+    answer = str(error)
+    for word, meaning in _REFUSALS.items():
+        if word in answer:
+            return meaning
+    if isinstance(error, (RedisTimeoutError, TimeoutError)):
+        return "no answer in time"
+    if isinstance(error, RedisError) and "closed by server" in answer:
+        return "it closed the connection"
+    cause = http.describe(error)
+    return cause if cause != type(error).__name__ else f"{cause}: {answer[:100]}"
