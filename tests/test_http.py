@@ -172,6 +172,17 @@ def test_a_proxy_out_of_reach_is_named_without_its_password(
     assert "secret" not in words
 
 
+def test_the_settings_show_no_secret() -> None:
+    config = read_config(
+        {
+            "FLAGSMITH_ENVIRONMENT_KEY": "ser.secret",
+            "FLAGSMITH_PROXIES": {"https": "http://someone:secret@127.0.0.1:1"},
+            "FLAGSMITH_CUSTOM_HEADERS": {"Authorization": "Bearer secret"},
+        }
+    )
+    assert "secret" not in repr(config).replace("webhook_secret", "")
+
+
 # TLS
 
 
