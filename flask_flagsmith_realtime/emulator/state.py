@@ -63,6 +63,8 @@ class State:
         self._modified_before = 0.0
         self._environment = Environment(document)
         self.server_side_key = server_side_key or f"ser.{document['api_key']}"
+        if not self.server_side_key.startswith("ser."):
+            raise ValueError("A server-side key starts with 'ser.': by this, clients know it.")
 
     @property
     def environment(self) -> Environment:

@@ -102,6 +102,11 @@ def test_starting_and_stopping_twice_does_no_harm() -> None:
     emulator.stop()
 
 
+def test_a_key_that_is_not_a_server_side_one_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"starts with 'ser\.'"):
+        Emulator(server_side_key="secret")
+
+
 def test_its_keys_are_in_no_representation(emulator: Emulator) -> None:
     assert emulator.server_side_key not in repr(emulator)
     assert emulator.server_side_key not in requests.get(emulator.url, timeout=20).text

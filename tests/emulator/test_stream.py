@@ -6,6 +6,11 @@ import pytest
 import recorded
 
 from flask_flagsmith_realtime.emulator import Emulator
+from flask_flagsmith_realtime.emulator.listeners import (
+    MAX_STREAMS,
+    Listeners,
+    TooManyStreamsError,
+)
 
 from .streams import RawStream
 
@@ -100,3 +105,13 @@ def test_a_project_can_have_real_time_updates_off() -> None:
     document["project"]["enable_realtime_updates"] = False
     with Emulator(document=document) as emulator, RawStream(emulator) as stream:
         assert stream.status == "HTTP/1.1 403 FORBIDDEN"
+
+
+def test_there_are_only_so_many() -> None:
+    listeners = Listeners()
+    joined = [listeners.join() for _ in range(MAX_STREAMS)]
+    with pytest.raises(TooManyStreamsError):
+        listeners.join()
+
+    listeners.leave(joined[0])
+    listeners.join()
