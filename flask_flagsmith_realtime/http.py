@@ -10,6 +10,7 @@ descriptors only; nothing is sent on them, for the connection is still the paren
 from __future__ import annotations
 
 import contextlib
+import errno
 import http
 import http.cookiejar
 import os
@@ -47,12 +48,16 @@ class Sockets:
         self._ended = False
 
     def add(self, opened: socket.socket) -> None:
-        """Remember a socket."""
+        """Remember a socket.
+
+        :raises ConnectionAbortedError: if it came too late; then it is closed.
+        """
         _open_sockets.add(opened)
         with self._lock:
             self._open.add(opened)
             if self._ended:
-                _shut_down(opened)
+                opened.close()
+                raise ConnectionAbortedError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
 
     def shut_down(self) -> None:
         """End the connections that are open; who reads from one returns at once."""
