@@ -26,6 +26,7 @@ from .signals import (
     stream_disconnected,
 )
 from .snapshot import Snapshot
+from .status import Status
 
 __version__ = "0.1.0"
 
@@ -41,6 +42,7 @@ __all__ = [
     "InvalidDocumentError",
     "NotInitializedError",
     "Snapshot",
+    "Status",
     "flags",
     "flags_changed",
     "refresh_failed",

@@ -1,0 +1,77 @@
+"""The public names as a type checker sees them: the lines in ``tests/types``, run through mypy."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+from mypy import api
+
+import flask_flagsmith_realtime
+
+ROOT = Path(__file__).parent.parent
+FILES = sorted(Path(__file__).parent.joinpath("types").glob("*.py"))
+
+_EXPECTED = re.compile(r"# => (.+?)(?:  #|$)")
+_REPORT = re.compile(r"^(?P<file>[^:]+):(?P<line>\d+): (?P<kind>\w+): (?P<text>.+)$")
+_REVEALED = re.compile(r'^Revealed type is "(.+)"$')
+_UNION = re.compile(r"Union\[([^][]+)\]")
+_CODE = re.compile(r"\[([\w-]+)\]$")
+
+Said = dict[int, list[str]]
+
+
+@pytest.fixture(scope="module")
+def reports() -> dict[str, Said]:
+    """What mypy says, by file and line. One run for all: it reads Flask first, which takes long."""
+    output, trouble, _ = api.run(
+        [
+            *map(os.fspath, FILES),
+            f"--config-file={ROOT / 'setup.cfg'}",
+            f"--cache-dir={ROOT / '.mypy_cache'}",
+            "--no-error-summary",
+            "--no-pretty",
+        ]
+    )
+    assert not trouble
+    said: dict[str, Said] = defaultdict(lambda: defaultdict(list))
+    for report in map(_REPORT.match, output.splitlines()):
+        assert report is not None, output
+        revealed = _REVEALED.match(report["text"])
+        code = _CODE.search(report["text"])
+        if revealed is not None:
+            # Older versions of mypy write unions and builtins in full.
+            text = _UNION.sub(lambda union: union[1].replace(", ", " | "), revealed[1])
+            text = text.replace("builtins.", "")
+        elif report["kind"] == "error" and code is not None:
+            text = f"error: {code[1]}"
+        else:
+            continue
+        said[Path(report["file"]).name][int(report["line"])].append(text)
+    return said
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_types(file: Path, reports: dict[str, Said]) -> None:
+    expected = {
+        number: [match[1]]
+        for number, line in enumerate(file.read_text().splitlines(), 1)
+        if (match := _EXPECTED.search(line))
+    }
+    assert expected
+    assert dict(reports[file.name]) == expected
+
+
+def test_package_says_that_it_is_typed() -> None:
+    assert Path(flask_flagsmith_realtime.__file__).with_name("py.typed").is_file()
+
+
+def test_every_public_name_is_looked_at() -> None:
+    text = "\n".join(file.read_text() for file in FILES)
+    unseen = [
+        name for name in flask_flagsmith_realtime.__all__ if not re.search(rf"\b{name}\b", text)
+    ]
+    assert not unseen
