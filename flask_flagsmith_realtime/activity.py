@@ -35,9 +35,12 @@ class Activity:
         #: How often the stream was opened.
         self.connections = 0
         self.connected_since: float | None = None
+        #: Since when flags are polled, unless the stream is open.
         self.disconnected_at: float | None = None
         #: When the stream announced something last.
         self.event_at: float | None = None
+        #: Whether another process of the fleet listens and fetches, and this one takes what it has.
+        self.follows = False
         self.trouble: Trouble | None = None
 
     def calling(self) -> None:
@@ -45,7 +48,7 @@ class Activity:
         self.calls += 1
 
     def answered(self) -> None:
-        """It has answered."""
+        """It has answered; or the fleet has flags from it."""
         self.answered_at = time.monotonic()
         self.failing = False
 
@@ -53,6 +56,17 @@ class Activity:
         """It could not be asked, or its answer is of no use."""
         self.failing = True
         self.trouble = Trouble(message)
+
+    def follow(self) -> None:
+        """Another process of the fleet listens and fetches from now on."""
+        self.follows = True
+        self.failing = False
+
+    def fetch_itself(self) -> None:
+        """This process does, from now on."""
+        if self.follows:
+            self.follows = False
+            self.disconnected_at = time.monotonic()
 
     def connected(self) -> None:
         """The stream is open."""

@@ -32,11 +32,12 @@ class Status:
     - ``starting``: there are no flags of Flagsmith's yet; defaults serve. An engine that is not
       ``running`` is here until a flag is read.
     - ``stale``: the flags may be older than they should be. The newest call failed; or no answer
-      came for two intervals, of ``FLAGSMITH_LIVE_REFRESH_INTERVAL_SECONDS`` while the stream is
-      open, else of ``FLAGSMITH_ENVIRONMENT_REFRESH_INTERVAL_SECONDS``; or the engine is not
+      came for two intervals, of ``FLAGSMITH_LIVE_REFRESH_INTERVAL_SECONDS`` if it would be
+      ``live``, else of ``FLAGSMITH_ENVIRONMENT_REFRESH_INTERVAL_SECONDS``; or the engine is not
       ``running`` any more.
-    - ``live``: the stream is open and announces each change.
-    - ``polling``: it is not, and flags are fetched regularly.
+    - ``live``: each change is announced: the stream is open; or it is another process of the fleet
+      that listens, and this one hears of it through Redis.
+    - ``polling``: no change is announced, and flags are fetched regularly.
 
     :param state: one of these.
     :param running: whether the engine's threads run in this process.
@@ -108,7 +109,7 @@ def make_status(
     elif not running or _are_stale(config, age, activity, now):
         state = "stale"
     else:
-        state = "polling" if activity.connected_since is None else "live"
+        state = "live" if _are_announced(activity) else "polling"
     trouble = activity.trouble
     return Status(
         state=state,
@@ -125,17 +126,21 @@ def make_status(
     )
 
 
+def _are_announced(activity: Activity) -> bool:
+    return activity.connected_since is not None or activity.follows
+
+
 def _are_stale(config: Config, age: float, activity: Activity, now: Now) -> bool:
     if activity.failing:
         return True
     # Flags that this process did not fetch, from a file or its parent, are as old as they say.
     unheard = now.since(activity.answered_at)
     unheard = age if unheard is None else unheard
-    if activity.connected_since is not None:
+    if _are_announced(activity):
         interval = config.live_refresh_interval_seconds
         # Without an interval nothing but an event is expected.
         return interval > 0 and unheard > STALE_AFTER_INTERVALS * interval
-    # Polling began when the stream ended; until then there was no reason to ask so often.
+    # Polling began when announcements ended; until then there was no reason to ask so often.
     polling = now.since(activity.disconnected_at)
     if polling is not None:
         unheard = min(unheard, polling)

@@ -160,6 +160,7 @@ class _Entered(NamedTuple):
                 changes=changes,
                 snapshot=after,
                 previous=before,
+                leader=True,
             )
 
     def _snapshot(self) -> Snapshot | None:

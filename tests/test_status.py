@@ -26,7 +26,6 @@ from flask_flagsmith_realtime import (
 from flask_flagsmith_realtime.activity import Activity, Trouble
 from flask_flagsmith_realtime.backoff import Reconnect
 from flask_flagsmith_realtime.config import read_config
-from flask_flagsmith_realtime.current import EXTENSION
 from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.listener import Listener
 from flask_flagsmith_realtime.mailbox import Connected, Mail, Mailbox
@@ -119,6 +118,8 @@ def test_offline_goes_before_everything() -> None:
         ({"answered_at": ago(290), "disconnected_at": ago(1)}, "polling"),
         ({"answered_at": ago(290), "disconnected_at": ago(121)}, "stale"),
         ({"answered_at": ago(1), "disconnected_at": ago(1000)}, "polling"),
+        ({"answered_at": ago(599), "follows": True}, "live"),
+        ({"answered_at": ago(601), "follows": True}, "stale"),
     ],
 )
 def test_states_of_what_this_process_fetched(did: dict[str, Any], state: str) -> None:
@@ -174,6 +175,18 @@ def test_age_is_never_negative_and_a_status_is_frozen() -> None:
         told.state = "live"  # type: ignore[misc]
 
 
+def test_who_fetches_in_a_fleet() -> None:
+    activity = Activity()
+    activity.fetch_itself()
+    assert activity.disconnected_at is None
+    activity.failed("The API is away.")
+    activity.follow()
+    assert (activity.follows, activity.failing) == (True, False)
+    activity.fetch_itself()
+    assert not activity.follows
+    assert activity.disconnected_at is not None, "polling begins here"
+
+
 def test_running_app_is_live(make_app: MakeApp, emulator: Emulator) -> None:
     flagsmith = FlagsmithRealtime()
     before = time.time()
@@ -201,11 +214,10 @@ def test_status_can_be_written_as_json_and_tells_no_secret(
     make_app: MakeApp, emulator: Emulator
 ) -> None:
     flagsmith = FlagsmithRealtime()
-    app = make_app(flagsmith)
+    app = make_app(flagsmith, ENVIRONMENT_REFRESH_INTERVAL_SECONDS=0.1)
     failed = Received(refresh_failed, app)
     assert emulator.wait_for_streams(1)
     emulator.stop()
-    app.extensions[EXTENSION].realtime._run._mailbox.announce(None)
     failed.wait()
     written = json.dumps(dataclasses.asdict(flagsmith.status))
     assert json.loads(written)["state"] == "stale"

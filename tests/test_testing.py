@@ -297,6 +297,7 @@ def test_signals_are_sent_when_it_comes_and_goes(app: Flask) -> None:
         assert content["changes"] == {"banner_text": FlagChange("banner_text", None, after)}
         assert content["snapshot"].flags["banner_text"] == after
         assert not content["previous"].flags
+        assert content["leader"]
         with override_flags(app, signals=True, banner_text=False):
             change = changed.all[-1]["changes"]["banner_text"]
             assert change == FlagChange("banner_text", after, Flag("banner_text", False, "Hi"))
