@@ -5,6 +5,8 @@ Which thread owns what:
 - The *listener's* thread owns the stream's connection and puts epochs into the mailbox.
 - The *refresher's* thread owns the schedule and the API's client; it publishes snapshots into the
   holder and sends the signals. It also starts the listener, once it knows the environment's id.
+- The *fleet's* thread, if there is a Redis, says whether this process is the one to do so, and puts
+  what lies in Redis into the mailbox. See :mod:`.fleet`.
 - *Request* threads read the holder, without a lock once the first snapshot is there.
 - Whoever starts or stops an engine holds its lock meanwhile. Nobody waits on the network with it.
 
@@ -12,7 +14,7 @@ What a fork inherits: the snapshot, and nothing else. In the child, sockets of t
 (descriptors only), and lock, mailbox, holder and threads are made anew. The child goes on by itself
 if its parent was running. Under uWSGI, which forks without telling Python, the master runs nothing
 and :mod:`.uwsgi` starts the workers; a fork that nobody told of is found out at the next read of a
-flag.
+flag. Where gevent patches after the app was made, the threads end before that and are begun anew.
 
 At shutdown the threads, which are daemons, are told to end and waited for briefly; a thread that
 hangs in a call of the API is left behind.
@@ -22,23 +24,30 @@ from __future__ import annotations
 
 import atexit
 import os
-import sys
 import threading
 import time
 import weakref
+from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from . import http, uwsgi
+from . import greenlets, http, uwsgi
+from .activity import Activity
 from .api import API
 from .config import Config
+from .election import Pace
+from .errors import FetchError
 from .holder import Holder
-from .listener import Listener
-from .mailbox import Mailbox
+from .listening import Listening
+from .mailbox import Mailbox, Told
 from .refresher import Refresher
 from .schedule import Schedule
 from .snapshot import Snapshot
 from .snapshot_file import SnapshotFile
+from .status import Now, Status, make_status
+
+if TYPE_CHECKING:
+    from .fleet import Fleet
 
 _JOIN_SECONDS = 0.4
 
@@ -49,21 +58,30 @@ class Realtime:
     :param app: the app, sender of the signals.
     :param config: its settings.
     :param offline: the snapshot to serve for good, if there is to be no network at all.
+    :param pace: the times of the fleet, if there is one.
     """
 
     _lock: threading.Lock
+    _activity: Activity
     _holder: Holder
     _file: SnapshotFile | None
 
-    def __init__(self, app: Flask, config: Config, offline: Snapshot | None = None) -> None:
+    def __init__(
+        self,
+        app: Flask,
+        config: Config,
+        offline: Snapshot | None = None,
+        pace: Pace | None = None,
+    ) -> None:
         self._app = app
         self._config = config
+        self._pace = pace or Pace()
         self._offline = offline
         self._run: _Run | None = None
         self._stopped = False
         #: Whether somebody asked for it, rather than a setting: that counts under test, too.
         self._by_hand = False
-        self._starts_in_child = False
+        self._resumes = False
         self._renew()
         _engines.add(self)
 
@@ -74,13 +92,14 @@ class Realtime:
         """
         if _process != os.getpid():
             _after_fork()
-        if self._app.testing and not self._by_hand:
+        # Not app.testing, a property that costs several times as much: this is in each request.
+        if self._app.config["TESTING"] and not self._by_hand:
             if self._run is not None:
                 # It was started before anybody said that this is a test.
                 self._end_run()
             return self._offline
         snapshot = self._holder.snapshot
-        if self._run is None and not self._stopped:
+        if self._run is None and not self._stopped and self._offline is None:
             self.start()
         if snapshot is not None:
             return snapshot
@@ -89,12 +108,35 @@ class Realtime:
             return self._holder.take_what_there_is()
         return self._holder.wait(self._config.startup_timeout_seconds)
 
+    def status(self) -> Status:
+        """How well the app is supplied with flags. Starts nothing and waits for nothing."""
+        under_test = self._app.testing and not self._by_hand
+        return make_status(
+            self._config,
+            self._offline if under_test else self._holder.snapshot,
+            self._activity,
+            Now(),
+            running=self._run is not None and _process == os.getpid(),
+            offline=under_test or self._offline is not None,
+            leader=self._leads(),
+        )
+
+    def tell(self, told: Told) -> None:
+        """A webhook came. Starts the engine if it is not running in this process."""
+        if _process != os.getpid():
+            _after_fork()
+        if self._run is None and not self._stopped and not self._app.testing:
+            self.start()
+        run = self._run
+        if run is not None:
+            run.mailbox.tell(told)
+
     def autostart(self) -> None:
         """Start because a setting says so: not under test, and in uWSGI's workers only."""
         if self._app.testing:
             return
         if uwsgi.is_master():
-            self._starts_in_child = True
+            self._resumes = True
         else:
             self.start()
 
@@ -111,34 +153,73 @@ class Realtime:
                 return
             if self._holder.snapshot is None and self._file is not None:
                 self._holder = Holder(reserve=self._file.read())
-            self._run = _Run(self._app, self._config, self._holder, self._file)
+            greenlets.tell_of_patching(_before_patching, _after_patching)
+            self._run = _Run(
+                self._app, self._config, self._holder, self._file, self._activity, self._pace
+            )
             self._run.start()
+
+    def read_once(self) -> FetchError | None:
+        """Fetch in the caller's thread and start nothing, also at the reads that follow: for a
+        command that reads flags and ends. Does nothing if the engine is running.
+
+        :returns: why Flagsmith could not be asked. Then the last good snapshot serves, if a file
+            has it.
+        """
+        if self._run is not None or self._offline is not None or self._app.testing:
+            return None
+        self._stopped = True
+        api = API(self._config)
+        try:
+            self._holder.publish(api.fetch())
+        except FetchError as error:
+            if self._file is not None:
+                self._holder = Holder(reserve=self._file.read())
+            return error
+        finally:
+            api.close()
+        return None
 
     def stop(self) -> None:
         """End the threads. Flags stay readable as they are."""
         self._stopped = True
         self._end_run()
 
-    def after_fork(self) -> None:
-        """In a forked child: let go of the parent's things, and go on if the parent was running."""
-        starts = self._run is not None or self._starts_in_child
+    def suspend(self) -> None:
+        """End the threads until :meth:`take_over`."""
+        self._resumes = self._resumes or self._run is not None
+        self._end_run()
+
+    def take_over(self) -> None:
+        """Begin anew where threads and locks so far cannot be used: in a forked child, and when
+        gevent has patched. Goes on if it was running, or was to start in the child."""
+        resumes = self._run is not None or self._resumes
         self._run = None
-        self._starts_in_child = False
         self._renew(self._holder.snapshot)
-        if not starts:
+        self._resumes = resumes
+        if not resumes or greenlets.will_be_threads():
             return
-        if _gevent_is_in_charge():
-            # Threads are greenlets. They cannot be waited for yet: the loop is still the parent's.
-            sys.modules["gevent"].spawn(self.start)
+        self._resumes = False
+        if greenlets.are_threads():
+            # They cannot be waited for yet: the loop may still be the parent's.
+            greenlets.spawn(self.start)
         else:
             self.start()
 
     def _renew(self, snapshot: Snapshot | None = None) -> None:
         """Make all that belongs to one process."""
         self._lock = threading.Lock()
+        self._activity = Activity()
         self._holder = Holder(snapshot if self._offline is None else self._offline)
         path, key = self._config.snapshot_file, self._config.environment_key
         self._file = SnapshotFile(path, key) if path is not None and key is not None else None
+
+    def _leads(self) -> bool | None:
+        run = self._run
+        if run is None or run.fleet is None:
+            return None
+        role = run.refresher.role
+        return role is not None and role.fetches
 
     def _end_run(self) -> None:
         with self._lock:
@@ -151,56 +232,70 @@ class _Run:
     """The threads, from one start to one stop."""
 
     def __init__(
-        self, app: Flask, config: Config, holder: Holder, file: SnapshotFile | None
+        self,
+        app: Flask,
+        config: Config,
+        holder: Holder,
+        file: SnapshotFile | None,
+        activity: Activity,
+        pace: Pace,
     ) -> None:
         self._config = config
-        self._mailbox = Mailbox()
-        self._listener = Listener(config, self._mailbox)
+        self.mailbox = Mailbox()
+        self.fleet = _make_fleet(config, self.mailbox, pace)
+        self._listening = Listening(config, self.mailbox, activity)
         schedule = Schedule(
             config.refresh_min_interval_seconds,
             config.environment_refresh_interval_seconds,
             config.live_refresh_interval_seconds,
         )
         self.refresher = Refresher(
-            app, self._mailbox, schedule, API(config), holder, file, self._listen
+            app,
+            self.mailbox,
+            schedule,
+            API(config),
+            holder,
+            file,
+            self._listening,
+            activity,
+            self.fleet,
         )
         self._threads = [_thread("flagsmith-refresher", self.refresher.run)]
-        self._lock = threading.Lock()
-        self._listening = False
+        if self.fleet is not None:
+            self._threads.append(_thread("flagsmith-fleet", self.fleet.run))
 
     def start(self) -> None:
-        """Start the refresher; the listener too, if it is known what to listen to."""
-        self._threads[0].start()
-        if not self._config.local_evaluation and self._config.environment_key is not None:
-            self._listen(self._config.environment_key)
+        """Start the refresher and the fleet; the listener too, if it is known what to listen to and
+        that this process shall."""
+        for thread in self._threads:
+            thread.start()
+        key = self._config.environment_key
+        if self.fleet is None and not self._config.local_evaluation and key is not None:
+            self._listening.start(key)
 
     def stop(self) -> None:
         """Tell the threads to end, and give them a moment for it."""
-        self._mailbox.close()
-        self._listener.stop()
+        self.mailbox.close()
+        self._listening.end()
+        if self.fleet is not None:
+            self.fleet.stop()
         deadline = time.monotonic() + _JOIN_SECONDS
-        for thread in self._threads:
-            if thread is not threading.current_thread():
+        for thread in (*self._threads, self._listening.thread):
+            if thread is not None and thread is not threading.current_thread():
                 thread.join(max(0.0, deadline - time.monotonic()))
 
-    def _listen(self, environment_id: str) -> None:
-        """Start the listener, once."""
-        with self._lock:
-            if self._listening or not self._config.enable_realtime_updates:
-                return
-            self._listening = True
-            thread = _thread("flagsmith-listener", self._listener.run, environment_id)
-            self._threads.append(thread)
-        thread.start()
+
+def _make_fleet(config: Config, mailbox: Mailbox, pace: Pace) -> Fleet | None:
+    if config.redis_url is None:
+        return None
+    # Not at the top: without a fleet the package redis need not be there.
+    from .fleet import Fleet
+
+    return Fleet(config, mailbox, pace)
 
 
 def _thread(name: str, target: object, *args: object) -> threading.Thread:
     return threading.Thread(target=target, name=name, args=args, daemon=True)  # type: ignore[arg-type]
-
-
-def _gevent_is_in_charge() -> bool:
-    monkey = sys.modules.get("gevent.monkey")
-    return monkey is not None and bool(monkey.is_module_patched("threading"))
 
 
 _engines: weakref.WeakSet[Realtime] = weakref.WeakSet()
@@ -223,8 +318,18 @@ def _after_fork() -> None:
             return
         http.close_inherited_sockets()
         for engine in list(_engines):
-            engine.after_fork()
+            engine.take_over()
         _process = os.getpid()
+
+
+def _before_patching() -> None:
+    for engine in list(_engines):
+        engine.suspend()
+
+
+def _after_patching() -> None:
+    for engine in list(_engines):
+        engine.take_over()
 
 
 def _at_exit() -> None:

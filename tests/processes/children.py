@@ -1,0 +1,66 @@
+"""A program whose child processes read flags: ``python children.py METHOD``."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import threading
+
+from flask import Flask
+from served import create_app
+
+from flask_flagsmith_realtime import flags, flags_changed
+
+
+def follow(app: Flask, who: str) -> None:
+    """Say what the banner is, until it is 'after'."""
+    heard = threading.Event()
+
+    @flags_changed.connect_via(app)
+    def wake(app: Flask, **_: object) -> None:
+        heard.set()
+
+    while True:
+        with app.app_context():
+            banner = flags["banner_text"].value
+        print(f"{who} sees {banner}", flush=True)
+        if banner == "after":
+            return
+        heard.wait(30)
+        heard.clear()
+
+
+def child() -> None:
+    """Follow in a child that makes an app of its own."""
+    follow(create_app(), "child")
+
+
+def main() -> None:
+    """Have a child, and follow beside it."""
+    app = create_app()
+    method = sys.argv[1]
+    if method == "short-lived":
+        with app.app_context():
+            assert flags["banner_text"]
+        pid = os.fork()
+        if pid == 0:
+            sys.exit(0)
+        os.waitpid(pid, 0)
+        print("child has ended", flush=True)
+        follow(app, "parent")
+        return
+    context = multiprocessing.get_context(method)
+    process = (
+        context.Process(target=follow, args=(app, "child"))
+        if method == "fork"
+        else context.Process(target=child)
+    )
+    process.start()
+    follow(app, "parent")
+    process.join()
+    sys.exit(process.exitcode)
+
+
+if __name__ == "__main__":
+    main()

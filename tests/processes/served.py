@@ -1,0 +1,47 @@
+"""The app that the servers under test serve. It tells about the process that answers."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+from flask import Flask
+
+from flask_flagsmith_realtime import FlagsmithRealtime, flags, flags_changed
+
+flagsmith = FlagsmithRealtime()
+#: How many changes this process has been told of by signals.
+changes_heard = [0]
+
+
+def create_app() -> Flask:
+    """Make the app; its settings come from the environment."""
+    app = Flask("served")
+    app.config.from_prefixed_env()
+    flagsmith.init_app(app)
+    flags_changed.connect(_hear, sender=app)
+
+    @app.get("/")
+    def state() -> dict[str, Any]:
+        return {
+            "pid": os.getpid(),
+            "banner": flags.get_feature_value("banner_text"),
+            "heard": changes_heard[0],
+            "threads": sorted(thread.name for thread in threading.enumerate()),
+            "descriptors": len(os.listdir("/proc/self/fd")),
+        }
+
+    @app.get("/no-flags")
+    def no_flags() -> dict[str, Any]:
+        return {"pid": os.getpid(), "heard": changes_heard[0]}
+
+    @app.cli.command("show-banner")
+    def show_banner() -> None:
+        print(flags["banner_text"].value)
+
+    return app
+
+
+def _hear(app: Flask, **_: Any) -> None:
+    changes_heard[0] += 1

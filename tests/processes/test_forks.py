@@ -1,0 +1,33 @@
+"""Forks without a server: children go on by themselves and leave their parent alone."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from flask_flagsmith_realtime.emulator import Emulator
+from processes.conftest import Serve
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_multiprocessing(serve: Serve, emulator: Emulator, method: str) -> None:
+    emulator.set_flag("banner_text", value="before")
+    program = serve([sys.executable, "children.py", method])
+    program.wait_for_output("parent sees before")
+    program.wait_for_output("child sees before")
+    emulator.set_flag("banner_text", value="after")
+    program.wait_for_output("parent sees after")
+    program.wait_for_output("child sees after")
+    assert program.wait() == 0
+    assert "Traceback" not in program.output
+    assert emulator.wait_for_streams(0)
+
+
+def test_parent_follows_after_its_child_has_ended(serve: Serve, emulator: Emulator) -> None:
+    program = serve([sys.executable, "children.py", "short-lived"])
+    program.wait_for_output("child has ended")
+    emulator.set_flag("banner_text", value="after")
+    program.wait_for_output("parent sees after")
+    assert program.wait() == 0
+    assert "Traceback" not in program.output

@@ -1,0 +1,43 @@
+"""gunicorn: every worker follows every change, however it was started."""
+
+from __future__ import annotations
+
+import pytest
+
+from flask_flagsmith_realtime.emulator import Emulator
+from processes.conftest import Serve, eventually, gunicorn
+
+WORKERS = 2
+
+
+@pytest.mark.parametrize("preload", [[], ["--preload"]], ids=["", "preload"])
+@pytest.mark.parametrize("worker", ["sync", "gthread", "gevent"])
+def test_every_worker_follows(
+    serve: Serve, emulator: Emulator, worker: str, preload: list[str]
+) -> None:
+    emulator.set_flag("banner_text", value="before")
+    server = serve(
+        gunicorn("--workers", str(WORKERS), "--worker-class", worker, "--threads", "2", *preload)
+    )
+    server.wait_for_all(WORKERS, lambda answer: answer["banner"] == "before")
+    # A preloading master listens as well.
+    assert emulator.wait_for_streams(WORKERS + len(preload))
+    for value in ("after", "once more"):
+        emulator.set_flag("banner_text", value=value)
+        server.wait_for_all(WORKERS, lambda answer: answer["banner"] == value)  # noqa: B023
+    server.wait_for_all(WORKERS, lambda answer: answer["heard"] == 2, path="/no-flags")
+    assert server.stop() == 0
+    assert "Traceback" not in server.output, server.output
+    assert emulator.wait_for_streams(0)
+
+
+def test_workers_that_are_replaced_follow(serve: Serve, emulator: Emulator) -> None:
+    server = serve(gunicorn("--workers", "1", "--max-requests", "5", "--preload"))
+    pids = set()
+    for number in range(8):
+        value = f"number {number}"
+        emulator.set_flag("banner_text", value=value)
+        answer = eventually(server.get, lambda answer: answer["banner"] == value)  # noqa: B023
+        pids |= {answer["pid"], server.get()["pid"]}
+    assert len(pids) > 2
+    assert "Traceback" not in server.output, server.output

@@ -1,0 +1,48 @@
+"""uWSGI, which forks without Python's fork handlers: its workers follow all the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from flask_flagsmith_realtime.emulator import Emulator
+from processes.conftest import BIN, Serve
+
+WORKERS = 2
+
+
+def uwsgi(*options: str) -> list[str]:
+    """The command line of a uWSGI."""
+    return [
+        *(str(BIN / "uwsgi"), "--http-socket", "127.0.0.1:0", "--need-app"),
+        *("--processes", str(WORKERS), "--master", "--die-on-term"),
+        *("--module", "served:create_app()", *options),
+    ]
+
+
+@pytest.mark.parametrize("lazy", [[], ["--lazy-apps"]], ids=["", "lazy-apps"])
+@pytest.mark.parametrize("threads", [["--enable-threads"], ["--threads", "2"]], ids=["1", "2"])
+def test_every_worker_follows(
+    serve: Serve, emulator: Emulator, lazy: list[str], threads: list[str]
+) -> None:
+    emulator.set_flag("banner_text", value="before")
+    server = serve(uwsgi(*lazy, *threads))
+    server.wait_for_all(WORKERS, lambda answer: answer["banner"] == "before")
+    assert emulator.wait_for_streams(WORKERS)
+    emulator.set_flag("banner_text", value="after")
+    server.wait_for_all(WORKERS, lambda answer: answer["banner"] == "after")
+    server.wait_for_all(WORKERS, lambda answer: answer["heard"] == 1, path="/no-flags")
+    server.stop()
+    assert "Traceback" not in server.output, server.output
+    assert emulator.wait_for_streams(0)
+
+
+def test_workers_follow_before_they_read_a_flag(serve: Serve, emulator: Emulator) -> None:
+    server = serve(uwsgi("--enable-threads"))
+    assert emulator.wait_for_streams(WORKERS), server.output
+    emulator.set_flag("banner_text", value="after")
+    server.wait_for_all(WORKERS, lambda answer: answer["heard"] == 1, path="/no-flags")
+
+
+def test_without_threads_it_says_what_to_set(serve: Serve, emulator: Emulator) -> None:
+    server = serve(uwsgi())
+    server.wait_for_output(r"uWSGI runs without Python threads.*enable-threads = true")
