@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+from . import log
+
 _MOST_CAUSES = 16
 
 
@@ -11,11 +13,14 @@ class Episode:
     """A time of trouble with one thing, from the first failure to the recovery.
 
     :param logger: where to say so.
+    :param what: what is troubled, in a word: ``"fetch"`` gives the events ``fetch_trouble`` and
+        ``fetch_recovered``, see :func:`.log.facts`.
     :param recovered: what to say when it works again.
     """
 
-    def __init__(self, logger: logging.Logger, recovered: str) -> None:
+    def __init__(self, logger: logging.Logger, what: str, recovered: str) -> None:
         self._logger = logger
+        self._what = what
         self._recovered = recovered
         self._causes: set[str] = set()
 
@@ -23,10 +28,10 @@ class Episode:
         """Something failed. Each message is logged once until :meth:`over`."""
         if message not in self._causes and len(self._causes) < _MOST_CAUSES:
             self._causes.add(message)
-            self._logger.warning("%s", message)
+            self._logger.warning("%s", message, extra=log.facts(f"{self._what}_trouble"))
 
     def over(self) -> None:
         """It works."""
         if self._causes:
             self._causes.clear()
-            self._logger.warning("%s", self._recovered)
+            self._logger.warning("%s", self._recovered, extra=log.facts(f"{self._what}_recovered"))

@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 
-from . import http
+from . import http, log
 from .activity import Activity
 from .backoff import Reconnect
 from .config import Config
@@ -57,9 +57,9 @@ class Listener:
         self._stopping = threading.Event()
         self._sockets = http.Sockets()
         self._reconnect = reconnect or Reconnect()
-        self._episode = Episode(logger, "Flagsmith's stream is open again.")
+        self._episode = Episode(logger, "stream", "Flagsmith's stream is open again.")
         # Some troubles may come again with each connection that opens: they have no recovery.
-        self._once = Episode(logger, "")
+        self._once = Episode(logger, "stream", "")
 
     def run(self, environment_id: str) -> None:
         """Listen until :meth:`stop` is called.
@@ -129,7 +129,12 @@ class Listener:
                 self._activity.disconnected()
                 self._mailbox.transition(Disconnected(reason))
         lived = time.monotonic() - opened_at
-        logger.debug("Flagsmith's stream ended after %.1f s: %s.", lived, reason)
+        logger.debug(
+            "Flagsmith's stream ended after %.1f s: %s.",
+            lived,
+            reason,
+            extra=log.facts("stream_ended", seconds=lived),
+        )
         delay, self._reconnect = self._reconnect.after_connection(lived)
         if self._reconnect.failures == 0:
             self._episode.over()

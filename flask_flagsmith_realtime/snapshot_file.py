@@ -15,6 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from . import log
 from .archive import pack, unpack
 from .episodes import Episode
 from .errors import InvalidDocumentError
@@ -39,7 +40,9 @@ class SnapshotFile:
         self._path = Path(path)
         self._temporary_prefix = f".{self._path.name}."
         self._environment_key = environment_key
-        self._episode = Episode(logger, f"FLAGSMITH_SNAPSHOT_FILE {path} is written again.")
+        self._episode = Episode(
+            logger, "snapshot_file", f"FLAGSMITH_SNAPSHOT_FILE {path} is written again."
+        )
 
     def read(self) -> Snapshot | None:
         """Read what was written last, by this process or an earlier one.
@@ -59,6 +62,7 @@ class SnapshotFile:
                 "FLAGSMITH_SNAPSHOT_FILE %s cannot be read (%s); flags start without it.",
                 self._path,
                 error.strerror,
+                extra=log.facts("snapshot_file_unreadable"),
             )
             return None
         try:
@@ -118,4 +122,5 @@ class SnapshotFile:
             self._path,
             reason,
             outcome,
+            extra=log.facts("snapshot_file_rejected"),
         )

@@ -9,6 +9,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from . import log
+
 logger = logging.getLogger(__name__)
 
 
@@ -20,7 +22,10 @@ def register_after_fork(function: Callable[[], None]) -> None:
         # Chains the functions of all who ask; needs uWSGI's master process.
         from uwsgidecorators import postfork
     except Exception:
-        logger.debug("uWSGI runs without a master process: no fork handlers.")
+        logger.debug(
+            "uWSGI runs without a master process: no fork handlers.",
+            extra=log.facts("uwsgi_without_master"),
+        )
     else:
         postfork(function)
 
@@ -35,7 +40,8 @@ def warn_without_threads() -> None:
     if _uwsgi is not None and not {"enable-threads", "threads"} & set(_uwsgi.opt):
         logger.warning(
             "uWSGI runs without Python threads, so flags cannot follow Flagsmith: set "
-            "enable-threads = true (or threads = N) in uWSGI's configuration."
+            "enable-threads = true (or threads = N) in uWSGI's configuration.",
+            extra=log.facts("uwsgi_without_threads"),
         )
 
 
