@@ -26,3 +26,8 @@ def flags() -> list[dict[str, Any]]:
     """The recorded list of flags."""
     answer: list[dict[str, Any]] = exchange("flags")["response"]["body"]
     return answer
+
+
+def as_json(content: Any) -> str:
+    """Write content as a server would."""
+    return json.dumps(content)
