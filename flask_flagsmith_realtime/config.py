@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
+from . import log
 from .errors import ConfigError
 from .flag import Flag, default_flag
 
@@ -130,6 +131,10 @@ def _headers(value: Any) -> Mapping[str, str]:
             raise ValueError(f"holds {name}; set FLAGSMITH_ENVIRONMENT_KEY instead")
         if not name or not (name + content).isprintable():
             raise ValueError(f"holds {name!r}, which is not a header: it has control characters")
+        try:
+            (name + content).encode("latin-1")
+        except UnicodeEncodeError:
+            raise ValueError(f"holds {name!r} with characters that no header can carry") from None
     return headers
 
 
@@ -137,7 +142,7 @@ def _option(default: Any, check: _Check, doc: str, *, secret: bool = False) -> A
     metadata = {"check": check, "doc": doc}
     if isinstance(default, dict):
         frozen = MappingProxyType(default)
-        return dataclasses.field(default_factory=lambda: frozen, metadata=metadata)
+        return dataclasses.field(default_factory=lambda: frozen, repr=not secret, metadata=metadata)
     return dataclasses.field(default=default, repr=not secret, metadata=metadata)
 
 
@@ -226,9 +231,10 @@ class Config:
         {},
         _headers,
         "Headers to add to each call of the API, and to the stream if it has the API's origin.",
+        secret=True,
     )
     proxies: Mapping[str, str] = _option(
-        {}, _text_to_text, "Proxies by scheme, as Requests takes them."
+        {}, _text_to_text, "Proxies by scheme, as Requests takes them.", secret=True
     )
 
     @property
@@ -256,29 +262,64 @@ def read_config(settings: Mapping[str, Any], *, testing: bool = False) -> Config
     """
     fields = {PREFIX + field.name.upper(): field for field in dataclasses.fields(Config)}
     values: dict[str, Any] = {}
-    for name, value in settings.items():
-        if not name.startswith(PREFIX):
-            continue
-        field = fields.get(name)
-        if field is None:
-            _warn_unknown(name, list(fields))
-        elif value is not None:
+    for name, hint in unknown_settings(settings).items():
+        logger.warning(
+            "%s is not a setting of flask-flagsmith-realtime; %s",
+            name,
+            hint,
+            extra=log.facts("setting_unknown", setting=name),
+        )
+    for name, field in fields.items():
+        value = settings.get(name)
+        if value is not None:
             try:
                 values[field.name] = field.metadata["check"](value)
             except ValueError as error:
                 raise ConfigError(f"{name} {error}.") from None
     config = Config(**values)
     if config.environment_key is None and config.offline_file is None and not testing:
-        raise ConfigError(
-            "FLAGSMITH_ENVIRONMENT_KEY is missing. Copy a key from 'SDK keys' in the environment's "
-            "settings on Flagsmith and set it, for example by the environment variable "
-            "FLASK_FLAGSMITH_ENVIRONMENT_KEY with app.config.from_prefixed_env(); or try it "
-            "without an account: python -m flask_flagsmith_realtime.emulator."
+        raise ConfigError(_missing_key(os.environ))
+    if config.environment_key is not None and not config.local_evaluation:
+        logger.info(
+            "FLAGSMITH_ENVIRONMENT_KEY is a %s: remote evaluation, a call of the API for each "
+            "identity. A server-side key (%s…) has flags evaluated in this process.",
+            config.key_kind,
+            SERVER_SIDE_PREFIX,
+            extra=log.facts("evaluation_remote"),
         )
     return config
 
 
-def _warn_unknown(name: str, known: list[str]) -> None:
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(known)}."
-    logger.warning("%s is not a setting of flask-flagsmith-realtime; %s", name, hint)
+def unknown_settings(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The keys with our prefix that are none of ours, each with the nearest one, in words."""
+    known = [PREFIX + field.name.upper() for field in dataclasses.fields(Config)]
+    unknown = {}
+    for name in settings:
+        if name.startswith(PREFIX) and name not in known:
+            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+            unknown[name] = (
+                f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(known)}."
+            )
+    return unknown
+
+
+def _missing_key(environ: Mapping[str, str]) -> str:
+    """Say that there is no key, and what to do in this very place."""
+    name = "FLAGSMITH_ENVIRONMENT_KEY"
+    if environ.get(f"FLASK_{name}"):
+        return (
+            f"{name} is missing in app.config, although the environment variable FLASK_{name} is "
+            "set: call app.config.from_prefixed_env() before the extension is given the app."
+        )
+    if environ.get(name):
+        return (
+            f"{name} is missing in app.config, although there is an environment variable of that "
+            f"name: Flask reads FLASK_{name}, by app.config.from_prefixed_env(); or set "
+            f'app.config["{name}"].'
+        )
+    return (
+        f"{name} is missing. Copy a key from 'SDK keys' in the environment's settings on Flagsmith "
+        f"and set it, for example by the environment variable FLASK_{name} with "
+        "app.config.from_prefixed_env(); or try it without an account: "
+        "python -m flask_flagsmith_realtime.emulator."
+    )

@@ -36,12 +36,11 @@ def is_master() -> bool:
 
 
 def warn_without_threads() -> None:
-    """Say so if uWSGI runs without Python's threads: flags would freeze."""
-    if _uwsgi is not None and not {"enable-threads", "threads"} & set(_uwsgi.opt):
+    """Say so if uWSGI runs without Python's threads, as older ones do by default."""
+    if _uwsgi is not None and not _uwsgi.has_threads:
         logger.warning(
             "uWSGI runs without Python threads, so flags cannot follow Flagsmith: set "
-            "enable-threads = true (or threads = N) in uWSGI's configuration.",
-            extra=log.facts("uwsgi_without_threads"),
+            "enable-threads = true in uWSGI's configuration."
         )
 
 

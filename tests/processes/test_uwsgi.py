@@ -20,7 +20,7 @@ def uwsgi(*options: str) -> list[str]:
 
 
 @pytest.mark.parametrize("lazy", [[], ["--lazy-apps"]], ids=["", "lazy-apps"])
-@pytest.mark.parametrize("threads", [["--enable-threads"], ["--threads", "2"]], ids=["1", "2"])
+@pytest.mark.parametrize("threads", [[], ["--enable-threads"], ["--threads", "2"]], ids=["", "enabled", "2"])
 def test_every_worker_follows(
     serve: Serve, emulator: Emulator, lazy: list[str], threads: list[str]
 ) -> None:
@@ -28,6 +28,7 @@ def test_every_worker_follows(
     server = serve(uwsgi(*lazy, *threads))
     server.wait_for_all(WORKERS, lambda answer: answer["banner"] == "before")
     assert emulator.wait_for_streams(WORKERS)
+    assert "without Python threads" not in server.output
     emulator.set_flag("banner_text", value="after")
     server.wait_for_all(WORKERS, lambda answer: answer["banner"] == "after")
     server.wait_for_all(WORKERS, lambda answer: answer["heard"] == 1, path="/no-flags")
@@ -37,12 +38,7 @@ def test_every_worker_follows(
 
 
 def test_workers_follow_before_they_read_a_flag(serve: Serve, emulator: Emulator) -> None:
-    server = serve(uwsgi("--enable-threads"))
+    server = serve(uwsgi())
     assert emulator.wait_for_streams(WORKERS), server.output
     emulator.set_flag("banner_text", value="after")
     server.wait_for_all(WORKERS, lambda answer: answer["heard"] == 1, path="/no-flags")
-
-
-def test_without_threads_it_says_what_to_set(serve: Serve, emulator: Emulator) -> None:
-    server = serve(uwsgi())
-    server.wait_for_output(r"uWSGI runs without Python threads.*enable-threads = true")
