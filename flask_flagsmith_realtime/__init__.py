@@ -18,6 +18,8 @@ from .errors import (
 from .extension import FlagsmithRealtime
 from .flag import Flag
 from .flags import Flags
+from .guard import flag_required
+from .identity import Identity
 from .signals import (
     flags_changed,
     refresh_failed,
@@ -39,10 +41,12 @@ __all__ = [
     "Flags",
     "FlagsmithRealtime",
     "FlagsmithRealtimeError",
+    "Identity",
     "InvalidDocumentError",
     "NotInitializedError",
     "Snapshot",
     "Status",
+    "flag_required",
     "flags",
     "flags_changed",
     "refresh_failed",

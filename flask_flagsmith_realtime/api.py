@@ -1,27 +1,32 @@
 """The client of Flagsmith's REST API: fetches the environment and makes a snapshot of it.
 
-Used by the refresher's thread alone, but for :meth:`API.interrupt`. Bodies are bounded, answers are
-checked before anybody sees them, and the environment key goes to the API's own origin only.
+Used by one thread at a time, but for :meth:`API.interrupt`. Bodies are bounded, answers are checked
+before anybody sees them, and the environment key goes to the API's own origin only.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
+from flagsmith.models import Flag as EvaluatedFlag
+from flagsmith.utils.identities import generate_identity_data
 
 from . import epochs, http
 from .config import Config
 from .document import (
     check_environment_document,
     check_flags,
+    check_identity,
     check_identity_overrides,
     parse_json,
 )
-from .errors import FetchError, InvalidDocumentError
+from .errors import FetchError, IdentityRefusedError, InvalidDocumentError
+from .identity import Identity
 from .snapshot import Snapshot, snapshot_of_document, snapshot_of_flags
 
 #: The header of every answer that names the environment's epoch, in seconds.
@@ -32,6 +37,8 @@ _LARGEST_BODY_BYTES = 64 * 1024 * 1024
 _LONGEST_BODY_SECONDS = 60.0
 _READ_BYTES = 65536
 _MOST_PAGES = 1000
+#: Refusals that are about what was asked for, not about who asks or how the server is.
+_BAD_QUESTION = (400, 413, 422)
 
 
 class API:
@@ -58,6 +65,32 @@ class API:
         :raises FetchError: if there is no usable answer.
         """
         return self._fetch_document() if self._config.local_evaluation else self._fetch_flags()
+
+    def fetch_identity(self, identity: Identity) -> list[EvaluatedFlag]:
+        """Ask for one identity's flags. A request may be waiting, so this is bounded in all.
+
+        :raises IdentityRefusedError: if Flagsmith does not take this identity.
+        :raises FetchError: if there is no usable answer.
+        """
+        url = urljoin(self._config.api_url, "identities/")
+        question = generate_identity_data(
+            identity.identifier, identity.traits, transient=identity.transient
+        )
+        seconds = self._config.request_timeout_seconds
+
+        def post() -> requests.Response:
+            return http.post(self._session, url, self._headers, question, seconds)
+
+        _, body = self._ask(url, post, _LARGEST_BODY_BYTES, seconds)
+        try:
+            return [
+                EvaluatedFlag.from_api_flag(state) for state in check_identity(parse_json(body))
+            ]
+        except InvalidDocumentError as error:
+            raise _unusable(url, error) from None
+        except (AttributeError, LookupError, TypeError) as error:
+            reason = f"the Flagsmith SDK cannot read it ({type(error).__name__}: {error})"
+            raise _unusable(url, InvalidDocumentError(reason)) from None
 
     def interrupt(self) -> None:
         """Make a fetch that hangs fail at once, and each one to come. For another thread."""
@@ -126,11 +159,24 @@ class API:
 
     def _get(self, url: str, most_bytes: int) -> tuple[requests.Response, bytes]:
         timeout = self._config.request_timeout_seconds
+
+        def get() -> requests.Response:
+            return http.get(self._session, url, self._headers, (timeout, timeout))
+
+        return self._ask(url, get, most_bytes, _LONGEST_BODY_SECONDS)
+
+    def _ask(
+        self, url: str, send: Callable[[], requests.Response], most_bytes: int, seconds: float
+    ) -> tuple[requests.Response, bytes]:
+        """Send a request and read the answer.
+
+        :param seconds: how long the body may take.
+        """
         try:
-            with http.get(self._session, url, self._headers, (timeout, timeout)) as response:
+            with send() as response:
                 if response.status_code != 200:
                     raise self._refusal(response, url)
-                return response, _read(response, url, most_bytes)
+                return response, _read(response, url, most_bytes, seconds)
         except http.RedirectedElsewhereError as error:
             raise FetchError(
                 f"Flagsmith could not be asked at {_bare(url)}: {http.describe(error)}. If that is "
@@ -161,13 +207,15 @@ class API:
             )
         else:
             message = f"Flagsmith answered {http.status_of(response)} at {_bare(url)}."
+        if status in _BAD_QUESTION and url.endswith("identities/"):
+            return IdentityRefusedError(f"{message} Check the identity's identifier and traits.")
         return FetchError(message, retry_after=http.retry_after(response))
 
 
-def _read(response: requests.Response, url: str, most_bytes: int) -> bytes:
+def _read(response: requests.Response, url: str, most_bytes: int, seconds: float) -> bytes:
     """Read a body, but not without bounds."""
     body = bytearray()
-    deadline = time.monotonic() + _LONGEST_BODY_SECONDS
+    deadline = time.monotonic() + seconds
     # What has arrived, not blocks of a size: one could take for ever to fill up drop by drop.
     while chunk := response.raw.read1(_READ_BYTES, decode_content=True):
         body += chunk
@@ -176,9 +224,7 @@ def _read(response: requests.Response, url: str, most_bytes: int) -> bytes:
                 f"The answer of {_bare(url)} is larger than {_LARGEST_BODY_BYTES // 2**20} MiB."
             )
         if time.monotonic() > deadline:
-            raise FetchError(
-                f"The answer of {_bare(url)} was not complete after {_LONGEST_BODY_SECONDS:.0f} s."
-            )
+            raise FetchError(f"The answer of {_bare(url)} was not complete after {seconds:g} s.")
     return bytes(body)
 
 

@@ -1,27 +1,47 @@
 """``flags``: the flags of the current request, command or task.
 
 An app context gets its flags at the first read and keeps them to its end. They lie in ``g``, so
-that a context which reads none pays nothing.
+that a context which reads none pays nothing. An app's identity loader is asked at that first read,
+and the flags are then those for whom it names; what it reads itself are the environment's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from contextvars import ContextVar
+from typing import Any, TypeAlias
 
-from flask import Flask, current_app, g, has_app_context
-from flask.ctx import _AppCtxGlobals
+from flask import Flask, has_app_context
+from flask.ctx import AppContext, _AppCtxGlobals
+from flask.globals import app_ctx
 
 from .errors import NotInitializedError
 from .flag import Flag
-from .flags import Flags, OnMissing
+from .flags import Flags, Identities, OnMissing
+from .identity import Identity, TraitValue
 from .snapshot import Snapshot
 
 #: Where the extension keeps what belongs to an app, in ``app.extensions``.
 EXTENSION = "flagsmith_realtime"
 
-# The context's own object: a proxy's attribute costs several times as much.
-_context_globals = cast("Callable[[], _AppCtxGlobals]", g._get_current_object)
+_BOUND = "_flagsmith_flags"
+#: What lies there: the flags of a context, and what they read from, which saves a step each time.
+_Bound: TypeAlias = "tuple[Flags, Mapping[str, Flag]]"
+
+#: Gives the current app context. Raises LookupError or RuntimeError if there is none.
+_context: Callable[[], AppContext]
+try:
+    # What stands behind Flask's proxies: each read of a flag would pay three times for a proxy.
+    from flask.globals import _cv_app
+except ImportError:
+    _context = app_ctx._get_current_object  # type: ignore[attr-defined]
+else:
+    _context = _cv_app.get
+
+#: While an identity loader runs: its context, and the environment's flags there.
+_loading: ContextVar[tuple[AppContext, Flags] | None] = ContextVar(
+    "flagsmith_loading", default=None
+)
 
 
 def current_flags() -> Flags:
@@ -30,38 +50,56 @@ def current_flags() -> Flags:
     :raises NotInitializedError: outside an app context, or if the app has no extension.
     """
     try:
-        return cast(Flags, _context_globals()._flagsmith_flags)
-    except AttributeError:
-        return _bind()
-    except RuntimeError:
+        context = _context()
+    except (LookupError, RuntimeError):
         raise NotInitializedError(
             "flags were read outside an app context. Read them in a view, a command or a template, "
             "or inside 'with app.app_context():'."
         ) from None
+    # Not getattr(): g takes its time to say that there is no such attribute.
+    bound = context.g.__dict__.get(_BOUND)
+    return (bound if bound is not None else _bind(context))[0]
 
 
-def _bind() -> Flags:
+def _bind(context: AppContext) -> _Bound:
+    app = context.app
     try:
-        state = current_app.extensions[EXTENSION]
+        state = app.extensions[EXTENSION]
     except KeyError:
         raise NotInitializedError(
-            f"The app {current_app.name!r} has no flags: call FlagsmithRealtime(app), or "
+            f"The app {app.name!r} has no flags: call FlagsmithRealtime(app), or "
             "flagsmith.init_app(app), where the app is made."
         ) from None
+    flags: Flags = state.flags()
+    if state.loader.function is not None:
+        loading = _loading.get()
+        if loading is not None and loading[0] is context:
+            return loading[1], loading[1]._flags
+        token = _loading.set((context, flags))
+        try:
+            identity = state.loader.load(app)
+        finally:
+            _loading.reset(token)
+        if identity is not None:
+            flags = flags.for_identity(identity)
     # Of several threads that share a context, all get the flags of the first.
-    return cast(Flags, g.setdefault("_flagsmith_flags", state.flags()))
+    bound: _Bound = context.g.__dict__.setdefault(_BOUND, (flags, flags._flags))
+    return bound
+
+
+def context_app() -> Flask | None:
+    """The app of the current context; ``None`` outside any."""
+    return _context().app if has_app_context() else None
 
 
 def context_of(app: Flask) -> _AppCtxGlobals | None:
     """What the current app context keeps; ``None`` outside a context of that app."""
-    if has_app_context() and current_app._get_current_object() is app:  # type: ignore[attr-defined]
-        return _context_globals()
-    return None
+    return _context().g if context_app() is app else None
 
 
 def unbind(context: _AppCtxGlobals) -> None:
     """Have a context take its flags anew at its next read."""
-    context.pop("_flagsmith_flags", None)
+    context.pop(_BOUND, None)
 
 
 class CurrentFlags(Flags):
@@ -72,7 +110,7 @@ class CurrentFlags(Flags):
     def __init__(self) -> None:
         pass
 
-    # The methods of Flags work on what lies here, so there is nothing to forward but this.
+    # Most methods of Flags work on what lies here, so there is little to forward but this.
 
     @property
     def _snapshot(self) -> Snapshot | None:  # type: ignore[override]
@@ -80,7 +118,12 @@ class CurrentFlags(Flags):
 
     @property
     def _flags(self) -> Mapping[str, Flag]:  # type: ignore[override]
-        return current_flags()._flags
+        # Each read comes here.
+        try:
+            bound: _Bound | None = _context().g.__dict__.get(_BOUND)
+        except (LookupError, RuntimeError):
+            bound = None
+        return bound[1] if bound is not None else current_flags()._flags
 
     @property
     def _defaults(self) -> Mapping[str, Flag]:  # type: ignore[override]
@@ -90,8 +133,24 @@ class CurrentFlags(Flags):
     def _on_missing(self) -> OnMissing:  # type: ignore[override]
         return current_flags()._on_missing
 
+    @property
+    def _identities(self) -> Identities | None:  # type: ignore[override]
+        return current_flags()._identities
+
+    @property
+    def _identity(self) -> Identity | None:  # type: ignore[override]
+        return current_flags()._identity
+
+    def for_identity(
+        self,
+        identifier: str | Identity,
+        traits: Mapping[str, TraitValue] | None = None,
+        transient: bool = False,
+    ) -> Flags:
+        return current_flags().for_identity(identifier, traits, transient)
+
     def __repr__(self) -> str:
-        return super().__repr__() if g else "<flags, outside an app context>"
+        return super().__repr__() if has_app_context() else "<flags, outside an app context>"
 
     def __reduce__(self) -> Any:
         return "flags"

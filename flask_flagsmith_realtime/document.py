@@ -95,6 +95,20 @@ def check_flags(answer: Any) -> list[dict[str, Any]]:
     return checked
 
 
+def check_identity(answer: Any) -> list[dict[str, Any]]:
+    """Check an identity, as ``identities/`` answers it.
+
+    :returns: its flags.
+    :raises InvalidDocumentError: naming the member that is wrong.
+    """
+    flags = check_flags(_mapping(answer, "the identity").get("flags"))
+    for index, flag in enumerate(flags):
+        for member in ("variant", "reason"):
+            if not isinstance(flag.get(member), (str, type(None))):
+                _fail(f"the list of flags[{index}].{member}", "text or null", flag[member])
+    return flags
+
+
 def _segment(segment: Any, place: _Place) -> None:
     members = _mapping(segment, place)
     _integer(members.get("id"), (place, "id"))

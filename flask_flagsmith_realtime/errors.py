@@ -41,5 +41,9 @@ class FetchError(FlagsmithRealtimeError):
         self.retry_after = retry_after
 
 
+class IdentityRefusedError(FetchError):
+    """Flagsmith does not take one identity: its identifier, or a trait."""
+
+
 class InvalidDocumentError(FetchError):
     """An answer or a file is not the environment document, or the list of flags, it should be."""

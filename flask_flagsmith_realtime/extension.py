@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import logging
+import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from flask import Flask
+from flask import Blueprint, Flask, current_app
 
-from . import offline, signals, uwsgi
+from . import cli, health, offline, signals, uwsgi, webhook
 from .autostart import should_start
 from .changes import FlagChange
 from .config import Config, read_config
-from .current import EXTENSION, flags
+from .current import EXTENSION, context_app, flags
+from .election import Pace
+from .episodes import Episode
 from .errors import ConfigError, NotInitializedError
 from .flags import Flags, MissingFeatures
+from .identity_loader import IdentityLoader, check_loader
+from .local_identities import LocalIdentities
 from .overrides import Layer, OverriddenFlags
 from .realtime import Realtime
+from .remote_identities import RemoteIdentities, RequestIdentities
+from .snapshot import Snapshot
+from .status import Status
+
+logger = logging.getLogger(__name__)
 
 OnChange = TypeVar("OnChange", bound=Callable[[FlagChange], Any])
+Loader = TypeVar("Loader", bound=Callable[[], Any])
 
 
 class FlagsmithRealtime:
@@ -34,8 +46,18 @@ class FlagsmithRealtime:
     :raises ConfigError: see :meth:`init_app`.
     """
 
+    #: The times of a fleet. Those that share a Redis have the same; tests have shorter ones.
+    _pace = Pace()
+
     def __init__(self, app: Flask | None = None) -> None:
         self._on_change: list[tuple[frozenset[str], Callable[[FlagChange], Any]]] = []
+        self._loader = IdentityLoader()
+        self._apps: weakref.WeakSet[Flask] = weakref.WeakSet()
+        self._health = health.make_blueprint(lambda: self.status)
+        self._webhook = webhook.make_blueprint(
+            lambda: state_of(current_app).config.webhook_secret,
+            lambda told: state_of(current_app).realtime.tell(told),
+        )
         if app is not None:
             self.init_app(app)
 
@@ -51,13 +73,39 @@ class FlagsmithRealtime:
                 "FlagsmithRealtime, and pass the app to it or to its init_app, not to both."
             )
         config = read_config(app.config, testing=app.testing)
-        app.extensions[EXTENSION] = state = AppState(app, config)
+        self._apps.add(app)
+        app.extensions[EXTENSION] = state = AppState(app, config, self._loader, self._pace)
         app.context_processor(lambda: {"flags": flags})
+        app.cli.add_command(cli.flagsmith)
         signals.flags_changed.connect(self._tell_of_changes, sender=app, weak=False)
         if config.offline_file is None:
             uwsgi.warn_without_threads()
             if config.autostart and should_start(app):
                 state.realtime.autostart()
+
+    @property
+    def status(self) -> Status:
+        """How well the current app is supplied with flags, in this process, at this moment.
+
+        Outside an app context, of the only app that this extension was given. Asking for it starts
+        nothing and waits for nothing.
+
+        :raises NotInitializedError: if there is no app, or several and it is not known which.
+        """
+        return state_of(self._app_meant()).realtime.status()
+
+    @property
+    def health(self) -> Blueprint:
+        """Probes, for ``app.register_blueprint(flagsmith.health)``: ``/flagsmith/health/live`` and
+        ``/flagsmith/health/ready``, or under the ``url_prefix`` that it is registered with."""
+        return self._health
+
+    @property
+    def webhook(self) -> Blueprint:
+        """Changes by webhook, for ``app.register_blueprint(flagsmith.webhook)``: what Flagsmith
+        calls is ``/flagsmith/webhook``, or ``/webhook`` under the ``url_prefix`` that it is
+        registered with. Needs ``FLAGSMITH_WEBHOOK_SECRET``."""
+        return self._webhook
 
     def start(self, app: Flask) -> None:
         """Start listening now, if this process does not: also under test, or in a command."""
@@ -90,6 +138,40 @@ class FlagsmithRealtime:
 
         return register
 
+    def identity_loader(self, function: Loader) -> Loader:
+        """Register the function that says who is asking.
+
+        .. code-block:: python
+
+            @flagsmith.identity_loader
+            def who_is_asking():
+                if not current_user.is_authenticated:
+                    return None
+                return Identity(str(current_user.id), {"plan": current_user.plan})
+
+        It is called once in a request, or in an app context outside one, when the first flag is
+        read there: in views and templates, ``flags`` are then those for that :class:`Identity`. If
+        it returns ``None`` they are the environment's; also if it fails, which is logged. It may be
+        async, and may read ``flags`` itself: the environment's. Of several, the last one counts.
+        """
+        check_loader(function)
+        self._loader.function = function
+        return function
+
+    def _app_meant(self) -> Flask:
+        app = context_app()
+        if app is not None and app in self._apps:
+            return app
+        apps = list(self._apps)
+        if len(apps) == 1:
+            return apps[0]
+        raise NotInitializedError(
+            f"This FlagsmithRealtime serves {len(apps)} apps, and none of them is the current one: "
+            "ask inside 'with app.app_context():'."
+            if apps
+            else "This FlagsmithRealtime was given no app: call flagsmith.init_app(app) first."
+        )
+
     def _tell_of_changes(self, app: Flask, changes: Any, **_: Any) -> None:
         for names, function in self._on_change:
             for name in sorted(names & changes.keys()):
@@ -99,19 +181,51 @@ class FlagsmithRealtime:
 class AppState:
     """All that the extension keeps for one app, in ``app.extensions``."""
 
-    def __init__(self, app: Flask, config: Config) -> None:
+    def __init__(self, app: Flask, config: Config, loader: IdentityLoader, pace: Pace) -> None:
         self.app = app
         self.config = config
         self.missing = MissingFeatures(config, lambda: app.testing)
         snapshot = None if config.offline_file is None else offline.read(config.offline_file)
-        self.realtime = Realtime(app, config, snapshot)
+        if config.redis_url is not None:
+            _check_redis(config.redis_url)
+        self.realtime = Realtime(app, config, snapshot, pace)
+        self.loader = loader
+        self._remote = RemoteIdentities(app, config)
+        self._evaluation = Episode(logger, "evaluation", "Flags can be evaluated again.")
+        self._newest: tuple[Snapshot | None, Flags | None] = None, None
         #: What a test overrides, the innermost last. Replaced as a whole.
         self.overrides: tuple[Layer, ...] = ()
 
     def flags(self) -> Flags:
         """A view of the flags as they are now."""
-        flags = Flags(self.realtime.read(), self.config.defaults, self.missing)
+        snapshot = self.realtime.read()
+        newest, flags = self._newest
+        if flags is None or newest is not snapshot:
+            flags = self._flags_of(snapshot)
         return OverriddenFlags(flags, self.overrides) if self.overrides else flags
+
+    def _flags_of(self, snapshot: Snapshot | None) -> Flags:
+        defaults, missing = self.config.defaults, self.missing
+        if snapshot is None:
+            return Flags(None, defaults, missing)
+        if snapshot.evaluator is None:
+            return Flags(snapshot, defaults, missing, RequestIdentities(self._remote, snapshot))
+        identities = LocalIdentities(snapshot, self._evaluation)
+        flags = Flags(snapshot, defaults, missing, identities)
+        # One for all who read under this snapshot, so that each identity is evaluated once.
+        self._newest = snapshot, flags
+        return flags
+
+
+def _check_redis(url: str) -> None:
+    try:
+        from .redis_url import check_url
+    except ImportError:
+        raise ConfigError(
+            "FLAGSMITH_REDIS_URL is set, but the package redis is not installed: "
+            "pip install 'flask-flagsmith-realtime[redis]'."
+        ) from None
+    check_url(url)
 
 
 def state_of(app: Flask) -> AppState:

@@ -5,17 +5,29 @@ from __future__ import annotations
 import difflib
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
+from . import log
 from .config import Config
 from .errors import FeatureNotFoundError
 from .flag import Flag, FlagValue
+from .identity import Identity, TraitValue
 from .snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
 
 #: Told of each read of a feature that neither Flagsmith nor FLAGSMITH_DEFAULTS has.
 OnMissing = Callable[[str, "Snapshot | None"], None]
+
+
+class Identities(Protocol):
+    """Tells what flags are for identities, under one snapshot. Never fails."""
+
+    def flags_of(self, identity: Identity) -> Mapping[str, Flag]:
+        """All flags as they are for an identity."""
+
+    def segments_of(self, identity: Identity) -> tuple[str, ...]:
+        """The names of the segments that an identity is in, as far as that is known."""
 
 
 class _Unset:
@@ -38,22 +50,67 @@ class Flags:
     :param snapshot: what is known of the environment; ``None`` if nothing is.
     :param defaults: flags for features that the snapshot does not have.
     :param on_missing: called for a feature that neither has; may raise.
+    :param identities: evaluates identities under the snapshot; without it, all are given what the
+        environment is.
+    :param identity: for whom the flags are; ``None`` for the environment's.
     """
 
-    __slots__ = ("_defaults", "_flags", "_on_missing", "_snapshot")
+    __slots__ = ("_defaults", "_flags", "_identities", "_identity", "_on_missing", "_snapshot")
 
     def __init__(
-        self, snapshot: Snapshot | None, defaults: Mapping[str, Flag], on_missing: OnMissing
+        self,
+        snapshot: Snapshot | None,
+        defaults: Mapping[str, Flag],
+        on_missing: OnMissing,
+        identities: Identities | None = None,
+        identity: Identity | None = None,
     ) -> None:
         self._snapshot = snapshot
-        self._flags: Mapping[str, Flag] = snapshot.flags if snapshot is not None else {}
         self._defaults = defaults
         self._on_missing = on_missing
+        self._identities = identities
+        self._identity = identity
+        self._flags: Mapping[str, Flag]
+        if identities is not None and identity is not None:
+            self._flags = identities.flags_of(identity)
+        else:
+            self._flags = snapshot.flags if snapshot is not None else {}
 
     @property
     def epoch(self) -> float | None:
         """When the environment last changed, in seconds since 1970; ``None`` if not known."""
         return self._snapshot.epoch if self._snapshot is not None else None
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """The names of the segments that the identity is in.
+
+        Empty for the environment's flags, and in remote evaluation, where Flagsmith does not tell.
+        """
+        if self._identities is None or self._identity is None:
+            return ()
+        return self._identities.segments_of(self._identity)
+
+    def for_identity(
+        self,
+        identifier: str | Identity,
+        traits: Mapping[str, TraitValue] | None = None,
+        transient: bool = False,
+    ) -> Flags:
+        """The flags for somebody else, as of the same moment as these.
+
+        :param identifier: what names them on Flagsmith; or an :class:`Identity`, which then is all
+            that is given.
+        :param traits: what is known of them.
+        :param transient: in remote evaluation, whether Flagsmith is not to keep them.
+        :raises TypeError: if there is no identity of these, see :class:`Identity`.
+        :raises ValueError: likewise.
+        """
+        if isinstance(identifier, Identity):
+            identity = identifier
+        else:
+            identity = Identity(identifier, {} if traits is None else traits, transient)
+        return Flags(self._snapshot, self._defaults, self._on_missing, self._identities, identity)
 
     def is_feature_enabled(self, feature_name: str, default: bool | _Unset = _UNSET) -> bool:
         """Whether a feature is on.
@@ -149,7 +206,11 @@ class MissingFeatures:
         if snapshot is not None and feature_name not in self._named:
             if len(self._named) < self._MOST_NAMED:
                 self._named.add(feature_name)
-                logger.warning("%s It serves as disabled.", self._message(feature_name, known))
+                logger.warning(
+                    "%s It serves as disabled.",
+                    self._message(feature_name, known),
+                    extra=log.facts("feature_missing", feature=feature_name),
+                )
 
     @staticmethod
     def _message(feature_name: str, known: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """What the API's client and the stream's share: sessions, origins, and words for what went wrong.
 
-A session belongs to the one thread that made it. Its sockets are remembered twice. By its
+A session belongs to one thread at a time. Its sockets are remembered twice. By its
 :class:`Sockets`, so that another thread can end what it waits for. And by :data:`_open_sockets`, so
 that a forked child can close its copies (:func:`close_inherited_sockets`): otherwise the child
 would keep the parent's connections open after the parent has closed them. The child closes
@@ -206,6 +206,24 @@ def get(
                 f"it redirects to {scheme}://{host}:{port}, another origin, which is not followed"
             )
     raise RedirectedElsewhereError("it redirects in a circle")
+
+
+def post(
+    session: requests.Session, url: str, headers: dict[str, str], content: Any, seconds: float
+) -> requests.Response:
+    """POST something as JSON, body of the answer unread, following no redirect.
+
+    :param seconds: how long to wait for the connection and the answer's head, in all.
+    :raises requests.RequestException: when no answer comes.
+    """
+    return session.post(
+        url,
+        headers=headers,
+        json=content,
+        timeout=urllib3.Timeout(total=seconds),  # type: ignore[arg-type]
+        stream=True,
+        allow_redirects=False,
+    )
 
 
 def retry_after(response: requests.Response) -> float | None:

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, cast
 from .changes import FlagChange
 from .flag import Flag, FlagValue
 from .flags import Flags
+from .identity import Identity, TraitValue
 from .snapshot import Snapshot
 
 #: What a feature can be overridden with: ``True`` or ``False`` switch it and leave its value as it
@@ -74,10 +75,22 @@ class OverriddenFlags(Flags):
     __slots__ = ("_below", "_layers")
 
     def __init__(self, flags: Flags, layers: Sequence[Layer]) -> None:
-        super().__init__(flags._snapshot, flags._defaults, flags._on_missing)
+        super().__init__(
+            flags._snapshot, flags._defaults, flags._on_missing, flags._identities, flags._identity
+        )
         self._flags = lay_over(flags._flags, flags._defaults, layers)
         self._below = flags
         self._layers = layers
+
+    def for_identity(
+        self,
+        identifier: str | Identity,
+        traits: Mapping[str, TraitValue] | None = None,
+        transient: bool = False,
+    ) -> Flags:
+        return OverriddenFlags(
+            self._below.for_identity(identifier, traits, transient), self._layers
+        )
 
 
 def overridden_snapshot(

@@ -88,6 +88,11 @@ class _Document:
         return self._document
 
 
+def evaluator_of(document: Mapping[str, Any]) -> Flagsmith:
+    """The official SDK over an environment document, in its offline mode."""
+    return Flagsmith(offline_mode=True, offline_handler=_Document(document))
+
+
 def snapshot_of_document(
     document: Mapping[str, Any], epoch: float | None, fetched_at: float
 ) -> Snapshot:
@@ -97,7 +102,7 @@ def snapshot_of_document(
     :raises InvalidDocumentError: if the SDK cannot make sense of it all the same.
     """
     try:
-        evaluator = Flagsmith(offline_mode=True, offline_handler=_Document(document))
+        evaluator = evaluator_of(document)
         evaluated = evaluator.get_environment_flags().all_flags()
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise InvalidDocumentError(

@@ -1,0 +1,194 @@
+"""Local evaluation of identities: by the official SDK, in this process, when a flag is read.
+
+What an identity is given is kept with its snapshot: an identity is evaluated once for a snapshot,
+and a newer snapshot knows nobody yet. Flags are evaluated one by one, as they are read. A feature
+that no segment, no override and no percentage split touches is never evaluated: it is for everybody
+what it is for the environment, and nothing of it is kept.
+
+Reading takes no lock. Two threads may evaluate one flag at the same time, to the same end.
+
+Memory: at most :data:`MOST_IDENTITIES` identities, the least recently used goes first; for each its
+traits, and a reference to each targeted flag that was read. The flags themselves are shared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from functools import cached_property, lru_cache, partial
+from typing import Any, TypeVar, cast
+
+from flagsmith import Flagsmith
+
+from .episodes import Episode
+from .flag import Flag
+from .flag_pool import FlagPool
+from .identity import Identity, TraitValue
+from .snapshot import Snapshot, evaluator_of
+
+#: How many identities are kept for one snapshot.
+MOST_IDENTITIES = 1024
+
+#: What a condition can ask for by JSONPath and find the same whichever features are looked at.
+_PATHS_WITHOUT_FEATURES = ("$.identity.", "$.environment.")
+
+_Default = TypeVar("_Default")
+
+
+class LocalIdentities:
+    """What flags are for identities, under one snapshot.
+
+    :param snapshot: a snapshot for local evaluation.
+    :param episode: told what cannot be evaluated.
+    """
+
+    def __init__(self, snapshot: Snapshot, episode: Episode) -> None:
+        # What is kept refers to the rules, not to this object: a circle would keep each snapshot
+        # alive until Python looks for circles.
+        rules = _Rules(snapshot, episode)
+        self._known = lru_cache(MOST_IDENTITIES)(partial(_IdentityFlags, rules))
+
+    def flags_of(self, identity: Identity) -> Mapping[str, Flag]:
+        """All flags as they are for an identity."""
+        return self._known(identity.identifier, identity.traits_key)
+
+    def segments_of(self, identity: Identity) -> tuple[str, ...]:
+        """The names of the segments that an identity is in."""
+        return self._known(identity.identifier, identity.traits_key).segments
+
+
+class _Rules:
+    """What a snapshot says of all identities."""
+
+    def __init__(self, snapshot: Snapshot, episode: Episode) -> None:
+        self.environment = snapshot.flags
+        self.evaluator = cast(Flagsmith, snapshot.evaluator)
+        self.targeted = snapshot.targeting.keys() & snapshot.flags.keys()
+        self.pool = FlagPool()
+        self.episode = episode
+        self._document = cast("Mapping[str, Any]", snapshot.document)
+
+    @cached_property
+    def look_at_features(self) -> bool:
+        """Whether a condition may ask what another feature is.
+
+        The SDK then gives one answer if asked for all flags, and another if asked for one.
+        """
+        segments = self._document["project"]["segments"]
+        return any(_looks_at_features(path) for rule in segments for path in _paths(rule["rules"]))
+
+    @cached_property
+    def segments_evaluator(self) -> Flagsmith:
+        """An evaluator for segments alone: the number of features has no part in its cost."""
+        if self.look_at_features:
+            return self.evaluator
+        return evaluator_of({**self._document, "feature_states": [], "identity_overrides": []})
+
+
+class _IdentityFlags(Mapping[str, Flag]):
+    """All flags as they are for one identity, evaluated as they are read."""
+
+    __slots__ = (
+        "_environment",
+        "_evaluated",
+        "_identifier",
+        "_own",
+        "_rules",
+        "_segments",
+        "_targeted",
+        "_traits_key",
+    )
+
+    def __init__(self, rules: _Rules, identifier: str, traits_key: Iterable[Hashable]) -> None:
+        self._rules = rules
+        self._identifier = identifier
+        self._traits_key = traits_key
+        self._environment = rules.environment
+        self._targeted = rules.targeted
+        self._own: dict[str, Flag] = {}
+        self._evaluated: Any = None
+        self._segments: tuple[str, ...] | None = None
+
+    def get(self, name: str, default: _Default = None) -> Flag | _Default:  # type: ignore[assignment]
+        if name not in self._targeted:
+            return self._environment.get(name, default)
+        flag = self._own.get(name)
+        return self._evaluate(name) if flag is None else flag
+
+    def __getitem__(self, name: str) -> Flag:
+        flag = self.get(name)
+        if flag is None:
+            raise KeyError(name)
+        return flag
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._environment
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._environment)
+
+    def __len__(self) -> int:
+        return len(self._environment)
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """The names of the segments that the identity is in."""
+        if self._segments is None:
+            evaluator = self._rules.segments_evaluator
+            try:
+                found = evaluator.get_identity_segments(self._identifier, self._traits)
+                self._segments = tuple(segment.name for segment in found)
+            except Exception as error:
+                self._cannot_evaluate("its segments", error)
+                self._segments = ()
+        return self._segments
+
+    @property
+    def _traits(self) -> dict[str, TraitValue]:
+        return {name: value for name, _, value in cast("Any", self._traits_key)}
+
+    def _evaluate(self, name: str) -> Flag:
+        """Evaluate a flag, and remember it."""
+        try:
+            if self._rules.look_at_features:
+                self._evaluate_all()
+            else:
+                self._evaluate_one(name)
+        except Exception as error:
+            # A read never fails because Flagsmith's rules do: a bad pattern, a division by zero.
+            self._cannot_evaluate(f"the feature {name!r}", error)
+        return self._own.setdefault(name, self._environment[name])
+
+    def _evaluate_one(self, name: str) -> None:
+        if self._evaluated is None:
+            self._evaluated = self._rules.evaluator.get_identity_flags(
+                self._identifier, self._traits
+            )
+        self._own[name] = self._rules.pool.of(self._evaluated.get_flag(name))
+        # The SDK remembers it as well.
+        self._evaluated.flags.pop(name, None)
+
+    def _evaluate_all(self) -> None:
+        evaluated = self._rules.evaluator.get_identity_flags(self._identifier, self._traits)
+        for flag in evaluated.all_flags():
+            if flag.feature_name in self._targeted:
+                self._own.setdefault(flag.feature_name, self._rules.pool.of(flag))
+
+    def _cannot_evaluate(self, what: str, error: Exception) -> None:
+        self._rules.episode.trouble(
+            f"The Flagsmith SDK cannot evaluate {what} for an identity "
+            f"({type(error).__name__}: {error}). The environment's serves."
+        )
+
+
+def _paths(rules: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """The properties that rules ask for, those of nested rules included."""
+    for rule in rules:
+        for condition in rule.get("conditions") or ():
+            yield condition.get("property_") or ""
+        yield from _paths(rule.get("rules") or ())
+
+
+def _looks_at_features(path: str) -> bool:
+    if not path.startswith("$."):
+        return False
+    return not path.startswith(_PATHS_WITHOUT_FEATURES) or "$" in path[1:]
