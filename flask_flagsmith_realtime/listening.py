@@ -14,6 +14,7 @@ from .activity import Activity
 from .config import Config
 from .listener import Listener
 from .mailbox import Mailbox
+from .threads import make_thread
 
 
 class Listening:
@@ -42,9 +43,7 @@ class Listening:
             if not self._config.enable_realtime_updates:
                 return
             listener = Listener(self._config, self._mailbox, activity=self._activity)
-            thread = threading.Thread(
-                target=listener.run, name="flagsmith-listener", args=(environment_id,), daemon=True
-            )
+            thread = make_thread("flagsmith-listener", listener.run, environment_id)
             self._listener, self.thread = listener, thread
         thread.start()
 

@@ -45,6 +45,7 @@ from .schedule import Schedule
 from .snapshot import Snapshot
 from .snapshot_file import SnapshotFile
 from .status import Now, Status, make_status
+from .threads import make_thread
 
 if TYPE_CHECKING:
     from .fleet import Fleet
@@ -260,9 +261,9 @@ class _Run:
             activity,
             self.fleet,
         )
-        self._threads = [_thread("flagsmith-refresher", self.refresher.run)]
+        self._threads = [make_thread("flagsmith-refresher", self.refresher.run)]
         if self.fleet is not None:
-            self._threads.append(_thread("flagsmith-fleet", self.fleet.run))
+            self._threads.append(make_thread("flagsmith-fleet", self.fleet.run))
 
     def start(self) -> None:
         """Start the refresher and the fleet; the listener too, if it is known what to listen to and
@@ -292,10 +293,6 @@ def _make_fleet(config: Config, mailbox: Mailbox, pace: Pace) -> Fleet | None:
     from .fleet import Fleet
 
     return Fleet(config, mailbox, pace)
-
-
-def _thread(name: str, target: object, *args: object) -> threading.Thread:
-    return threading.Thread(target=target, name=name, args=args, daemon=True)  # type: ignore[arg-type]
 
 
 _engines: weakref.WeakSet[Realtime] = weakref.WeakSet()

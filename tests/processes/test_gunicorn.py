@@ -31,6 +31,24 @@ def test_every_worker_follows(
     assert emulator.wait_for_streams(0)
 
 
+def test_workers_follow_whose_master_has_patched_for_gevent(
+    serve: Serve, emulator: Emulator
+) -> None:
+    server = serve(
+        gunicorn(
+            "--workers", str(WORKERS), "--worker-class", "gevent", "--preload", app="patched:app"
+        )
+    )
+    assert emulator.wait_for_streams(WORKERS + 1), server.output
+    emulator.set_flag("banner_text", value="after")
+    server.wait_for_all(WORKERS, lambda answer: answer["heard"] == 1, path="/no-flags")
+    server.wait_for_all(WORKERS, lambda answer: answer["banner"] == "after")
+    assert emulator.streams == WORKERS + 1
+    assert server.stop() == 0
+    assert "Traceback" not in server.output, server.output
+    assert emulator.wait_for_streams(0)
+
+
 def test_workers_that_are_replaced_follow(serve: Serve, emulator: Emulator) -> None:
     server = serve(gunicorn("--workers", "1", "--max-requests", "5", "--preload"))
     pids = set()

@@ -20,7 +20,9 @@ def uwsgi(*options: str) -> list[str]:
 
 
 @pytest.mark.parametrize("lazy", [[], ["--lazy-apps"]], ids=["", "lazy-apps"])
-@pytest.mark.parametrize("threads", [[], ["--enable-threads"], ["--threads", "2"]], ids=["", "enabled", "2"])
+@pytest.mark.parametrize(
+    "threads", [[], ["--enable-threads"], ["--threads", "2"]], ids=["", "enabled", "2"]
+)
 def test_every_worker_follows(
     serve: Serve, emulator: Emulator, lazy: list[str], threads: list[str]
 ) -> None:

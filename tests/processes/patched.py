@@ -1,0 +1,11 @@
+"""The app of a project that has gevent patch before all else."""
+
+from __future__ import annotations
+
+from gevent import monkey
+
+monkey.patch_all()
+
+from served import create_app  # noqa: E402
+
+app = create_app()
