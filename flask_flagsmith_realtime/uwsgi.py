@@ -40,7 +40,8 @@ def warn_without_threads() -> None:
     if _uwsgi is not None and not _uwsgi.has_threads:
         logger.warning(
             "uWSGI runs without Python threads, so flags cannot follow Flagsmith: set "
-            "enable-threads = true in uWSGI's configuration."
+            "enable-threads = true in uWSGI's configuration.",
+            extra=log.facts("uwsgi_without_threads"),
         )
 
 

@@ -17,6 +17,7 @@ from flask_flagsmith_realtime import (
     Flag,
     FlagChange,
     FlagsmithRealtime,
+    Identity,
     NotInitializedError,
     flags,
     flags_changed,
@@ -333,6 +334,43 @@ def test_signal_for_what_changes_for_some_identities_only(
         change = changed.all[-1]["changes"]["banner_text"]
         assert change.before == change.after
         assert change.targeting_changed
+
+
+def test_overrides_hold_for_identities_over_what_they_are_given(
+    make_app: MakeApp, emulator: Emulator
+) -> None:
+    emulator.set_flag("banner_text", enabled=True, value="for all")
+    emulator.override_identity("ada", "banner_text", enabled=True, value="for ada")
+    flagsmith = FlagsmithRealtime()
+    app = make_app(flagsmith)
+    with override_flags(app, {"banner_text": False, "my-flag": 7}), app.app_context():
+        ada = flags.for_identity("ada")
+        assert (ada["banner_text"].enabled, ada["banner_text"].value) == (False, "for ada")
+        assert ada["my-flag"].value == 7
+        bob = ada.for_identity("bob", {"plan": "pro"})
+        assert (bob["banner_text"].enabled, bob["banner_text"].value) == (False, "for all")
+        with override_flags(app, banner_text="Hi"):
+            assert flags.for_identity("ada")["banner_text"].value == "Hi"
+    flagsmith.identity_loader(lambda: Identity("ada"))
+    with app.app_context():
+        assert flags["banner_text"].value == "for ada"
+        with override_flags(app, banner_text=False):
+            assert (flags["banner_text"].enabled, flags["banner_text"].value) == (False, "for ada")
+
+
+def test_overrides_hold_for_identities_without_a_flagsmith(app: Flask) -> None:
+    with override_flags(app, new_checkout=True), app.app_context():
+        assert flags.for_identity("ada", {"plan": "pro"})["new_checkout"]
+
+
+def test_overrides_hold_in_remote_evaluation(make_app: MakeApp, emulator: Emulator) -> None:
+    emulator.set_flag("banner_text", enabled=True, value="for all")
+    emulator.override_identity("ada", "banner_text", enabled=True, value="for ada")
+    app = make_app(ENVIRONMENT_KEY=emulator.client_side_key)
+    with override_flags(app, banner_text=False), app.app_context():
+        assert flags["banner_text"].value == "for all"
+        ada = flags.for_identity("ada")
+        assert (ada["banner_text"].enabled, ada["banner_text"].value) == (False, "for ada")
 
 
 def test_override_of_a_running_app_follows_flagsmith_below(
