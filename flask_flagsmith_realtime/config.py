@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import logging
-import math
 import os
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -54,10 +53,15 @@ def _url(value: Any) -> str:
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
-    if not usable:
-        hint = "" if "://" in value else f"; did you mean http://{value.strip('/')}/ ?"
-        raise ValueError(f"is {value!r}; it takes a URL that starts with https:// or http://{hint}")
-    if parts.query or parts.fragment or parts.username:
+    # What can hold a password is not repeated.
+    plain = not set("@?#") & set(value)
+    if not usable or not value.isprintable() or " " in value:
+        what = f"is {value!r}" if plain else "is not a URL"
+        hint = (
+            f"; did you mean http://{value.strip('/')}/ ?" if plain and "://" not in value else ""
+        )
+        raise ValueError(f"{what}; it takes a URL that starts with https:// or http://{hint}")
+    if not plain:
         raise ValueError(
             "takes a URL without user name, query or fragment; FLAGSMITH_CUSTOM_HEADERS can "
             "carry what a gateway asks for"
@@ -69,7 +73,7 @@ def _seconds(shortest: float) -> _Check:
     def check(value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise _wrong(value, "a number of seconds")
-        if not math.isfinite(value) or not shortest <= value <= _LONGEST_SECONDS:
+        if not shortest <= value <= _LONGEST_SECONDS:
             raise ValueError(
                 f"is {value!r}; it takes seconds from {shortest:g} to {_LONGEST_SECONDS:.0f}"
             )
@@ -92,9 +96,12 @@ def _switch(value: Any) -> bool:
 
 
 def _path(value: Any) -> str:
-    if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
+    if not isinstance(value, (str, os.PathLike)):
         raise _wrong(value, "the path of a file")
-    return os.path.abspath(os.fspath(value))
+    path = os.fsdecode(value)
+    if not path or "\0" in path:
+        raise ValueError(f"is {path!r}; it takes the path of a file")
+    return os.path.abspath(path)
 
 
 def _text(value: Any) -> str:
@@ -292,14 +299,15 @@ def read_config(settings: Mapping[str, Any], *, testing: bool = False) -> Config
 
 def unknown_settings(settings: Mapping[str, Any]) -> dict[str, str]:
     """The keys with our prefix that are none of ours, each with the nearest one, in words."""
-    known = [PREFIX + field.name.upper() for field in dataclasses.fields(Config)]
+    known = [field.name.upper() for field in dataclasses.fields(Config)]
     unknown = {}
     for name in settings:
-        if name.startswith(PREFIX) and name not in known:
-            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-            unknown[name] = (
-                f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(known)}."
-            )
+        # What they have in common would make any two of them look alike.
+        own = name.removeprefix(PREFIX)
+        if name.startswith(PREFIX) and own not in known:
+            nearest = difflib.get_close_matches(own, known, n=1, cutoff=0.6)
+            hint = "did you mean {}?" if nearest else "known are {}."
+            unknown[name] = hint.format(", ".join(PREFIX + other for other in nearest or known))
     return unknown
 
 
