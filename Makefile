@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs build clean
+.PHONY: help demo test test-lowest test-only lint docs build clean
 
 help:
 	@sed -n '3,4s/^# *//p' Makefile
@@ -31,7 +31,13 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: lint
+test: lint test-only
+
+# The tests with the oldest dependencies that setup.cfg allows.
+test-lowest:
+	$(MAKE) test-only VENV=.venv-lowest PIP_CONSTRAINT=tests/lowest.txt
+
+test-only: $(READY)
 	$(BIN)/python -m pytest
 
 docs: $(READY)
