@@ -22,11 +22,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import secrets
 import threading
 import time
 import traceback
 
+from . import log
 from .config import Config
 from .election import Election, Pace, Role
 from .episodes import Episode
@@ -57,8 +59,11 @@ class Fleet:
         self._store = RedisStore(config, pace.expiry_seconds)
         self._election = Election(pace)
         self._stopping = threading.Event()
+        self._process = os.getpid()
         self._episode = Episode(
-            logger, f"The Redis at {self._store.place} can be used again: the fleet shares flags."
+            logger,
+            "fleet",
+            f"The Redis at {self._store.place} can be used again: the fleet shares flags.",
         )
         #: The version of the flags that this process has read or written last.
         self._known: str | None = None
@@ -72,12 +77,13 @@ class Fleet:
 
     def run(self) -> None:
         """Be one of the fleet until :meth:`stop` is called."""
-        while not self._stopping.is_set():
+        while not self._is_over():
             self._stopping.wait(self._attend())
-        if self._election.role is Role.LEADER:
+        if self._process == os.getpid():
             with contextlib.suppress(StoreError):
-                self._store.release()
-        self._store.close()
+                if self._election.role is Role.LEADER:
+                    self._store.release()
+            self._store.close()
 
     def stop(self) -> None:
         """End the work. A leader lets another process lead at once."""
@@ -98,7 +104,11 @@ class Fleet:
             # The next beat finds other flags than are known, and the refresher stores again.
             self._known = None
             self._failed_stores.append(str(error))
-            logger.debug("Flags could not be stored in Redis: %s.", error)
+            logger.debug(
+                "Flags could not be stored in Redis: %s.",
+                error,
+                extra=log.facts("fleet_store_failed"),
+            )
         else:
             self._failed_stores.clear()
 
@@ -107,6 +117,10 @@ class Fleet:
         self._untold = f"{secrets.token_hex(8)} {'' if told.moment is None else repr(told.moment)}"
         with contextlib.suppress(StoreError):
             self._pass_on()
+
+    def _is_over(self) -> bool:
+        # Gevent's threads are copied into a forked child, where they are to do nothing.
+        return self._stopping.is_set() or self._process != os.getpid()
 
     def _attend(self) -> float:
         """Listen to the others for as long as Redis can be used.
@@ -128,9 +142,9 @@ class Fleet:
     def _follow(self, subscription: Subscription) -> None:
         """Do what messages and beats ask for, until the subscription turns out to be deaf."""
         next_beat, _ = self._beat()
-        while not self._stopping.is_set():
+        while True:
             message = subscription.wait(next_beat - time.monotonic())
-            if self._stopping.is_set():
+            if self._is_over():
                 return
             what, _, version = (message or "").partition(" ")
             if what == "stored":
@@ -181,7 +195,7 @@ class Fleet:
             self._untold = None
 
     def _failed(self, reason: str) -> float:
-        if self._stopping.is_set():
+        if self._is_over():
             return 0.0
         before = self._election.role
         delay = self._election.failed(time.monotonic())
@@ -189,7 +203,9 @@ class Fleet:
         if self._election.role is Role.ALONE:
             self._go_alone(reason)
         else:
-            logger.debug("Redis cannot be used for now: %s.", reason)
+            logger.debug(
+                "Redis cannot be used for now: %s.", reason, extra=log.facts("fleet_interrupted")
+            )
         self._assign(before)
         return delay
 
@@ -213,7 +229,11 @@ class Fleet:
     def _assign(self, before: Role | None) -> None:
         role = self._election.role
         if role is not None and role is not before:
-            logger.debug("This process is %s in its fleet.", role.value)
+            logger.debug(
+                "This process is %s in its fleet.",
+                role.value,
+                extra=log.facts("fleet_role", role=role.value),
+            )
             self._mailbox.assign(role)
 
 

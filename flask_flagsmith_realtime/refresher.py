@@ -2,32 +2,41 @@
 
 Runs in a thread of its own, which alone owns the schedule and the API's client, writes the snapshot
 file, and in which all signals are sent. It is also the polling clock. It waits for nobody but the
-mailbox, the API and the app's receivers. A forked child makes a new one.
+mailbox, the API, in a fleet Redis, and the app's receivers. A forked child makes a new one.
+
+In a fleet it fetches only while this process leads or is alone, and not before that is known. A
+follower publishes what the leader has put into Redis.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
-from collections.abc import Callable
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from blinker import NamedSignal
 from flask import Flask
 
-from . import signals
+from . import log, signals
+from .activity import Activity
 from .api import API
 from .changes import diff
+from .election import FIRST_ROLE_SECONDS, Role, Step, judge
 from .episodes import Episode
 from .errors import FetchError
 from .holder import Holder
-from .mailbox import Connected, Disconnected, Mail, Mailbox
+from .listening import Listening
+from .mailbox import Connected, Delivery, Disconnected, Mail, Mailbox, Told
 from .schedule import Schedule, Verdict
 from .snapshot import Snapshot
 from .snapshot_file import SnapshotFile
+
+if TYPE_CHECKING:
+    from .fleet import Fleet
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +53,9 @@ class Refresher:
     :param api: fetches.
     :param holder: where readers find the snapshot.
     :param file: where the last good snapshot is kept, if anywhere.
-    :param listen: starts the listener for an environment's id, unless it is running.
+    :param listening: starts and stops the listener.
+    :param activity: where to write down what happens.
+    :param fleet: the other processes, if flags are shared with some.
     """
 
     def __init__(
@@ -55,7 +66,9 @@ class Refresher:
         api: API,
         holder: Holder,
         file: SnapshotFile | None,
-        listen: Callable[[str], None],
+        listening: Listening,
+        activity: Activity,
+        fleet: Fleet | None = None,
     ) -> None:
         self._app = app
         self._mailbox = mailbox
@@ -63,8 +76,15 @@ class Refresher:
         self._api = api
         self._holder = holder
         self._file = file
-        self._listen = listen
-        self._episode = Episode(logger, "Flagsmith's API answers again.")
+        self._listening = listening
+        self._activity = activity
+        self._fleet = fleet
+        #: ``None`` until the fleet says so, or :data:`FIRST_ROLE_SECONDS` have passed.
+        self.role = Role.ALONE if fleet is None else None
+        self._role_due = time.monotonic() + FIRST_ROLE_SECONDS
+        #: What webhooks said before the role was known.
+        self._untold: Told | None = None
+        self._episode = Episode(logger, "fetch", "Flagsmith's API answers again.")
         self._pid = os.getpid()
         self._ident: int | None = None
 
@@ -73,13 +93,13 @@ class Refresher:
         self._ident = threading.get_ident()
         try:
             while True:
-                wait = max(0.0, self._schedule.due - time.monotonic())
+                wait = max(0.0, self._due - time.monotonic())
                 mail = self._mailbox.take(min(wait, _LONGEST_WAIT_SECONDS))
                 # gevent's greenlets live on in a forked child; there, others have taken over.
                 if mail.closed or os.getpid() != self._pid:
                     return
                 self._read(mail)
-                if self._schedule.due <= time.monotonic():
+                if self._due <= time.monotonic():
                     self._refresh()
                 for transition in mail.transitions:
                     self._tell(transition)
@@ -91,8 +111,21 @@ class Refresher:
         """Whether the caller is one of the app's receivers, called by the refresher."""
         return self._ident == threading.get_ident()
 
+    @property
+    def _due(self) -> float:
+        if self.role is None:
+            return self._role_due
+        return self._schedule.due if self.role.fetches else math.inf
+
     def _read(self, mail: Mail) -> None:
         now = time.monotonic()
+        if self._fleet is not None:
+            self._read_of_fleet(mail, self._fleet, now)
+        if mail.told is not None:
+            self._untold = mail.told
+        if self._untold is not None and self.role is not None:
+            self._pass_on(self._untold, now)
+            self._untold = None
         for transition in mail.transitions:
             if isinstance(transition, Connected):
                 self._schedule.connected(now)
@@ -106,15 +139,73 @@ class Refresher:
             self._schedule.announced(mail.newest, now)
         self._mailbox.known = self._schedule.known
 
+    def _read_of_fleet(self, mail: Mail, fleet: Fleet, now: float) -> None:
+        # First the flags, then the role: a new leader goes on from where the old one was.
+        delivery = mail.delivery
+        if delivery is not None and delivery.snapshot is not None:
+            self._compare(delivery, delivery.snapshot, fleet, now)
+        role = mail.role
+        if role is None and self.role is None and now >= self._role_due:
+            role = Role.ALONE
+        if role is not None:
+            self._change_role(role, now)
+        is_empty = delivery is not None and delivery.snapshot is None
+        held = self._holder.snapshot
+        if is_empty and held is not None and self.role is Role.LEADER:
+            fleet.store(held)
+
+    def _compare(self, delivery: Delivery, found: Snapshot, fleet: Fleet, now: float) -> None:
+        """Flags lie in Redis that may be older or newer than those held."""
+        held = self._holder.snapshot
+        step = Step.TAKE
+        if held is not None:
+            step = judge(
+                held.epoch,
+                found.epoch,
+                same=held.document == found.document and held.answer == found.answer,
+                leads=self.role is Role.LEADER,
+                replaced=delivery.replaced,
+            )
+        if step is not Step.STORE:
+            self._activity.answered()
+        if step is Step.TAKE:
+            self._schedule.adopted(found.epoch, now)
+            self._publish(found, fetched=False)
+        elif step is Step.STORE and held is not None:
+            fleet.store(held)
+
+    def _change_role(self, role: Role, now: float) -> None:
+        before, self.role = self.role, role
+        if not role.fetches:
+            self._activity.follow()
+            self._listening.stop()
+            return
+        self._activity.fetch_itself()
+        if before is Role.FOLLOWER or role is Role.LEADER:
+            # The leader before may have missed something at its end.
+            self._schedule.catch_up(now)
+        held = self._holder.snapshot
+        if held is not None:
+            self._listening.start(held.environment_id)
+
+    def _pass_on(self, told: Told, now: float) -> None:
+        if self.role is Role.FOLLOWER and self._fleet is not None:
+            self._fleet.tell(told)
+        else:
+            self._schedule.told(told.moment, now)
+
     def _refresh(self) -> None:
         self._schedule.started(time.monotonic())
+        self._activity.calling()
         try:
             snapshot = self._api.fetch()
         except FetchError as error:
             self._failed(error)
         except Exception as error:
             # The thread must outlive a mistake of ours: without it flags would freeze.
-            logger.exception("Fetching flags failed unexpectedly.")
+            logger.exception(
+                "Fetching flags failed unexpectedly.", extra=log.facts("fetch_crashed")
+            )
             self._failed(FetchError(f"Fetching flags failed unexpectedly: {error!r}."))
         else:
             self._answered(snapshot)
@@ -122,14 +213,16 @@ class Refresher:
 
     def _failed(self, error: FetchError) -> None:
         self._schedule.failed(time.monotonic(), error.retry_after)
+        self._activity.failed(str(error))
         reserve = self._holder.fall_back()
         serving = "defaults serve" if reserve is None else "the last good flags go on serving"
         self._episode.trouble(f"{error} Until it answers, {serving}; it is tried again.")
         if reserve is not None:
-            self._listen(reserve.environment_id)
+            self._listening.start(reserve.environment_id)
         self._send(signals.refresh_failed, error=error)
 
     def _answered(self, snapshot: Snapshot) -> None:
+        self._activity.answered()
         served = self._holder.snapshot
         if served is not None and self._schedule.held is None:
             self._schedule.hold(served.epoch, time.monotonic())
@@ -142,9 +235,13 @@ class Refresher:
                 "is of %s. It is not asked for again.",
                 _moment(epoch),
                 _moment(snapshot.epoch),
+                extra=log.facts("epoch_given_up", epoch=epoch),
             )
         if verdict is Verdict.REFUSE:
-            logger.debug("An answer older than the flags held was left aside.")
+            logger.debug(
+                "An answer older than the flags held was left aside.",
+                extra=log.facts("answer_left_aside", epoch=snapshot.epoch),
+            )
             return
         if verdict is Verdict.TAKE_OLDER:
             logger.warning(
@@ -152,19 +249,37 @@ class Refresher:
                 "they are taken. Was the environment restored from a backup?",
                 _moment(snapshot.epoch),
                 _moment(held),
+                extra=log.facts("older_flags_taken", epoch=snapshot.epoch),
             )
-        self._publish(snapshot)
+        replaced = held if verdict is Verdict.TAKE_OLDER else None
+        self._publish(snapshot, fetched=True, replaced=replaced)
 
-    def _publish(self, snapshot: Snapshot) -> None:
+    def _publish(self, snapshot: Snapshot, *, fetched: bool, replaced: float | None = None) -> None:
         previous, served_nothing = self._holder.publish(snapshot)
-        self._listen(snapshot.environment_id)
+        if self.role is not None and self.role.fetches:
+            self._listening.start(snapshot.environment_id)
+        if fetched and self.role is Role.LEADER and self._fleet is not None:
+            # Before the signals: what takes an app's receivers long shall not keep others waiting.
+            self._fleet.store(snapshot, replaced)
         self._send(signals.snapshot_refreshed, snapshot=snapshot)
+        if previous is None:
+            self._schedule.saw_change()
         if previous is not None or served_nothing:
             changes = diff(previous, snapshot)
             if changes:
-                logger.info("Flags changed: %s.", ", ".join(sorted(changes)))
+                names = sorted(changes)
+                logger.info(
+                    "Flags changed: %s.",
+                    ", ".join(names),
+                    extra=log.facts("flags_changed", features=names, epoch=snapshot.epoch),
+                )
+                self._schedule.saw_change()
                 self._send(
-                    signals.flags_changed, changes=changes, snapshot=snapshot, previous=previous
+                    signals.flags_changed,
+                    changes=changes,
+                    snapshot=snapshot,
+                    previous=previous,
+                    leader=fetched,
                 )
         if self._file is not None:
             self._file.write(snapshot)
@@ -180,7 +295,11 @@ class Refresher:
             signals.send(signal, self._app, **content)
         except Exception:
             # A receiver cannot get here, but an app context's own handlers can.
-            logger.exception("Sending %s failed.", signal.name)
+            logger.exception(
+                "Sending %s failed.",
+                signal.name,
+                extra=log.facts("signal_failed", signal=signal.name),
+            )
 
 
 def _moment(epoch: float | None) -> str:

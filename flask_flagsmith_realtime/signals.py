@@ -14,15 +14,19 @@ from typing import Any
 from blinker import NamedSignal, Namespace
 from flask import Flask
 
+from . import log
+
 logger = logging.getLogger(__name__)
 
 _signals = Namespace()
 
 #: Flags are not what they were. Sent with ``changes``, a mapping of feature names to
 #: :class:`~flask_flagsmith_realtime.FlagChange`, ``snapshot``, the new
-#: :class:`~flask_flagsmith_realtime.snapshot.Snapshot`, and ``previous``, the one before. The first
-#: snapshot of a process is no change, unless defaults were served before it: then ``previous`` is
-#: ``None`` and every feature is in ``changes``.
+#: :class:`~flask_flagsmith_realtime.snapshot.Snapshot`, ``previous``, the one before, and
+#: ``leader``, whether this process has fetched it: of a fleet that shares flags through Redis, that
+#: is one process; without a fleet it is each. The first snapshot of a process is no change, unless
+#: defaults were served before it: then ``previous`` is ``None`` and every feature is in
+#: ``changes``.
 flags_changed: NamedSignal = _signals.signal("flagsmith-flags-changed")
 
 #: Flagsmith has answered, whether or not something changed. Sent with ``snapshot``.
@@ -56,7 +60,10 @@ def call(app: Flask, function: Callable[..., Any], what: str, *args: Any, **kwar
     try:
         app.ensure_sync(function)(*args, **kwargs)
     except Exception:
-        logger.exception("%s, %s, failed.", name_of(function), what)
+        name = name_of(function)
+        logger.exception(
+            "%s, %s, failed.", name, what, extra=log.facts("receiver_failed", function=name)
+        )
 
 
 def name_of(function: Any) -> str:
