@@ -1,0 +1,94 @@
+"""``python -m example_app``: the shop, and a local Flagsmith beside it if there is no real one.
+
+``EXAMPLE_APP_PORT`` and ``EXAMPLE_APP_EMULATOR_PORT`` choose the ports; 0 takes any that is free.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import TypeVar
+
+from werkzeug.serving import make_server
+
+from flask_flagsmith_realtime.emulator import Emulator, ServerError
+
+from . import create_app
+from .features import flagsmith
+from .live import news
+
+HOST = "127.0.0.1"
+SHOP_PORT = 5080
+EMULATOR_PORT = 5090
+Started = TypeVar("Started")
+
+#: So many ports are tried if the first ones are taken.
+PORTS_TRIED = 10
+
+
+def main() -> None:
+    """Serve until Ctrl-C."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)-8s %(message)s")
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # not each request
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with ExitStack() as stack:
+            serve(stack)
+    except KeyboardInterrupt:
+        print()
+
+
+def serve(stack: ExitStack) -> None:
+    """Start what is needed, say where it is, and serve the shop."""
+    settings = {}
+    if "FLASK_FLAGSMITH_ENVIRONMENT_KEY" not in os.environ:
+        emulator = stack.enter_context(start(emulate, "EXAMPLE_APP_EMULATOR_PORT", EMULATOR_PORT))
+        settings = {**emulator.config, "EMULATOR_URL": emulator.url}
+    app = create_app(settings)
+    stack.callback(flagsmith.stop, app)  # before its Flagsmith goes
+    listening = stack.enter_context(start(listen, "EXAMPLE_APP_PORT", SHOP_PORT))
+    server = make_server(HOST, 0, app, threaded=True, fd=listening.fileno())
+    stack.callback(news.close)
+    print(f"\n  The shop             http://{HOST}:{server.port}/")
+    if settings:
+        print(f"  Switch flags here    {settings['EMULATOR_URL']}")
+    print("\n  Ctrl-C ends both.\n" if settings else "\n  Ctrl-C ends it.\n", flush=True)
+    server.serve_forever()
+
+
+def start(on_port: Callable[[int], Started], variable: str, usual: int) -> Started:
+    """Start something on the first port that is free."""
+    for port in ports(variable, usual):
+        try:
+            return on_port(port)
+        except (OSError, OverflowError, ServerError) as error:
+            reason = f"Port {port} cannot be had: {error}."
+    raise SystemExit(f"{reason} Choose another one with {variable}.")
+
+
+def emulate(port: int) -> Emulator:
+    """Run a local Flagsmith."""
+    return Emulator(port).start()
+
+
+def listen(port: int) -> socket.socket:
+    """Listen for the shop's visitors."""
+    return socket.create_server((HOST, port))
+
+
+def ports(variable: str, usual: int) -> range:
+    """The ports to try: the one that was chosen, else the usual one and those after it."""
+    chosen = os.environ.get(variable)
+    if chosen is None:
+        return range(usual, usual + PORTS_TRIED)
+    if not chosen.isdecimal():
+        raise SystemExit(f"{variable} is {chosen!r}; it takes a port's number, or 0 for any.")
+    return range(int(chosen), int(chosen) + 1)
+
+
+if __name__ == "__main__":
+    main()

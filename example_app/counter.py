@@ -1,0 +1,98 @@
+"""Behind the counter: what the signals tell, for the panel beside the shop.
+
+The receivers run in the extension's refresher thread. They replace what is there by one assignment,
+so that requests can read it without a lock, and then tell the open pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import count
+from typing import Any
+
+from flask import Flask, current_app
+
+from flask_flagsmith_realtime import (
+    FlagChange,
+    Snapshot,
+    flags,
+    flags_changed,
+    stream_connected,
+    stream_disconnected,
+)
+
+from . import prices
+from .features import DEFAULTS
+from .live import news
+from .people import PEOPLE, current_person
+from .wording import Step, note, reason, steps
+
+MOST_ENTRIES = 5
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One feature's change, as the panel shows it."""
+
+    number: int
+    feature: str
+    at: datetime
+    steps: list[Step]
+    note: str | None
+
+
+class Counter:
+    """What this process has seen of Flagsmith."""
+
+    def __init__(self) -> None:
+        self.listening = "connecting"
+        self.entries: tuple[Entry, ...] = ()
+        self.numbers = count(1)
+
+
+counter = Counter()
+
+
+@flags_changed.connect
+def write_down(
+    app: Flask, changes: Mapping[str, FlagChange], snapshot: Snapshot, **extra: Any
+) -> None:
+    """Show what changed, the newest first."""
+    now = datetime.now()
+    entries = [
+        Entry(next(counter.numbers), name, now, steps(change), note(change))
+        for name, change in changes.items()
+    ]
+    counter.entries = (*entries, *counter.entries)[:MOST_ENTRIES]
+    news.tell(snapshot.epoch)
+
+
+@stream_connected.connect
+def connected(app: Flask, **extra: Any) -> None:
+    """The stream is open: changes show at once."""
+    counter.listening = "live"
+    news.tell()
+
+
+@stream_disconnected.connect
+def disconnected(app: Flask, reason: str, **extra: Any) -> None:
+    """The stream has ended. It is opened again, and until then flags are polled."""
+    counter.listening = "reconnecting"
+    news.tell()
+
+
+def template_names() -> dict[str, Any]:
+    """What all templates can use."""
+    return {
+        "counter": counter,
+        "emulator_url": current_app.config.get("EMULATOR_URL"),
+        "features": [flags[name] for name in DEFAULTS],
+        "moment": datetime.fromtimestamp,
+        "people": PEOPLE,
+        "person": current_person(),
+        "price_list": prices.price_list,
+        "price_list_use": prices.read.cache_info,
+        "reason": reason,
+    }

@@ -1,0 +1,80 @@
+"""Changes and reasons in words. Pure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from flask_flagsmith_realtime import Flag, FlagChange
+
+#: As many steps of one change are told.
+MOST_STEPS = 3
+
+
+@dataclass(frozen=True)
+class Step:
+    """From what to what."""
+
+    what: str
+    before: str
+    after: str
+
+
+def steps(change: FlagChange) -> list[Step]:
+    """How the environment's flag changed: its state, its value, or members of a JSON value."""
+    before, after = change.before, change.after
+    if before is None or after is None:
+        return [Step("feature", _existence(before), _existence(after))]
+    told = []
+    if before.enabled != after.enabled:
+        told.append(Step("state", _state(before), _state(after)))
+    if before.value != after.value:
+        was, now = _members(before.value), _members(after.value)
+        told += [
+            Step(name, _text(was.get(name)), _text(now.get(name)))
+            for name in {**was, **now}
+            if was.get(name) != now.get(name)
+        ]
+    return told[:MOST_STEPS]
+
+
+def note(change: FlagChange) -> str | None:
+    """What the environment's flag alone does not tell."""
+    if not change.targeting_changed:
+        return None
+    return "Its segments, overrides or split changed: different for some people."
+
+
+def reason(flag: Flag) -> str:
+    """Why a flag is what it is for whoever asks, in words for the SDK's ``SPLIT; weight=30.0``."""
+    if flag.is_default:
+        return "default"
+    kind, _, detail = (flag.reason or "").partition("; ")
+    value = detail.partition("=")[2]
+    if kind == "SPLIT":
+        return f"split, {float(value):g} %"
+    if kind == "TARGETING_MATCH":
+        return "this person" if value == "identity_overrides" else f"segment {value}"
+    return "split, the rest" if flag.variant == "control" else "everybody"
+
+
+def _existence(flag: Flag | None) -> str:
+    return "none" if flag is None else _state(flag)
+
+
+def _state(flag: Flag) -> str:
+    return "on" if flag.enabled else "off"
+
+
+def _members(value: Any) -> dict[str, Any]:
+    """The members of a JSON object; any other value as the only one."""
+    try:
+        members = json.loads(value)
+    except (TypeError, ValueError):
+        members = None
+    return members if isinstance(members, dict) else {"value": value}
+
+
+def _text(value: Any) -> str:
+    return "none" if value is None else str(value)

@@ -1,0 +1,95 @@
+"""A real browser, and the example shop as a process with the local Flagsmith that it starts."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from processes.conftest import PATIENCE_SECONDS, Served
+
+ROOT = Path(__file__).parents[2]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+OPTIONS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+expect.set_options(timeout=PATIENCE_SECONDS * 1000)
+
+
+# One a module: while it runs, its event loop is in the way of tests with one of their own.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, as it is installed."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.fail(f"No browser: install chromium. Looked for {', '.join(BROWSERS)} on the PATH.")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=found, args=OPTIONS)
+        yield running
+        running.close()
+
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Open]:
+    """Opens a page as a visitor of its own. A page may raise nothing and stays on this machine."""
+    contexts = []
+    troubles: list[str] = []
+
+    def stay_here(url: str) -> None:
+        if urlsplit(url).hostname not in ("127.0.0.1", None):
+            troubles.append(f"asked {url}")
+
+    def open_one(url: str, **context: object) -> Page:
+        contexts.append(browser.new_context(**context))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(PATIENCE_SECONDS * 1000)
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("request", lambda request: stay_here(request.url))
+        page.goto(url)
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert troubles == []
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What ``make demo`` starts."""
+
+    process: Served
+    shop: str
+    emulator: str
+
+
+@pytest.fixture
+def demo() -> Iterator[Demo]:
+    """The shop and its emulator, as a process."""
+    environment = {
+        "PYTHONPATH": str(ROOT),
+        "EXAMPLE_APP_PORT": "0",
+        "EXAMPLE_APP_EMULATOR_PORT": "0",
+    }
+    process = Served([sys.executable, "-m", "example_app"], environment)
+    try:
+        shop = process.wait_for_output(r"The shop +(\S+)\n")[1]
+        emulator = process.wait_for_output(r"Switch flags here +(\S+)\n")[1]
+        yield Demo(process, shop, emulator)
+    finally:
+        process.kill()

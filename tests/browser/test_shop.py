@@ -1,0 +1,178 @@
+"""The example shop in a real browser: an open page follows what is switched elsewhere."""
+
+from __future__ import annotations
+
+import signal
+
+from playwright.sync_api import Page, expect
+
+from browser.conftest import Demo, Open
+
+
+def mark(page: Page) -> None:
+    """Leave something in the page that a reload would lose."""
+    page.evaluate("window.marked = true")
+
+
+def is_marked(page: Page) -> bool:
+    """Whether the page has not been loaded again."""
+    return bool(page.evaluate("window.marked === true"))
+
+
+def be(page: Page, name: str) -> None:
+    """Become somebody else in the shop."""
+    button = page.get_by_role("group", name="Who am I?").get_by_role("button", name=name)
+    button.click()
+    expect(button).to_have_attribute("aria-pressed", "true")
+
+
+def switch(page: Page, feature: str) -> None:
+    """Switch a feature on the emulator's page."""
+    page.get_by_role("switch", name=feature, exact=True).click()
+
+
+def set_value(page: Page, feature: str, value: str) -> None:
+    """Edit a feature's value on the emulator's page."""
+    field = page.get_by_label(f"Value of {feature}", exact=True)
+    field.fill(value)
+    page.locator("form", has=field).get_by_role("button", name="Save").click()
+
+
+def test_an_open_shop_follows_a_switch_on_the_emulators_page(demo: Demo, open_page: Open) -> None:
+    shop, emulator = open_page(demo.shop), open_page(demo.emulator)
+    mark(shop)
+    mug = shop.get_by_role("link", name="Stoneware mug")
+    expect(mug).to_contain_text("Order by post")
+    expect(shop.locator("#listening")).to_contain_text("Live")
+    switch(emulator, "new_checkout")
+    expect(mug).to_contain_text("Buy now")
+    newest = shop.locator("#changes li").first
+    expect(newest).to_contain_text("new_checkout")
+    expect(newest.locator("del")).to_have_text("off")
+    expect(newest.locator("ins")).to_have_text("on")
+    switch(emulator, "new_checkout")
+    expect(mug).to_contain_text("Order by post")
+    assert is_marked(shop)
+
+
+def test_an_open_shop_follows_values(demo: Demo, open_page: Open) -> None:
+    shop, emulator = open_page(demo.shop), open_page(demo.emulator)
+    mark(shop)
+    set_value(emulator, "banner_text", "The <first> flush is here")
+    expect(shop.locator("#banner")).to_have_text("The <first> flush is here")
+    set_value(emulator, "pricing", '{"mug": 12.5, "teapot": 39}')
+    expect(shop.locator("#price-mug")).to_have_text("€12.50")
+    expect(shop.locator("#price-tea_tin")).to_have_text("sold out")
+    newest = shop.locator("#changes li").first
+    expect(newest).to_contain_text("mug 14 → 12.5")
+    expect(newest).to_contain_text("tea_tin 9 → none")
+    set_value(emulator, "pricing", "free for all")
+    expect(shop.locator("#problem")).to_contain_text("pricing cannot be read")
+    expect(shop.locator("#price-mug")).to_have_text("€14")
+    set_value(emulator, "button_colour", "#ff6600")
+    expect(shop.locator("#buy-mug")).to_have_attribute("style", "--button: #ff6600")
+    assert is_marked(shop)
+
+
+def test_a_change_for_some_people_is_told_as_such(demo: Demo, open_page: Open) -> None:
+    shop, emulator = open_page(demo.shop), open_page(demo.emulator)
+    be(shop, "Ada")
+    expect(shop.get_by_role("link", name="Tea diary")).to_be_visible()
+    emulator.get_by_role("switch", name="beta_dashboard for pro_customers").click()
+    expect(shop.get_by_role("link", name="Tea diary")).to_have_count(0)
+    expect(shop.locator("#changes li").first).to_contain_text("different for some people")
+
+
+def test_each_person_gets_their_own_flags(demo: Demo, open_page: Open) -> None:
+    shop = open_page(demo.shop)
+    mark(shop)
+    diary = shop.get_by_role("link", name="Tea diary")
+    expect(diary).to_have_count(0)
+    be(shop, "Ada")
+    expect(diary).to_be_visible()
+    expect(shop.locator("#segments")).to_contain_text("pro_customers")
+    expect(shop.locator("#feature-beta_dashboard")).to_contain_text("segment pro_customers")
+    be(shop, "Chloe")
+    expect(shop.locator("#buy-mug")).to_contain_text("Buy now")
+    expect(shop.locator("#feature-new_checkout")).to_contain_text("this person")
+    be(shop, "Ben")
+    expect(diary).to_have_count(0)
+    expect(shop.locator("#buy-mug")).to_contain_text("Order by post")
+    be(shop, "Nobody")
+    assert is_marked(shop)
+    shop.reload()
+    expect(shop.locator("#person-")).to_have_attribute("aria-pressed", "true")
+
+
+def test_several_visitors_follow_each_with_their_own_variant(demo: Demo, open_page: Open) -> None:
+    emulator = open_page(demo.emulator)
+    visitors = {name: open_page(demo.shop) for name in ("Ada", "Ben", "Chloe")}
+    for name, shop in visitors.items():
+        be(shop, name)
+    set_value(emulator, "banner_text", "Hello everybody")
+    for shop in visitors.values():
+        expect(shop.locator("#banner")).to_have_text("Hello everybody")
+        row = shop.locator("#feature-button_colour")
+        style = f"--button: {row.locator('.value').inner_text()}"
+        expect(shop.locator("#buy-mug")).to_have_attribute("style", style)
+        expect(row).to_contain_text("split")
+
+
+def test_an_open_checkout_becomes_the_new_one_and_the_old_one(demo: Demo, open_page: Open) -> None:
+    shop, emulator = open_page(f"{demo.shop}checkout/teapot"), open_page(demo.emulator)
+    mark(shop)
+    heading = shop.get_by_role("heading", level=1)
+    expect(shop.locator("main")).to_contain_text("Order by post")
+    switch(emulator, "new_checkout")
+    expect(shop.locator("main")).to_contain_text("New checkout")
+    expect(heading).to_have_text("Cast-iron teapot")
+    switch(emulator, "new_checkout")
+    expect(shop.locator("main")).to_contain_text("Order by post")
+    assert is_marked(shop)
+    switch(emulator, "new_checkout")
+    shop.get_by_role("button", name="Pay in one step").click()
+    expect(shop.get_by_text("Thank you! Your cast-iron teapot is on its way.")).to_be_visible()
+
+
+def test_a_page_that_is_not_there_appears_when_its_flag_does(demo: Demo, open_page: Open) -> None:
+    shop, emulator = open_page(f"{demo.shop}diary"), open_page(demo.emulator)
+    expect(shop.get_by_role("heading", level=1)).to_have_text("There is nothing here.")
+    switch(emulator, "beta_dashboard")
+    expect(shop.get_by_role("heading", level=1)).to_have_text("Your tea diary")
+
+
+def test_a_change_moves_nothing(demo: Demo, open_page: Open) -> None:
+    shop, emulator = open_page(demo.shop), open_page(demo.emulator)
+    places = "[...document.querySelectorAll('.product, .facts, #segments')].map(e => e.offsetTop)"
+    before = shop.evaluate(places)
+    for feature in ("new_checkout", "banner_text", "free_delivery", "beta_dashboard"):
+        switch(emulator, feature)
+        expect(shop.locator("#changes li").first).to_contain_text(feature)
+    set_value(emulator, "pricing", '{"mug": 112.5, "teapot": 35.75, "tea_tin": 9}')
+    expect(shop.locator("#price-mug")).to_have_text("€112.50")
+    assert shop.evaluate(places) == before
+
+
+def test_every_width_holds_the_page(demo: Demo, open_page: Open) -> None:
+    shop = open_page(demo.shop)
+    for path in ("", "checkout/teapot", "diary"):
+        shop.goto(demo.shop + path)
+        for width in (320, 390, 820, 1280):
+            shop.set_viewport_size({"width": width, "height": 800})
+            assert shop.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_keyboards_place_is_kept(demo: Demo, open_page: Open) -> None:
+    shop, emulator = open_page(demo.shop), open_page(demo.emulator)
+    shop.locator("#buy-teapot").focus()
+    switch(emulator, "new_checkout")
+    expect(shop.locator("#buy-teapot")).to_contain_text("Buy now")
+    expect(shop.locator("#buy-teapot")).to_be_focused()
+
+
+def test_it_ends_at_once_with_a_page_open(demo: Demo, open_page: Open) -> None:
+    shop = open_page(demo.shop)
+    expect(shop.locator("#listening")).to_contain_text("Live")
+    demo.process.process.send_signal(signal.SIGINT)
+    assert demo.process.wait() == 0
+    assert "Traceback" not in demo.process.output

@@ -1,0 +1,51 @@
+"""The example shop in a real browser, served by gunicorn, beside a Flagsmith elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import expect
+from processes.conftest import Served, environment_of, gunicorn
+
+from browser.conftest import ROOT, Open
+from flask_flagsmith_realtime.emulator import Emulator
+
+
+@contextmanager
+def served(emulator: Emulator, *options: str) -> Iterator[Served]:
+    """The shop under gunicorn, as its ``gunicorn_conf.py`` has it."""
+    command = gunicorn(
+        "--config", "python:example_app.gunicorn_conf", *options, app="example_app:create_app()"
+    )
+    process = Served(command, {"PYTHONPATH": str(ROOT), **environment_of(emulator.config)})
+    try:
+        yield process
+    finally:
+        process.kill()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_open_shop_follows(emulator: Emulator, open_page: Open, workers: int) -> None:
+    with served(emulator, "--workers", str(workers)) as server:
+        visitors = [open_page(server.url) for _ in range(2)]
+        for number in range(3):
+            emulator.set_flag("banner_text", value=f"Number {number}")
+            for shop in visitors:
+                expect(shop.locator("#banner")).to_have_text(f"Number {number}")
+        assert server.stop() == 0
+        assert "Traceback" not in server.output
+
+
+def test_an_open_shop_catches_up_after_its_server_was_away(
+    emulator: Emulator, open_page: Open
+) -> None:
+    with served(emulator) as server:
+        address = server.url.removeprefix("http://")
+        shop = open_page(server.url)
+        expect(shop.locator("#listening")).to_contain_text("Live")
+        server.stop()
+    emulator.set_flag("new_checkout", enabled=True)
+    with served(emulator, "--bind", address):
+        expect(shop.locator("#buy-mug")).to_contain_text("Buy now")

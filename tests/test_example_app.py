@@ -1,0 +1,279 @@
+"""The example shop without a browser: its pages, its parts, how it starts and how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from flask import Flask
+from processes.conftest import PATIENCE_SECONDS, Served, environment_of
+
+from example_app import create_app, live, prices, wording
+from example_app.features import DEFAULTS
+from example_app.live import News
+from flask_flagsmith_realtime import Flag, FlagChange
+from flask_flagsmith_realtime.emulator import Emulator
+from flask_flagsmith_realtime.testing import override_flags
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def app() -> Flask:
+    """The shop without a Flagsmith: the defaults serve."""
+    return create_app({"TESTING": True})
+
+
+class TestPages:
+    def test_the_defaults_serve_until_flagsmith_answers(self, app: Flask) -> None:
+        page = app.test_client().get("/").text
+        assert "Welcome to the tea shop" in page
+        assert "€39" in page
+        assert "the shop's defaults serve" in page
+
+    def test_the_sample_has_what_the_shop_knows(self, emulator: Emulator) -> None:
+        sample = {s["feature"]["name"]: s for s in emulator.document["feature_states"]}
+        assert sample.keys() == DEFAULTS.keys()
+
+    def test_a_text_is_text(self, app: Flask) -> None:
+        with override_flags(app, banner_text="<b>", button_colour="red;x:url(//evil)"):
+            page = app.test_client().get("/").text
+        assert "&lt;b&gt;" in page
+        assert "--button: indigo" in page
+
+    def test_the_checkout_is_behind_its_flag(self, app: Flask) -> None:
+        client = app.test_client()
+        assert "Order by post" in client.get("/checkout/mug").text
+        assert client.post("/checkout/mug").status_code == 409
+        with override_flags(app, new_checkout=True, free_delivery=True):
+            page = client.get("/checkout/mug").text
+            assert "New checkout" in page
+            assert "free" in page
+            paid = client.post("/checkout/mug", follow_redirects=True)
+        assert "Your stoneware mug is on its way" in paid.text
+
+    def test_a_checkout_of_what_is_sold_out(self, app: Flask) -> None:
+        with override_flags(app, new_checkout=True, pricing="{}"):
+            page = app.test_client().get("/checkout/mug").text
+        assert "sold out" in page
+        assert "disabled" in page
+
+    def test_a_page_without_its_flag_is_not_there(self, app: Flask) -> None:
+        client = app.test_client()
+        answer = client.get("/diary")
+        assert answer.status_code == 404
+        assert "There is nothing here." in answer.text
+        with override_flags(app, beta_dashboard=True):
+            assert "Your tea diary" in client.get("/diary").text
+
+    def test_nothing_is_sold_that_is_not_there(self, app: Flask) -> None:
+        with override_flags(app, new_checkout=True):
+            assert app.test_client().get("/checkout/samovar").status_code == 404
+
+    def test_somebody_is_remembered_in_a_signed_cookie(self, app: Flask) -> None:
+        client = app.test_client()
+        client.post("/who", data={"person": "ada"})
+        assert "What Ada gets" in client.get("/").text
+        client.set_cookie("session", "eyJwZXJzb24iOiJiZW4ifQ.forged")
+        assert "What nobody in particular gets" in client.get("/").text
+
+    def test_a_stranger_is_refused(self, app: Flask) -> None:
+        assert app.test_client().post("/who", data={"person": "eve"}).status_code == 400
+
+
+class TestPrices:
+    @pytest.fixture(autouse=True)
+    def _unread(self) -> Iterator[None]:
+        prices.read.cache_clear()
+        yield
+        prices.read.cache_clear()
+
+    def test_a_price_list_is_parsed_once(self, app: Flask) -> None:
+        client = app.test_client()
+        for _ in range(5):
+            client.get("/")
+        assert prices.read.cache_info().misses == 1
+        assert prices.read.cache_info().hits >= 4
+
+    def test_a_change_clears_it(self, app: Flask) -> None:
+        client = app.test_client()
+        client.get("/")
+        with override_flags(app, signals=True, pricing='{"mug": 15}'):
+            assert prices.read.cache_info().currsize == 0
+            assert "€15" in client.get("/").text
+
+    def test_a_change_of_another_feature_does_not(self, app: Flask) -> None:
+        app.test_client().get("/")
+        with override_flags(app, signals=True, new_checkout=True):
+            assert prices.read.cache_info().currsize == 1
+
+    @pytest.mark.parametrize(
+        "value",
+        [None, 5, True, "", "{", "[]", "14"]
+        + [f'{{"mug": {price}}}' for price in ('"14"', "true", "-1", "NaN", "null")],
+    )
+    def test_what_is_no_price_list(self, value: Any) -> None:
+        read = prices.read(value)
+        assert read.prices["mug"] == 14
+        assert read.problem is not None
+        assert read.problem.startswith("pricing cannot be read: ")
+
+    @pytest.mark.parametrize(
+        ("amount", "tag"), [(14, "€14"), (12.5, "€12.50"), (1234.0, "€1,234"), (None, "sold out")]
+    )
+    def test_a_price_tag(self, amount: float | None, tag: str) -> None:
+        assert prices.money(amount) == tag
+
+
+class TestWording:
+    def test_a_switch(self) -> None:
+        change = FlagChange("a", Flag("a", False, "v"), Flag("a", True, "v"))
+        assert wording.steps(change) == [wording.Step("state", "off", "on")]
+        assert wording.note(change) is None
+
+    def test_a_value(self) -> None:
+        change = FlagChange("a", Flag("a", True, None), Flag("a", True, "blue"))
+        assert wording.steps(change) == [wording.Step("value", "none", "blue")]
+
+    def test_members_of_a_json_value(self) -> None:
+        change = FlagChange(
+            "a", Flag("a", True, '{"x": 1, "y": 2}'), Flag("a", True, '{"x": 3, "y": 2}')
+        )
+        assert wording.steps(change) == [wording.Step("x", "1", "3")]
+
+    def test_a_new_feature_and_one_that_is_gone(self) -> None:
+        flag = Flag("a", True)
+        assert wording.steps(FlagChange("a", None, flag)) == [wording.Step("feature", "none", "on")]
+        assert wording.steps(FlagChange("a", flag, None)) == [wording.Step("feature", "on", "none")]
+
+    def test_a_change_for_some_people(self) -> None:
+        flag = Flag("a", True)
+        change = FlagChange("a", flag, flag, targeting_changed=True)
+        assert wording.steps(change) == []
+        assert "for some people" in (wording.note(change) or "")
+
+    @pytest.mark.parametrize(
+        ("reason", "words"),
+        [
+            ("STATIC", "everybody"),
+            ("DEFAULT", "everybody"),
+            (None, "everybody"),
+            ("SPLIT; weight=30.0", "split, 30 %"),
+            ("TARGETING_MATCH; segment=pro_customers", "segment pro_customers"),
+            ("TARGETING_MATCH; segment=identity_overrides", "this person"),
+        ],
+    )
+    def test_a_reason(self, reason: str | None, words: str) -> None:
+        assert wording.reason(Flag("a", reason=reason)) == words
+
+
+class TestNews:
+    def test_the_first_event_comes_at_once(self) -> None:
+        news = News()
+        news.tell(17.5)
+        with closing(news.events()) as events:
+            assert next(events) == "retry: 1000\n\n"
+            assert next(events) == "data: 17.5\n\n"
+
+    def test_a_slow_page_gets_one_event_for_many(self) -> None:
+        news = News()
+        with closing(news.events()) as slow, closing(news.events()) as other:
+            for page in slow, other:
+                next(page)
+                assert next(page) == "data: 0\n\n"
+            for epoch in range(1, 1000):
+                news.tell(epoch)
+            assert next(slow) == next(other) == "data: 999\n\n"
+
+    def test_silence_is_broken_by_a_heartbeat(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(live, "HEARTBEAT_SECONDS", 0.01)
+        with closing(News().events()) as events:
+            next(events), next(events)
+            assert next(events) == ": still here\n\n"
+
+    def test_closing_ends_all_pages(self) -> None:
+        news = News()
+        events = news.events()
+        next(events), next(events)
+        news.close()
+        assert [line for line in events if line.startswith("data")] == []
+
+    def test_there_is_a_limit(self, app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(live, "MOST_PAGES", 2)
+        client = app.test_client()
+        with client.get("/events"), client.get("/events"):
+            assert client.get("/events").status_code == 503
+        with client.get("/events") as answer:
+            assert answer.mimetype == "text/event-stream"
+
+
+def demo(**environment: str) -> Served:
+    """Run ``python -m example_app`` on free ports."""
+    ports = {"EXAMPLE_APP_PORT": "0", "EXAMPLE_APP_EMULATOR_PORT": "0"}
+    return Served(
+        [sys.executable, "-m", "example_app"], {"PYTHONPATH": str(ROOT), **ports, **environment}
+    )
+
+
+class TestDemo:
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_it_says_where_it_is_and_ends_when_told(self, number: signal.Signals) -> None:
+        process = demo()
+        try:
+            shop = process.wait_for_output(r"The shop +(\S+)\n")[1]
+            emulator = process.wait_for_output(r"Switch flags here +(\S+)\n")[1]
+            assert f'href="{emulator}"' in requests.get(shop, timeout=PATIENCE_SECONDS).text
+            assert "emulator" in requests.get(emulator, timeout=PATIENCE_SECONDS).text
+            process.process.send_signal(number)
+            assert process.wait() == 0
+            assert "Traceback" not in process.output
+        finally:
+            process.kill()
+
+    def test_with_a_key_it_talks_to_that_flagsmith(self, emulator: Emulator) -> None:
+        process = demo(**environment_of(emulator.config))
+        try:
+            shop = process.wait_for_output(r"The shop +(\S+)\n")[1]
+            assert "Switch flags" not in requests.get(shop, timeout=PATIENCE_SECONDS).text
+            assert "Switch flags" not in process.output
+            assert emulator.wait_for_streams(1)
+        finally:
+            process.kill()
+
+    @pytest.mark.parametrize("variable", ["EXAMPLE_APP_PORT", "EXAMPLE_APP_EMULATOR_PORT"])
+    @pytest.mark.parametrize("port", ["taken", "five"])
+    def test_a_port_that_cannot_be_had(self, variable: str, port: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            number = str(taken.getsockname()[1]) if port == "taken" else port
+            ended = subprocess.run(
+                [sys.executable, "-m", "example_app"],
+                env={**os.environ, "EXAMPLE_APP_EMULATOR_PORT": "0", variable: number},
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE_SECONDS,
+            )
+        assert ended.returncode == 1
+        assert number in ended.stderr
+        assert variable in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+    def test_the_next_port_is_taken_if_the_usual_one_is_not_free(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from example_app import __main__ as main
+
+        monkeypatch.delenv("EXAMPLE_APP_PORT", raising=False)
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            with main.start(main.listen, "EXAMPLE_APP_PORT", port) as listening:
+                assert port < listening.getsockname()[1] < port + main.PORTS_TRIED
