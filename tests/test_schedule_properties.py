@@ -18,9 +18,7 @@ from simulated import START, World, make_world
 from flask_flagsmith_realtime.backoff import RETRY_SECONDS
 from flask_flagsmith_realtime.schedule import OLDER_TAKEN_AFTER_SECONDS
 
-events = st.sampled_from(
-    ["newest", "newest in whole seconds", "older", "repeated", "absurd", "absurd again", "none"]
-)
+events = st.sampled_from(["newest", "older", "repeated", "absurd", "absurd again", "none"])
 
 
 class ScheduleMachine(RuleBasedStateMachine):
@@ -38,6 +36,7 @@ class ScheduleMachine(RuleBasedStateMachine):
         live_interval=st.sampled_from([0.0, 300.0]),
         seed=st.integers(0, 1000),
         from_file=st.sampled_from([None, START - 500, START - 100]),
+        cuts_fractions=st.booleans(),
     )
     def begin(
         self,
@@ -47,6 +46,7 @@ class ScheduleMachine(RuleBasedStateMachine):
         live_interval: float,
         seed: int,
         from_file: float | None,
+        cuts_fractions: bool,
     ) -> None:
         self.world = make_world(
             kind,
@@ -58,6 +58,7 @@ class ScheduleMachine(RuleBasedStateMachine):
         self.announced = [START - 200]
         self.absurd = START * 2 + 0.5
         self.restored = False
+        self.cuts_fractions = cuts_fractions
         if from_file is not None:
             self.world.start_from(from_file)
 
@@ -127,14 +128,11 @@ class ScheduleMachine(RuleBasedStateMachine):
             self.world.run(0.0)
 
     def send(self, event: str) -> None:
-        truth = self.world.flagsmith.truth
         epoch: float | None
         if event == "newest":
-            epoch = truth
-        elif event == "newest in whole seconds":
-            epoch = float(math.floor(truth))
+            epoch = self.written(self.world.flagsmith.truth)
         elif event == "older":
-            epoch = truth - 50.5
+            epoch = self.written(self.world.flagsmith.truth - 50.5)
         elif event == "repeated":
             epoch = self.announced[-1]
         elif event == "absurd":
@@ -148,9 +146,17 @@ class ScheduleMachine(RuleBasedStateMachine):
             self.announced.append(epoch)
         self.world.announce(epoch)
 
+    def written(self, epoch: float) -> float:
+        """An epoch as this stream writes it."""
+        return float(math.floor(epoch)) if self.cuts_fractions else epoch
+
+    def is_news(self, epoch: float) -> bool:
+        """Whether a stream that cuts fractions off announced this epoch by no number before."""
+        return not self.cuts_fractions or self.written(epoch) not in self.world.schedule.known
+
     @precondition(lambda self: not self.world.is_fetching and not self.world.flagsmith.failing)
     @rule(
-        event=st.sampled_from(["newest", "newest in whole seconds", "none"]),
+        event=st.sampled_from(["newest", "none"]),
         before=st.lists(events, max_size=3),
         after=st.lists(events, max_size=3),
     )
@@ -160,16 +166,12 @@ class ScheduleMachine(RuleBasedStateMachine):
         world, flagsmith = self.world, self.world.flagsmith
         flagsmith.change(world.now)
         flagsmith.catch_up()
-        held, known = world.schedule.held, world.schedule.known
+        held, is_news = world.schedule.held, self.is_news(flagsmith.truth)
         for each in [*before, event, *after]:
-            # A server cuts the fractions off all its epochs or off none.
-            if event != "newest in whole seconds" or each not in ("newest", "older", "repeated"):
-                self.send(each)
+            self.send(each)
         if held is not None and held > flagsmith.truth:
             return  # A backup was restored; and the clock that epochs come from went back with it.
-        if event == "newest in whole seconds" and (
-            self.restored or flagsmith.kind == "epochless" or math.floor(flagsmith.truth) in known
-        ):
+        if event == "newest" and (not is_news or (self.cuts_fractions and self.restored)):
             return  # What a second hides, the next event, connection or poll brings.
         # The jitter of a Retry-After is 5 s at the most.
         silence = world.silence + 5.0 if world.silence else 0.0
@@ -183,7 +185,8 @@ class ScheduleMachine(RuleBasedStateMachine):
         world, flagsmith = self.world, self.world.flagsmith
         world.run(world.silence * 1.1 + 5.0)
         flagsmith.change(world.now)
-        if world.schedule.held is not None and world.schedule.held > flagsmith.truth:
+        held, announced = world.schedule.held, self.written(flagsmith.truth)
+        if not self.is_news(flagsmith.truth) or (held is not None and announced <= held):
             return
         self.send("newest")
         world.run(lag)
