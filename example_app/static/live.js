@@ -50,13 +50,10 @@ function takeOver(page) {
 
 function flash(element) {
   const glow = getComputedStyle(document.documentElement).getPropertyValue("--glow");
-  element.animate(
-    [
-      { backgroundColor: glow, boxShadow: `0 0 0 6px ${glow}` },
-      { boxShadow: `0 0 0 6px transparent` },
-    ],
-    { duration: 1600, easing: "ease-out" },
-  );
+  const start = { boxShadow: `0 0 0 6px ${glow}` };
+  // What has a colour of its own, as the buttons have, shows it also meanwhile.
+  if (getComputedStyle(element).backgroundColor === "rgba(0, 0, 0, 0)") start.backgroundColor = glow;
+  element.animate([start, { boxShadow: "0 0 0 6px transparent" }], { duration: 1600, easing: "ease-out" });
 }
 
 function speak(entry) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from browser.conftest import Demo, Open
@@ -77,16 +78,16 @@ def test_an_open_shop_follows_values(demo: Demo, open_page: Open) -> None:
 def test_a_change_for_some_people_is_told_as_such(demo: Demo, open_page: Open) -> None:
     shop, emulator = open_page(demo.shop), open_page(demo.emulator)
     be(shop, "Ada")
-    expect(shop.get_by_role("link", name="Tea diary")).to_be_visible()
+    expect(shop.get_by_role("link", name="Diary")).to_be_visible()
     emulator.get_by_role("switch", name="beta_dashboard for pro_customers").click()
-    expect(shop.get_by_role("link", name="Tea diary")).to_have_count(0)
+    expect(shop.get_by_role("link", name="Diary")).to_have_count(0)
     expect(shop.locator("#changes li").first).to_contain_text("different for some people")
 
 
 def test_each_person_gets_their_own_flags(demo: Demo, open_page: Open) -> None:
     shop = open_page(demo.shop)
     mark(shop)
-    diary = shop.get_by_role("link", name="Tea diary")
+    diary = shop.get_by_role("link", name="Diary")
     expect(diary).to_have_count(0)
     be(shop, "Ada")
     expect(diary).to_be_visible()
@@ -141,8 +142,10 @@ def test_a_page_that_is_not_there_appears_when_its_flag_does(demo: Demo, open_pa
     expect(shop.get_by_role("heading", level=1)).to_have_text("Your tea diary")
 
 
-def test_a_change_moves_nothing(demo: Demo, open_page: Open) -> None:
-    shop, emulator = open_page(demo.shop), open_page(demo.emulator)
+@pytest.mark.parametrize("width", [390, 1250])
+def test_a_change_moves_nothing(demo: Demo, open_page: Open, width: int) -> None:
+    shop = open_page(demo.shop, viewport={"width": width, "height": 800})
+    emulator = open_page(demo.emulator)
     places = "[...document.querySelectorAll('.product, .facts, #segments')].map(e => e.offsetTop)"
     before = shop.evaluate(places)
     for feature in ("new_checkout", "banner_text", "free_delivery", "beta_dashboard"):
