@@ -198,7 +198,7 @@ class World:
             if self._older_since is None:
                 self.counts.runs_of_older += 1
                 self._older_since = self.now
-            kept_serving = self.now - self._older_since >= OLDER_TAKEN_AFTER_SECONDS - TINY
+            kept_serving = self.now >= self._older_since + OLDER_TAKEN_AFTER_SECONDS
             assert verdict is (Verdict.TAKE_OLDER if kept_serving else Verdict.REFUSE)
         else:
             assert verdict is Verdict.TAKE

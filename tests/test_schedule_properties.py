@@ -229,4 +229,4 @@ class ScheduleMachine(RuleBasedStateMachine):
 
 
 TestSchedule = ScheduleMachine.TestCase
-TestSchedule.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+TestSchedule.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
