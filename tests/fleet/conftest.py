@@ -1,0 +1,199 @@
+"""A real Redis on loopback, and apps that share flags through it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from flask import Flask
+
+from flask_flagsmith_realtime import FlagsmithRealtime
+from flask_flagsmith_realtime.election import Pace
+from flask_flagsmith_realtime.emulator import Emulator
+
+PATIENCE_SECONDS = 20.0
+
+#: As the real one, but quicker.
+QUICK = Pace(
+    beat_seconds=0.3,
+    expiry_seconds=1.5,
+    patience_seconds=1.0,
+    longest_retry_seconds=0.5,
+    unfit_seconds=60.0,
+)
+
+
+class QuickFlagsmith(FlagsmithRealtime):
+    """The extension with the times of a test's fleet."""
+
+    _pace = QUICK
+
+
+class RedisServer:
+    """A redis-server process that keeps nothing.
+
+    :param directory: where it may work.
+    :param options: more of its settings, as on its command line.
+    """
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        self._directory = directory
+        self._options = options
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port: int = free.getsockname()[1]
+        self._process: subprocess.Popen[bytes] | None = None
+        self.client = redis.Redis(port=self.port, decode_responses=True)
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> RedisServer:
+        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1"]
+        command += ["--save", "", "--appendonly", "no", "--dir", str(self._directory)]
+        self._process = subprocess.Popen(
+            [*command, *self._options],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_until(self._answers)
+        return self
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def keys(self) -> dict[str, str]:
+        """The fleet's keys by the last part of their names."""
+        return {key.rpartition(":")[2]: key for key in self.client.keys("*")}
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(redis.RedisError):
+            return bool(self.client.ping())
+        return False
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path).start()
+    yield server
+    server.client.close()
+    server.stop()
+
+
+class Member:
+    """One process of a fleet, as far as a test can tell: an app with an engine of its own."""
+
+    def __init__(self, name: str, settings: dict[str, Any]) -> None:
+        self.app = Flask(name)
+        self.app.config.update(settings)
+        self.flagsmith = QuickFlagsmith(self.app)
+        self._state = self.app.extensions["flagsmith_realtime"]
+
+    @property
+    def snapshot(self) -> Any:
+        return self._state.realtime._holder.snapshot
+
+    @property
+    def banner(self) -> object:
+        flag = self.snapshot and self.snapshot.flags.get("banner_text")
+        return flag and flag.value
+
+    @property
+    def role(self) -> str | None:
+        role = self._state.realtime._run.refresher.role
+        return None if role is None else str(role.value)
+
+    @property
+    def calls(self) -> int:
+        """How often it has asked the API."""
+        return int(self.flagsmith.status.calls)
+
+    def stop(self) -> None:
+        self.flagsmith.stop(self.app)
+
+
+class Members:
+    """The members of a fleet."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.settings = settings
+        self.all: list[Member] = []
+
+    def start(self, count: int, **settings: Any) -> list[Member]:
+        more = {f"FLAGSMITH_{name}": value for name, value in settings.items()}
+        started = [
+            Member(f"member_{len(self.all) + number}", {**self.settings, **more})
+            for number in range(count)
+        ]
+        self.all += started
+        return started
+
+    def stop(self, member: Member) -> None:
+        self.all.remove(member)
+        member.stop()
+
+    def of_role(self, role: str) -> list[Member]:
+        return [member for member in self.all if member.role == role]
+
+    @property
+    def leader(self) -> Member:
+        """The one that leads; waits until there is one and all others follow."""
+        wait_until(
+            lambda: (
+                len(self.of_role("leader")) == 1
+                and len(self.of_role("follower")) == len(self.all) - 1
+            )
+        )
+        return self.of_role("leader")[0]
+
+    def wait_for(self, banner: str) -> None:
+        """Wait until all serve a banner."""
+        wait_until(lambda: all(member.banner == banner for member in self.all), self.describe)
+
+    def wait_for_flags(self) -> None:
+        """Wait until all serve something."""
+        wait_until(lambda: all(member.snapshot for member in self.all), self.describe)
+
+    def wait_for_role(self, role: str) -> None:
+        """Wait until all have a role."""
+        wait_until(lambda: len(self.of_role(role)) == len(self.all), self.describe)
+
+    def describe(self) -> str:
+        return str([(member.app.name, member.role, member.banner) for member in self.all])
+
+
+@pytest.fixture
+def members(redis_server: RedisServer, emulator: Emulator) -> Iterator[Members]:
+    made = Members({**emulator.config, "FLAGSMITH_REDIS_URL": redis_server.url})
+    yield made
+    for member in made.all:
+        member.stop()
+
+
+def wait_until(condition: Callable[[], bool], describe: Callable[[], str] = str) -> None:
+    """Wait for what no event tells of."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(describe())
+        time.sleep(0.01)
+
+
+def calls(emulator: Emulator) -> int:
+    """How often the environment was asked for."""
+    return emulator.calls["environment-document/"] + emulator.calls["flags/"]

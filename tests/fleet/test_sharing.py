@@ -1,0 +1,179 @@
+"""A fleet in good health: one stream, one call a change, and everybody follows."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from conftest import Received
+
+from flask_flagsmith_realtime import flags, flags_changed, snapshot_refreshed
+from flask_flagsmith_realtime.emulator import Emulator
+from fleet.conftest import Members, RedisServer, calls, wait_until
+
+
+def test_cold_start_of_fifty_makes_one_call(members: Members, emulator: Emulator) -> None:
+    emulator.set_flag("banner_text", value="cold")
+    members.start(50)
+    members.wait_for("cold")
+    assert members.leader.calls == 1
+    assert calls(emulator) == 1
+    assert emulator.wait_for_streams(1)
+
+
+def test_change_costs_one_call_and_everybody_follows(members: Members, emulator: Emulator) -> None:
+    members.start(4)
+    assert emulator.wait_for_streams(1)
+    leader = members.leader
+    heard = {member.app.name: Received(flags_changed, member.app) for member in members.all}
+    before = calls(emulator)
+    for number in range(5):
+        emulator.set_flag("banner_text", value=f"number {number}")
+        members.wait_for(f"number {number}")
+    assert calls(emulator) == before + 5
+    assert emulator.streams == emulator.streams_opened == 1
+    for name, received in heard.items():
+        assert received.wait(5)["changes"]["banner_text"].after.value == "number 4"
+        # Once per fleet: in the one that fetched.
+        assert {content["leader"] for content in received.all} == {name == leader.app.name}
+
+
+def test_new_member_starts_from_redis_without_a_call(members: Members, emulator: Emulator) -> None:
+    members.start(1)
+    assert emulator.wait_for_streams(1)
+    emulator.set_flag("banner_text", value="stored")
+    members.wait_for("stored")
+    before = calls(emulator)
+    (new,) = members.start(1)
+    with new.app.app_context():
+        assert flags["banner_text"].value == "stored"
+    assert new.calls == 0
+    assert calls(emulator) == before
+    assert emulator.streams_opened == 1
+
+
+def test_filled_redis_serves_a_start_while_flagsmith_is_away(
+    members: Members, emulator: Emulator
+) -> None:
+    emulator.set_flag("banner_text", value="stored")
+    (first,) = members.start(1)
+    members.wait_for("stored")
+    assert emulator.wait_for_streams(1)
+    members.stop(first)
+    emulator.stop()
+    (second,) = members.start(1)
+    with second.app.app_context():
+        assert flags["banner_text"].value == "stored"
+    emulator.start()
+
+
+def test_restarted_leader_catches_up_with_one_call(members: Members, emulator: Emulator) -> None:
+    (first,) = members.start(1)
+    assert emulator.wait_for_streams(1)
+    members.stop(first)
+    assert emulator.wait_for_streams(0)
+    emulator.set_flag("banner_text", value="meanwhile")
+    before = calls(emulator)
+    members.start(1)
+    members.wait_for("meanwhile")
+    assert emulator.wait_for_streams(1)
+    assert members.leader.calls == 1
+    assert calls(emulator) == before + 1
+
+
+def test_orderly_shutdown_lets_another_lead_at_once(members: Members, emulator: Emulator) -> None:
+    members.start(3)
+    assert emulator.wait_for_streams(1)
+    leader = members.leader
+    members.stop(leader)
+    assert members.leader is not leader
+    emulator.set_flag("banner_text", value="under another")
+    members.wait_for("under another")
+    assert emulator.wait_for_streams(1)
+
+
+def test_remote_evaluation_is_shared(members: Members, emulator: Emulator) -> None:
+    members.settings["FLAGSMITH_ENVIRONMENT_KEY"] = emulator.client_side_key
+    members.start(3)
+    assert emulator.wait_for_streams(1)
+    assert members.leader.calls == 1
+    emulator.set_flag("banner_text", value="remote")
+    members.wait_for("remote")
+    assert calls(emulator) == 2
+
+
+def test_identity_override_reaches_everybody_at_the_same_epoch(
+    members: Members, emulator: Emulator
+) -> None:
+    members.start(3, LIVE_REFRESH_INTERVAL_SECONDS=0.3)
+    members.wait_for_flags()
+    changed = [Received(flags_changed, member.app) for member in members.all]
+    emulator.override_identity("somebody", "banner_text", value="for somebody")
+    for received in changed:
+        assert received.wait()["changes"]["banner_text"].targeting_changed
+
+
+def test_a_poll_without_a_change_tells_nobody(members: Members, emulator: Emulator) -> None:
+    members.start(2, LIVE_REFRESH_INTERVAL_SECONDS=0.2)
+    leader = members.leader
+    members.wait_for_flags()
+    (follower,) = members.of_role("follower")
+    refreshed = Received(snapshot_refreshed, follower.app)
+    before = leader.calls
+    wait_until(lambda: leader.calls >= before + 3)
+    assert not refreshed.all
+
+
+def test_two_environments_share_a_redis(members: Members, redis_server: RedisServer) -> None:
+    with Emulator() as other:
+        other.set_flag("banner_text", value="of the other")
+        members.start(2)
+        members.wait_for_flags()
+        here = members.all[0].banner
+        strangers = Members({**other.config, "FLAGSMITH_REDIS_URL": redis_server.url})
+        strangers.start(2)
+        strangers.wait_for("of the other")
+        assert strangers.leader.calls == 1
+        assert {member.banner for member in members.all} == {here}
+        for member in strangers.all:
+            member.stop()
+
+
+def test_environment_key_is_nowhere_in_redis(
+    members: Members, redis_server: RedisServer, emulator: Emulator
+) -> None:
+    messages = redis_server.client.pubsub()
+    messages.psubscribe("*")
+    members.start(2)
+    members.wait_for_flags()
+    key = emulator.server_side_key
+    assert set(redis_server.keys()) == {"environment", "leader"}
+    for name in redis_server.client.keys("*"):
+        assert key not in name
+    assert key not in str(redis_server.client.hgetall(redis_server.keys()["environment"]))
+    while message := messages.get_message(timeout=0.2):
+        assert key not in str(message)
+    messages.close()
+
+
+def test_threads_are_named_daemons(members: Members) -> None:
+    members.start(1)
+    assert members.leader
+    ours = [thread for thread in threading.enumerate() if thread.name.startswith("flagsmith-")]
+    assert "flagsmith-fleet" in {thread.name for thread in ours}
+    assert all(thread.daemon for thread in ours)
+
+
+def test_status_tells_who_leads(members: Members) -> None:
+    members.start(2)
+    leader = members.leader
+    assert leader.flagsmith.status.leader is True
+    (follower,) = members.of_role("follower")
+    assert follower.flagsmith.status.leader is False
+
+
+@pytest.mark.parametrize("timeout", [0, 5])
+def test_first_read_waits_for_nobody_but_the_first_flags(members: Members, timeout: float) -> None:
+    (member,) = members.start(1, STARTUP_TIMEOUT_SECONDS=timeout)
+    with member.app.app_context():
+        assert flags.get_feature_value("banner_text", default="by default")
