@@ -1,0 +1,216 @@
+"""``flask flagsmith doctor``: checks everything between an app and its flags, in the order in which
+it is needed.
+
+:mod:`.probes` asks the network, :mod:`.judgements` says what an answer means and what to do about
+it, and :mod:`.server_setup` reads the server's files. Nothing is printed here, and no secret is
+part of a finding.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from flask import Flask
+
+from . import http, judgements, probes, server_setup
+from .api import API
+from .config import Config
+from .errors import FetchError, FlagsmithRealtimeError
+from .findings import Finding, failed, ok, warning
+from .snapshot import Snapshot
+from .stream import StreamError
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def broken_setup(error: FlagsmithRealtimeError) -> Finding:
+    """The app has no flags at all: its settings are wrong, or it has no extension."""
+    return failed("settings", str(error), "Nothing else can be checked before that.")
+
+
+def examine(
+    app: Flask, config: Config, directory: Path, environ: Mapping[str, str]
+) -> Iterator[Finding]:
+    """Check everything, one finding after the other.
+
+    :param directory: where the server's set-up is looked for.
+    :param environ: the environment variables.
+    """
+    yield from judgements.judge_settings(app.config)
+    if app.testing:
+        yield warning(
+            "testing",
+            "TESTING is on: this app serves defaults and overrides, and asks nobody",
+            "The checks below go on as if it were off.",
+        )
+    if config.offline_file is not None:
+        yield ok("offline", f"flags come from {config.offline_file}; Flagsmith is not asked")
+    elif config.environment_key is None:
+        yield failed(
+            "key",
+            "FLAGSMITH_ENVIRONMENT_KEY is missing",
+            "Copy a key from 'SDK keys' in the environment's settings on Flagsmith.",
+        )
+    else:
+        yield judgements.judge_key(config)
+        yield from judgements.judge_addresses(config)
+        yield from _examine_hosts(config)
+        yield from _examine_flagsmith(config)
+    if config.snapshot_file is not None:
+        yield judgements.judge_snapshot_file(Path(config.snapshot_file))
+    if config.redis_url is not None:
+        yield _examine_redis(config)
+    if config.webhook_secret is not None:
+        yield judgements.judge_webhook_secret(config.webhook_secret)
+    shares_a_stream = config.redis_url is not None
+    yield from server_setup.examine(directory, environ, shares_a_stream)
+
+
+def _examine_hosts(config: Config) -> Iterator[Finding]:
+    urls = [config.api_url]
+    if config.enable_realtime_updates:
+        urls.append(config.realtime_api_url)
+    named: set[str] = set()
+    for scheme, host, port in dict.fromkeys(http.origin(url) for url in urls):
+        if host is None or port is None:
+            continue
+        if probes.is_proxied(config, f"{scheme}://{host}:{port}/"):
+            yield ok("network", f"{host} is reached through a proxy")
+            continue
+        if host not in named:
+            named.add(host)
+            yield _examine_name(host)
+        if scheme == "https":
+            yield _examine_certificate(config, host, port)
+        elif host not in _LOOPBACK:
+            yield warning(
+                "TLS",
+                f"{host} is asked by http://, so anybody on the way can read and change what is "
+                "sent, the environment key included",
+                "Use https:// unless that network is your own.",
+            )
+
+
+def _examine_name(host: str) -> Finding:
+    try:
+        addresses = probes.resolve(host)
+    except (OSError, UnicodeError):
+        return failed(
+            "DNS",
+            f"{host} cannot be resolved",
+            "Check the name in FLAGSMITH_API_URL or FLAGSMITH_REALTIME_API_URL, and this "
+            "machine's DNS.",
+        )
+    shown = ", ".join(addresses[:2]) + (" …" if len(addresses) > 2 else "")
+    return ok("DNS", shown if addresses == [host] else f"{host} is {shown}")
+
+
+def _examine_certificate(config: Config, host: str, port: int) -> Finding:
+    try:
+        expiry = probes.certificate_expiry(config, host, port)
+    except OSError as error:
+        return failed(
+            "TLS",
+            f"{host}:{port}: {http.describe(error)}",
+            "Check the port, and the server's certificate. An authority of your own is trusted if "
+            "REQUESTS_CA_BUNDLE names its file.",
+        )
+    return judgements.judge_certificate(host, expiry, time.time())
+
+
+def _examine_flagsmith(config: Config) -> Iterator[Finding]:
+    snapshot: Snapshot | None = None
+    api = API(config)
+    started = time.monotonic()
+    try:
+        snapshot = api.fetch()
+    except FetchError as error:
+        yield failed("API", str(error), _advice(config))
+    else:
+        yield judgements.judge_answer(snapshot, time.monotonic() - started, time.time())
+        try:
+            yield judgements.judge_clock(probes.ask_without_key(config, config.api_url))
+        except OSError as error:
+            yield warning("clock", f"not compared: {http.describe(error)}", "Run this again.")
+        if snapshot.document is not None:
+            yield judgements.judge_project(snapshot.document)
+    finally:
+        api.close()
+    yield _examine_stream(config, snapshot)
+
+
+def _examine_stream(config: Config, snapshot: Snapshot | None) -> Finding:
+    if not config.enable_realtime_updates:
+        return ok(
+            "stream",
+            "off by FLAGSMITH_ENABLE_REALTIME_UPDATES: flags are fetched every "
+            f"{config.environment_refresh_interval_seconds:g} s",
+        )
+    if snapshot is not None:
+        environment_id, held = snapshot.environment_id, snapshot.epoch
+    elif not config.local_evaluation and config.environment_key is not None:
+        environment_id, held = config.environment_key, None
+    else:
+        return warning(
+            "stream",
+            "not checked: its address holds the environment's id, which the API tells",
+            "See to the API first.",
+        )
+    try:
+        return judgements.judge_greeting(probes.greet(config, environment_id), held)
+    except StreamError as error:
+        return judgements.judge_refusal(config, error)
+
+
+def _advice(config: Config) -> str:
+    """What to do about an API that does not answer as it should."""
+    try:
+        reply = probes.ask_without_key(config, config.api_url)
+        if reply.is_flagsmith:
+            return (
+                "There is a Flagsmith at FLAGSMITH_API_URL: so it is about the key. Copy it again "
+                "from 'SDK keys' in the environment's settings on that Flagsmith."
+            )
+        scheme, host, port = http.origin(config.api_url)
+        # The port as it was written: a usual one is left out.
+        usual = f"{scheme}://{urlsplit(config.api_url).netloc or f'{host}:{port}'}/api/v1/"
+        if usual != config.api_url and probes.ask_without_key(config, usual).is_flagsmith:
+            return f"There is a Flagsmith at {usual}: set FLAGSMITH_API_URL to that."
+    except OSError:
+        return (
+            "Check that Flagsmith is running there, and that FLAGSMITH_API_URL names it. For one "
+            "on this machine: flask flagsmith emulator."
+        )
+    return (
+        "What answers at FLAGSMITH_API_URL is no Flagsmith API. The hosted service's is "
+        "https://edge.api.flagsmith.com/api/v1/; one of your own ends in /api/v1/ as well."
+    )
+
+
+def _examine_redis(config: Config) -> Finding:
+    try:
+        from redis import RedisError
+
+        from .redis_url import open_client, place
+    except ImportError:
+        return failed(
+            "Redis",
+            "FLAGSMITH_REDIS_URL is set, but the package redis is not installed",
+            "pip install 'flask-flagsmith-realtime[redis]'",
+        )
+    url = config.redis_url or ""
+    try:
+        with open_client(url, http.Sockets()) as client:
+            client.ping()
+    except (RedisError, OSError, ValueError) as error:
+        # What the library says may repeat a part of the password.
+        return failed(
+            "Redis",
+            f"{place(url)} cannot be used ({type(error).__name__})",
+            "Check FLAGSMITH_REDIS_URL, and that Redis is running. Until then each process has a "
+            "stream of its own.",
+        )
+    return ok("Redis", f"{place(url)} answers: this app's processes share one stream")
