@@ -27,7 +27,8 @@ class Identity:
 
     :param identifier: what names them on Flagsmith, always the same for the same person.
     :param traits: what is known of them: text, numbers, ``True``, ``False``. ``None`` removes a
-        trait.
+        trait. Local evaluation knows these alone, remote evaluation also those that Flagsmith
+        keeps.
     :param transient: in remote evaluation, whether Flagsmith is not to keep them. In local
         evaluation it is told nothing in any case.
     :raises TypeError: if a member is of a type that Flagsmith does not know, naming it.
