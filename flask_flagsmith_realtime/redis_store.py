@@ -115,21 +115,26 @@ if redis.call('GET', KEYS[2]) == ARGV[1] then
 end
 """
 
-#: What a Redis says when it cannot be used, and what that means.
-_REFUSALS = {
-    "READONLY": "it is read-only: a replica",
-    "OOM": "it is full: it has reached its maxmemory",
-    "MISCONF": "it cannot save to its disk and takes no writes",
-    "NOAUTH": "it asks for a password",
-    "WRONGPASS": "it does not accept the user name and the password",
-    "LOADING": "it is still loading its data",
-    "NOPERM": (
-        "its user lacks a permission: the keys ~flask-flagsmith-realtime:*, the channels "
-        "&flask-flagsmith-realtime:*, and scripts, hashes, strings and publishing"
+#: What a Redis that cannot be used says, or redis-py for it, and what that means.
+_REFUSALS = (
+    (("READONLY", "ReadOnlyError"), "it is read-only: a replica"),
+    (("OOM", "OutOfMemoryError"), "it is full: it has reached its maxmemory"),
+    (("MISCONF",), "it cannot save to its disk and takes no writes"),
+    (("NOREPLICAS",), "it has too few replicas and takes no writes"),
+    (("LOADING", "BusyLoadingError"), "it is still loading its data"),
+    (
+        ("NOAUTH", "WRONGPASS", "AuthenticationError"),
+        "it does not accept the user name and the password, or their absence",
     ),
-    "MOVED": "it is a cluster, which needs a proxy before it",
-    "TOOLARGE": f"the flags in it are larger than {_LARGEST_BYTES // 2**20} MiB",
-}
+    (
+        ("NOPERM", "NoPermissionError", "ACL failure", "The user executing"),
+        "its user lacks a permission; the keys ~flask-flagsmith-realtime:*, the channels "
+        "&flask-flagsmith-realtime:*, and scripts with GET, SET, DEL, PTTL, EXPIRE, HSET, HMGET, "
+        "HSTRLEN and PUBLISH are used",
+    ),
+    (("MOVED", "MovedError"), "it is a cluster, which needs a proxy before it"),
+    (("TOOLARGE",), f"the flags in it are larger than {_LARGEST_BYTES // 2**20} MiB"),
+)
 
 
 class StoreError(Exception):
@@ -346,8 +351,8 @@ def _explained() -> Iterator[None]:
 
 def _describe(error: Exception) -> str:
     answer = str(error)
-    for word, meaning in _REFUSALS.items():
-        if word in answer:
+    for words, meaning in _REFUSALS:
+        if any(word in f"{type(error).__name__} {answer}" for word in words):
             return meaning
     if isinstance(error, (RedisTimeoutError, TimeoutError)):
         return "no answer in time"
