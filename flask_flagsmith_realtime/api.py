@@ -253,5 +253,5 @@ def _bare(url: str) -> str:
 def _unusable(url: str, error: InvalidDocumentError) -> InvalidDocumentError:
     return InvalidDocumentError(
         f"The answer of {url} is not usable: {error}. Check that FLAGSMITH_API_URL is Flagsmith's "
-        "API."
+        "API: it ends in /api/v1/."
     )

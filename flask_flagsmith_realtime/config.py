@@ -37,10 +37,10 @@ def _wrong(value: Any, wanted: str) -> ValueError:
 def _key(value: Any) -> str:
     if not isinstance(value, str):
         raise _wrong(value, "the key as text (in an environment variable, put it in quotes)")
-    if not value or not value.isascii() or not value.isprintable() or " " in value:
+    if not value or not value.isascii() or not value.isprintable() or set(value) & set(" \"'"):
         raise ValueError(
-            "is not a key: it is empty or holds spaces or characters that no key has; copy it "
-            "again from 'SDK keys' in the environment's settings on Flagsmith"
+            "is not a key: it is empty or holds spaces, quotes or characters that no key has; copy "
+            "it again from 'SDK keys' in the environment's settings on Flagsmith"
         )
     return value
 

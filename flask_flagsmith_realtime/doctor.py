@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask
 
-from . import http, judgements, probes, server_setup
+from . import http, judgements, probes, server_setup, webhook
 from .api import API
 from .config import Config
 from .errors import FetchError, FlagsmithRealtimeError
@@ -64,7 +64,7 @@ def examine(
     if config.redis_url is not None:
         yield _examine_redis(config)
     if config.webhook_secret is not None:
-        yield judgements.judge_webhook_secret(config.webhook_secret)
+        yield judgements.judge_webhook(config.webhook_secret, _webhook_paths(app))
     shares_a_stream = config.redis_url is not None
     yield from server_setup.examine(directory, environ, shares_a_stream)
 
@@ -214,3 +214,11 @@ def _examine_redis(config: Config) -> Finding:
             "stream of its own.",
         )
     return ok("Redis", f"{place(url)} answers: this app's processes share one stream")
+
+
+def _webhook_paths(app: Flask) -> list[str]:
+    return [
+        rule.rule
+        for rule in app.url_map.iter_rules()
+        if rule.endpoint.endswith(f"{webhook.BLUEPRINT}.receive")
+    ]

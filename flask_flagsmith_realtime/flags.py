@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from . import log
 from .config import Config
@@ -188,6 +188,7 @@ class MissingFeatures:
     """What happens when a feature is read that nobody knows: named once in the log, or raised."""
 
     _MOST_NAMED = 1000
+    _METHODS = ("is_feature_enabled", "get_feature_value", "get_flag", "all_flags", "for_identity")
 
     def __init__(self, config: Config, is_testing: Callable[[], bool]) -> None:
         self._strict = config.strict
@@ -200,24 +201,32 @@ class MissingFeatures:
         :raises FeatureNotFoundError: in strict mode, unless nothing is known because Flagsmith has
             not answered yet: a read never fails because Flagsmith does.
         """
-        known: Mapping[str, Any] = snapshot.flags if snapshot is not None else {}
         if self._strict and (snapshot is not None or self._is_testing()):
-            raise FeatureNotFoundError(feature_name, self._message(feature_name, known))
-        if snapshot is not None and feature_name not in self._named:
-            if len(self._named) < self._MOST_NAMED:
-                self._named.add(feature_name)
-                logger.warning(
-                    "%s It serves as disabled.",
-                    self._message(feature_name, known),
-                    extra=log.facts("feature_missing", feature=feature_name),
-                )
+            raise FeatureNotFoundError(feature_name, self._message(feature_name, snapshot))
+        is_news = feature_name not in self._named and len(self._named) < self._MOST_NAMED
+        if snapshot is not None and is_news:
+            self._named.add(feature_name)
+            logger.warning(
+                "%s It serves as disabled.",
+                self._message(feature_name, snapshot),
+                extra=log.facts("feature_missing", feature=feature_name),
+            )
 
-    @staticmethod
-    def _message(feature_name: str, known: Mapping[str, Any]) -> str:
-        nearest = difflib.get_close_matches(feature_name, list(known), n=1, cutoff=0.6)
-        hint = f"did you mean {nearest[0]!r}?" if nearest else "create it, or give a default"
-        end = "" if hint.endswith("?") else " in the call or in FLAGSMITH_DEFAULTS."
-        return f"The environment has no feature {feature_name!r}; {hint}{end}"
+    @classmethod
+    def _message(cls, feature_name: str, snapshot: Snapshot | None) -> str:
+        missing = f"The environment has no feature {feature_name!r}"
+        known = list(snapshot.flags) if snapshot is not None else []
+        if nearest := difflib.get_close_matches(feature_name, known, n=1, cutoff=0.6):
+            return f"{missing}; did you mean {nearest[0]!r}?"
+        # flags.is_enabled(…) reads a feature of that name, and then calls it.
+        if nearest := difflib.get_close_matches(feature_name, cls._METHODS, n=1, cutoff=0.7):
+            return f"{missing}; did you mean flags.{nearest[0]}(…)?"
+        way_out = "create it, or give a default in the call or in FLAGSMITH_DEFAULTS."
+        if snapshot is not None and snapshot.document is not None:
+            project = snapshot.document["project"].get("name")
+            way_out += f" It is the environment {snapshot.document['name']!r}"
+            way_out += f" in {project!r}." if project else "."
+        return f"{missing}; {way_out}"
 
 
 __all__ = ["Flags", "MissingFeatures", "OnMissing"]

@@ -5,7 +5,7 @@ directory's permissions.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -167,15 +167,25 @@ def judge_snapshot_file(path: Path) -> Finding:
     return ok("file", f"FLAGSMITH_SNAPSHOT_FILE {path} can be written; {kept}")
 
 
-def judge_webhook_secret(secret: str) -> Finding:
-    """Judge the secret that webhooks are signed with."""
+def judge_webhook(secret: str, paths: Sequence[str]) -> Finding:
+    """Judge how webhooks are taken.
+
+    :param secret: what they are signed with.
+    :param paths: where the app takes them.
+    """
+    if not paths:
+        return warning(
+            "webhook",
+            "FLAGSMITH_WEBHOOK_SECRET is set, but the app takes no webhooks",
+            "Add app.register_blueprint(flagsmith.webhook).",
+        )
     if len(secret) < _SHORT_SECRET:
         return warning(
             "webhook",
             f"FLAGSMITH_WEBHOOK_SECRET has {len(secret)} characters: it can be guessed",
             "Take 32 random characters, here and in the webhook's settings on Flagsmith.",
         )
-    return ok("webhook", f"FLAGSMITH_WEBHOOK_SECRET is set ({len(secret)} characters)")
+    return ok("webhook", f"taken at {', '.join(paths)}; the secret has {len(secret)} characters")
 
 
 def judge_certificate(host: str, expiry: float, now: float) -> Finding:

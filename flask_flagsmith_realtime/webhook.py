@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 #: Flagsmith's header with the HMAC-SHA256 of the raw body, in hexadecimal.
 SIGNATURE_HEADER = "X-Flagsmith-Signature"
+BLUEPRINT = "flagsmith_webhook"
 LARGEST_BODY_BYTES = 1024 * 1024
 
 _SECRET = "FLAGSMITH_WEBHOOK_SECRET"  # noqa: S105, the setting's name
@@ -38,7 +39,7 @@ def make_blueprint(secret: Callable[[], str | None], tell: Callable[[Told], None
     :param secret: the current app's secret.
     :param tell: tells the current app's engine that something changed.
     """
-    blueprint = Blueprint("flagsmith_webhook", __name__, url_prefix="/flagsmith")
+    blueprint = Blueprint(BLUEPRINT, __name__, url_prefix="/flagsmith")
     refusals = Episode(logger, "webhook", "Flagsmith's webhook is accepted again.")
 
     @blueprint.record

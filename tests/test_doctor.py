@@ -31,6 +31,7 @@ from flask_flagsmith_realtime.judgements import (
     judge_certificate,
     judge_clock,
     judge_greeting,
+    judge_webhook,
 )
 from flask_flagsmith_realtime.probes import Greeting, Reply
 from flask_flagsmith_realtime.snapshot import Snapshot
@@ -391,9 +392,21 @@ def test_a_snapshot_file_in_no_directory_fails(emulator: Emulator, tmp_path: Pat
     assert bad["level"] == "failed"
 
 
-def test_a_short_webhook_secret_is_a_warning(emulator: Emulator) -> None:
-    assert find(app_with(emulator.config, WEBHOOK_SECRET="s3cret"), "webhook")["level"] == "warning"
-    assert find(app_with(emulator.config, WEBHOOK_SECRET="x" * 32), "webhook")["level"] == "ok"
+def test_webhooks_need_a_route_and_a_long_secret(emulator: Emulator) -> None:
+    app = app_with(emulator.config, WEBHOOK_SECRET="s3cret")
+    assert "takes no webhooks" in find(app, "webhook")["message"]
+
+    flagsmith = FlagsmithRealtime()
+    app = Flask("shop")
+    app.config.update(emulator.config, FLAGSMITH_AUTOSTART=False, FLAGSMITH_WEBHOOK_SECRET="s3cret")
+    flagsmith.init_app(app)
+    app.register_blueprint(flagsmith.webhook)
+    found = find(app, "webhook")
+    assert (found["level"], found["message"][-17:]) == ("warning", "it can be guessed")
+
+    found = judge_webhook("x" * 32, ["/flagsmith/webhook"])
+    assert found.level is Level.OK
+    assert found.message == "taken at /flagsmith/webhook; the secret has 32 characters"
 
 
 def test_redis_is_asked(emulator: Emulator, tmp_path: Path) -> None:

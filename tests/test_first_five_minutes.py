@@ -1,0 +1,265 @@
+"""What a stranger runs into in the first five minutes: each error names itself and the way out."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import socket
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command_line import APP, PATIENCE_SECONDS, Directory
+from misbehaving import MisbehavingFlagsmith, answers, eventually
+
+from flask_flagsmith_realtime.emulator import Emulator
+from flask_flagsmith_realtime.emulator.command import introduction
+
+#: What is added to an app that reads a flag.
+READ = """
+with app.app_context():
+    flags.is_feature_enabled({name!r})
+"""
+
+#: An app that goes on as soon as Flagsmith could not be asked.
+FAILING = f"""\
+import threading
+from flask_flagsmith_realtime import refresh_failed
+
+failed = threading.Event()
+refresh_failed.connect(lambda *_, **__: failed.set(), weak=False)
+{APP}
+failed.wait({PATIENCE_SECONDS})
+"""
+
+
+@pytest.fixture
+def misbehaving() -> Iterator[MisbehavingFlagsmith]:
+    with MisbehavingFlagsmith() as running:
+        yield running
+
+
+def last_line(directory: Directory) -> str:
+    """What a stranger sees at the end of the traceback when the app is loaded."""
+    result = directory.python("-c", "import app")
+    assert result.returncode == 1
+    return result.stderr.splitlines()[-1]
+
+
+def log_of(directory: Directory) -> str:
+    """What a stranger sees, without any set-up of logging, when the app is loaded."""
+    result = directory.python("-c", "import app")
+    assert result.returncode == 0, result.stderr
+    return result.stderr
+
+
+# The way that leads to a flag that follows
+
+
+def test_the_emulators_own_words_lead_to_an_app_that_follows(
+    tmp_path: Path, emulator: Emulator
+) -> None:
+    directory = Directory(tmp_path)
+    for line in introduction(emulator, None).splitlines():
+        if line.strip().startswith("export "):
+            name, _, content = shlex.split(line)[1].partition("=")
+            directory.setenv(name, content)
+    with directory.start("run", "--port", "0") as app:
+        url = app.err.find(lambda line: "Running on" in line).split()[-1]
+
+        def answer() -> str:
+            with urllib.request.urlopen(url) as response:
+                return str(response.read().decode())
+
+        assert answer() == "False"
+        emulator.set_flag("new_checkout", enabled=True)
+        eventually(lambda: answer() == "True")
+
+
+# No key, or no key that is one
+
+
+def test_no_key(tmp_path: Path) -> None:
+    line = last_line(Directory(tmp_path))
+    assert "ConfigError: FLAGSMITH_ENVIRONMENT_KEY is missing." in line
+    assert "'SDK keys' in the environment's settings on Flagsmith" in line
+    assert "FLASK_FLAGSMITH_ENVIRONMENT_KEY with app.config.from_prefixed_env()" in line
+    assert "python -m flask_flagsmith_realtime.emulator" in line
+
+
+def test_a_key_in_a_variable_that_flask_does_not_read(tmp_path: Path) -> None:
+    directory = Directory(tmp_path)
+    directory.setenv("FLAGSMITH_ENVIRONMENT_KEY", "ser.key")
+    line = last_line(directory)
+    assert "there is an environment variable of that name" in line
+    assert "Flask reads FLASK_FLAGSMITH_ENVIRONMENT_KEY" in line
+    assert "ser.key" not in line
+
+
+def test_a_key_in_a_variable_that_nobody_reads(tmp_path: Path) -> None:
+    source = APP.replace("app.config.from_prefixed_env()\n", "")
+    directory = Directory(tmp_path, {"FLAGSMITH_ENVIRONMENT_KEY": "ser.key"}, source)
+    line = last_line(directory)
+    assert "although the environment variable FLASK_FLAGSMITH_ENVIRONMENT_KEY is set" in line
+    assert "call app.config.from_prefixed_env() before" in line
+
+
+@pytest.mark.parametrize("key", ["", "ser.key ", "'ser.key'", "ser.ключ"])
+def test_a_key_with_what_no_key_has(tmp_path: Path, key: str) -> None:
+    line = last_line(Directory(tmp_path, {"FLAGSMITH_ENVIRONMENT_KEY": key}))
+    assert "ConfigError: FLAGSMITH_ENVIRONMENT_KEY is not a key" in line
+    assert "copy it again from 'SDK keys'" in line
+    assert "ser." not in line
+
+
+def test_a_key_that_reads_like_a_number(tmp_path: Path) -> None:
+    line = last_line(Directory(tmp_path, {"FLAGSMITH_ENVIRONMENT_KEY": "12345"}))
+    assert "FLAGSMITH_ENVIRONMENT_KEY is int; it takes the key as text" in line
+    assert "12345" not in line
+
+
+def test_a_client_side_key_where_a_server_side_one_was_meant(
+    tmp_path: Path, emulator: Emulator
+) -> None:
+    source = "import logging\nlogging.basicConfig(level=logging.INFO)\n" + APP
+    settings = {**emulator.config, "FLAGSMITH_ENVIRONMENT_KEY": emulator.client_side_key}
+    log = log_of(Directory(tmp_path, settings, source + READ.format(name="new_checkout")))
+    assert log.count("FLAGSMITH_ENVIRONMENT_KEY is a client-side key") == 1
+    assert "A server-side key (ser.…) has flags evaluated in this process" in log
+    assert emulator.client_side_key not in log
+    assert "WARNING" not in log
+
+
+def test_a_key_of_another_flagsmith_or_a_deleted_one(tmp_path: Path, emulator: Emulator) -> None:
+    settings = {**emulator.config, "FLAGSMITH_ENVIRONMENT_KEY": "ser.of-something-else"}
+    log = log_of(Directory(tmp_path, settings, FAILING))
+    assert log.count("Flagsmith refused the server-side key (ser.…, 21 characters)") == 1
+    assert "is a key of an environment of that Flagsmith" in log
+    assert "of-something-else" not in log
+
+
+def test_a_key_of_another_environment_is_told_by_its_name(
+    tmp_path: Path, emulator: Emulator
+) -> None:
+    log = log_of(Directory(tmp_path, emulator.config, APP + READ.format(name="search_v2")))
+    assert "The environment has no feature 'search_v2'; create it, or give a default" in log
+    assert "It is the environment 'Development' in 'Tea shop'." in log
+
+
+# Wrong URLs
+
+
+@pytest.mark.parametrize("url", ["localhost:8000/api/v1/", "localhost", "127.0.0.1:8000"])
+def test_localhost_without_a_scheme(tmp_path: Path, url: str) -> None:
+    settings = {"FLAGSMITH_ENVIRONMENT_KEY": "ser.key", "FLAGSMITH_API_URL": url}
+    line = last_line(Directory(tmp_path, settings))
+    assert f"ConfigError: FLAGSMITH_API_URL is '{url}'; it takes a URL that starts with" in line
+    assert f"did you mean http://{url.strip('/')}/ ?" in line
+
+
+def read_at(directory: Path, emulator: Emulator, url: str) -> str:
+    settings = {**emulator.config, "FLAGSMITH_API_URL": url}
+    return log_of(Directory(directory, settings, FAILING))
+
+
+def test_a_url_without_its_path(tmp_path: Path, emulator: Emulator) -> None:
+    log = read_at(tmp_path, emulator, emulator.url)
+    assert f"There is no Flagsmith API at {emulator.url}environment-document/ (404)" in log
+    assert "Check FLAGSMITH_API_URL: it ends in /api/v1/." in log
+
+
+def test_a_url_of_flagsmiths_pages(
+    tmp_path: Path, emulator: Emulator, misbehaving: MisbehavingFlagsmith
+) -> None:
+    misbehaving.environment_document.always(answers.html(200))
+    log = read_at(tmp_path, emulator, misbehaving.api_url)
+    assert "is not usable: it is not JSON" in log
+    assert "it ends in /api/v1/" in log
+
+
+def test_a_flagsmith_that_is_not_running(tmp_path: Path, emulator: Emulator) -> None:
+    log = read_at(tmp_path, emulator, "http://127.0.0.1:9/api/v1/")
+    assert log.count("could not be asked at http://127.0.0.1:9/api/v1/environment-document/") == 1
+    assert "connection refused" in log
+    assert "defaults serve" in log
+
+
+def test_a_flagsmith_without_a_stream(tmp_path: Path, misbehaving: MisbehavingFlagsmith) -> None:
+    misbehaving.stream.always(answers.status(404))
+    directory = Directory(tmp_path, misbehaving.config)
+    with directory.start("run", "--port", "0") as app:
+        line = app.err.find(lambda line: "stream" in line)
+    assert "was refused: it answers 404 Not Found" in line
+    assert "a plan that includes them and 'Enable real-time updates'" in line
+    assert "flags are fetched every 60 s" in line
+
+
+# The extension and its names
+
+
+def test_the_extension_created_twice(tmp_path: Path) -> None:
+    source = APP + "FlagsmithRealtime().init_app(app)\n"
+    line = last_line(Directory(tmp_path, {"FLAGSMITH_ENVIRONMENT_KEY": "ser.key"}, source))
+    assert "The app 'app' has been set up by FlagsmithRealtime before" in line
+    assert "pass the app to it or to its init_app, not to both" in line
+
+
+def test_flags_outside_an_app_context(tmp_path: Path) -> None:
+    source = APP + 'flags.is_feature_enabled("new_checkout")\n'
+    line = last_line(Directory(tmp_path, {"FLAGSMITH_ENVIRONMENT_KEY": "ser.key"}, source))
+    assert "NotInitializedError: flags were read outside an app context" in line
+    assert "'with app.app_context():'" in line
+
+
+def test_flags_before_init_app(tmp_path: Path) -> None:
+    source = APP.replace("FlagsmithRealtime(app)\n", "FlagsmithRealtime()\n")
+    line = last_line(Directory(tmp_path, source=source + READ.format(name="new_checkout")))
+    assert "NotInitializedError: The app 'app' has no flags" in line
+    assert "call FlagsmithRealtime(app), or flagsmith.init_app(app)" in line
+
+
+def test_a_features_name_with_a_typo(tmp_path: Path, emulator: Emulator) -> None:
+    log = log_of(Directory(tmp_path, emulator.config, APP + 2 * READ.format(name="new_chekout")))
+    assert log.count("no feature 'new_chekout'; did you mean 'new_checkout'?") == 1
+    assert "It serves as disabled" in log
+
+
+def test_a_methods_name_with_a_typo(tmp_path: Path, emulator: Emulator) -> None:
+    source = APP + 'with app.app_context():\n    flags.is_enabled("new_checkout")\n'
+    result = Directory(tmp_path, emulator.config, source).python("-c", "import app")
+    assert "no feature 'is_enabled'; did you mean flags.is_feature_enabled(…)?" in result.stderr
+
+
+def test_a_settings_name_with_a_typo(tmp_path: Path) -> None:
+    settings = {"FLAGSMITH_ENVIRONMENT_KEY": "ser.key", "FLAGSMITH_DEFAULT": "{}"}
+    log = log_of(Directory(tmp_path, settings))
+    assert "FLAGSMITH_DEFAULT is not a setting of flask-flagsmith-realtime" in log
+    assert "did you mean FLAGSMITH_DEFAULTS?" in log
+
+
+def test_a_switch_that_is_no_switch(tmp_path: Path) -> None:
+    settings = {"FLAGSMITH_ENVIRONMENT_KEY": "ser.key", "FLAGSMITH_STRICT": "yes"}
+    line = last_line(Directory(tmp_path, settings))
+    assert re.search(r"FLAGSMITH_STRICT is str; it takes True or False", line)
+
+
+# The commands
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        result = Directory(tmp_path).flask("flagsmith", "emulator", "--port", port)
+    assert result.returncode == 1
+    assert f"cannot listen on port {port}: address already in use" in result.stderr.lower()
+    assert "0 for any that is free" in result.stderr
+
+
+@pytest.mark.parametrize("command", [("list",), ("get", "new_checkout"), ("watch",)])
+def test_commands_of_an_app_without_a_key_show_no_traceback(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    result = Directory(tmp_path).flask("flagsmith", *command)
+    assert result.returncode == 1
+    assert result.stderr.startswith("Error: FLAGSMITH_ENVIRONMENT_KEY is missing.")
