@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import count
 from typing import Any
 
 from flask import Flask, current_app
@@ -19,12 +18,14 @@ from flask_flagsmith_realtime import (
     Snapshot,
     flags,
     flags_changed,
+    refresh_failed,
+    snapshot_refreshed,
     stream_connected,
     stream_disconnected,
 )
 
 from . import prices
-from .features import DEFAULTS
+from .features import DEFAULTS, flagsmith
 from .live import news
 from .people import PEOPLE, current_person
 from .wording import Step, note, reason, steps
@@ -36,7 +37,6 @@ MOST_ENTRIES = 5
 class Entry:
     """One feature's change, as the panel shows it."""
 
-    number: int
     feature: str
     at: datetime
     steps: list[Step]
@@ -44,12 +44,9 @@ class Entry:
 
 
 class Counter:
-    """What this process has seen of Flagsmith."""
+    """What this process has been told, the newest first."""
 
-    def __init__(self) -> None:
-        self.listening = "connecting"
-        self.entries: tuple[Entry, ...] = ()
-        self.numbers = count(1)
+    entries: tuple[Entry, ...] = ()
 
 
 counter = Counter()
@@ -59,27 +56,19 @@ counter = Counter()
 def write_down(
     app: Flask, changes: Mapping[str, FlagChange], snapshot: Snapshot, **extra: Any
 ) -> None:
-    """Show what changed, the newest first."""
+    """Show what changed."""
     now = datetime.now()
-    entries = [
-        Entry(next(counter.numbers), name, now, steps(change), note(change))
-        for name, change in changes.items()
-    ]
+    entries = [Entry(name, now, steps(change), note(change)) for name, change in changes.items()]
     counter.entries = (*entries, *counter.entries)[:MOST_ENTRIES]
     news.tell(snapshot.epoch)
 
 
 @stream_connected.connect
-def connected(app: Flask, **extra: Any) -> None:
-    """The stream is open: changes show at once."""
-    counter.listening = "live"
-    news.tell()
-
-
 @stream_disconnected.connect
-def disconnected(app: Flask, reason: str, **extra: Any) -> None:
-    """The stream has ended. It is opened again, and until then flags are polled."""
-    counter.listening = "reconnecting"
+@snapshot_refreshed.connect
+@refresh_failed.connect
+def look_again(app: Flask, **extra: Any) -> None:
+    """The listener's state may be another: see ``flagsmith.status``."""
     news.tell()
 
 
@@ -95,4 +84,5 @@ def template_names() -> dict[str, Any]:
         "price_list": prices.price_list,
         "price_list_use": prices.read.cache_info,
         "reason": reason,
+        "status": flagsmith.status,
     }

@@ -249,6 +249,15 @@ class TestDemo:
         finally:
             process.kill()
 
+    def test_the_flask_command_serves_it_too(self, emulator: Emulator) -> None:
+        command = [sys.executable, "-m", "flask", "--app", "example_app", "run", "--port", "0"]
+        process = Served(command, {"PYTHONPATH": str(ROOT), **environment_of(emulator.config)})
+        try:
+            assert "Slow Leaf" in requests.get(process.url, timeout=PATIENCE_SECONDS).text
+            assert emulator.wait_for_streams(1)
+        finally:
+            process.kill()
+
     @pytest.mark.parametrize("variable", ["EXAMPLE_APP_PORT", "EXAMPLE_APP_EMULATOR_PORT"])
     @pytest.mark.parametrize("port", ["taken", "five"])
     def test_a_port_that_cannot_be_had(self, variable: str, port: str) -> None:

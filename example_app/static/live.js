@@ -7,12 +7,12 @@
 const RETRY_MS = 150;
 const MOST_RETRIES = 30;
 
-let wanted = 0; // the newest epoch that was told
+let wanted = 0; // the epoch that was told last
 let again = false;
 let busy = false;
 
 async function refresh(epoch = 0) {
-  wanted = Math.max(wanted, epoch);
+  wanted = epoch || wanted;
   again = true;
   if (busy) return;
   busy = true;

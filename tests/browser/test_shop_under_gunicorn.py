@@ -49,3 +49,14 @@ def test_an_open_shop_catches_up_after_its_server_was_away(
     emulator.set_flag("new_checkout", enabled=True)
     with served(emulator, "--bind", address):
         expect(shop.locator("#buy-mug")).to_contain_text("Buy now")
+
+
+def test_an_open_shop_shows_whether_the_stream_is_open(emulator: Emulator, open_page: Open) -> None:
+    with served(emulator) as server:
+        shop = open_page(server.url)
+        listening = shop.locator("#listening")
+        expect(listening).to_contain_text("Live")
+        emulator.stop()
+        expect(listening).to_contain_text("Polling")
+        emulator.start()
+        expect(listening).to_contain_text("Live")
