@@ -134,6 +134,17 @@ def test_an_event_is_asked_for_by_one_fetch_although_it_is_sent_twice(schedule: 
     assert schedule.due == 10.25
 
 
+def test_an_answer_to_a_call_made_too_early_is_no_try(schedule: Schedule) -> None:
+    schedule.min_interval = 0.01
+    fetch(schedule, START, now=0.0)
+    schedule.announced(START + 10, now=10.0)
+    fetch(schedule, START, now=10.0)
+    schedule.announced(START + 10.1, now=10.1)
+    schedule.started(10.1)
+    schedule.answered(START, now=15.0)
+    assert schedule.due == 10.25
+
+
 def test_an_answer_older_than_what_is_held_is_left_aside_and_asked_for_again(
     schedule: Schedule,
 ) -> None:
