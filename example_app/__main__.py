@@ -34,7 +34,8 @@ def main() -> None:
     """Serve until Ctrl-C."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)-8s %(message)s")
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # not each request
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         with ExitStack() as stack:
             serve(stack)

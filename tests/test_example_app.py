@@ -219,9 +219,7 @@ class TestNews:
 def demo(**environment: str) -> Served:
     """Run ``python -m example_app`` on free ports."""
     ports = {"EXAMPLE_APP_PORT": "0", "EXAMPLE_APP_EMULATOR_PORT": "0"}
-    return Served(
-        [sys.executable, "-m", "example_app"], {"PYTHONPATH": str(ROOT), **ports, **environment}
-    )
+    return Served([sys.executable, "-m", "example_app"], {**ports, **environment}, ROOT)
 
 
 class TestDemo:
@@ -251,7 +249,7 @@ class TestDemo:
 
     def test_the_flask_command_serves_it_too(self, emulator: Emulator) -> None:
         command = [sys.executable, "-m", "flask", "--app", "example_app", "run", "--port", "0"]
-        process = Served(command, {"PYTHONPATH": str(ROOT), **environment_of(emulator.config)})
+        process = Served(command, environment_of(emulator.config), ROOT)
         try:
             assert "Slow Leaf" in requests.get(process.url, timeout=PATIENCE_SECONDS).text
             assert emulator.wait_for_streams(1)

@@ -81,12 +81,8 @@ class Demo:
 @pytest.fixture
 def demo() -> Iterator[Demo]:
     """The shop and its emulator, as a process."""
-    environment = {
-        "PYTHONPATH": str(ROOT),
-        "EXAMPLE_APP_PORT": "0",
-        "EXAMPLE_APP_EMULATOR_PORT": "0",
-    }
-    process = Served([sys.executable, "-m", "example_app"], environment)
+    ports = {"EXAMPLE_APP_PORT": "0", "EXAMPLE_APP_EMULATOR_PORT": "0"}
+    process = Served([sys.executable, "-m", "example_app"], ports, ROOT)
     try:
         shop = process.wait_for_output(r"The shop +(\S+)\n")[1]
         emulator = process.wait_for_output(r"Switch flags here +(\S+)\n")[1]

@@ -19,7 +19,7 @@ def served(emulator: Emulator, *options: str) -> Iterator[Served]:
     command = gunicorn(
         "--config", "python:example_app.gunicorn_conf", *options, app="example_app:create_app()"
     )
-    process = Served(command, {"PYTHONPATH": str(ROOT), **environment_of(emulator.config)})
+    process = Served(command, environment_of(emulator.config), ROOT)
     try:
         yield process
     finally:

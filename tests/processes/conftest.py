@@ -30,9 +30,12 @@ class Served:
 
     :param command: the command line.
     :param environment: variables to add to this process's.
+    :param directory: where to run it.
     """
 
-    def __init__(self, command: list[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, command: list[str], environment: Mapping[str, str], directory: Path = HERE
+    ) -> None:
         self._printed = threading.Condition()
         self._lines: list[str] = []
         self.process = subprocess.Popen(
@@ -41,8 +44,13 @@ class Served:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            cwd=HERE,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(HERE), **environment},
+            cwd=directory,
+            env={
+                **os.environ,
+                "PYTHONUNBUFFERED": "1",
+                "PYTHONPATH": str(directory),
+                **environment,
+            },
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
