@@ -41,12 +41,13 @@ def plain(text: str) -> str:
 
 def shorten(text: str, width: int) -> str:
     """Cut a text to so many columns, with an ellipsis where something is missing."""
-    if _width(text) <= width:
+    # Letters with marks on them are several characters in one column.
+    head = text[: width * 4]
+    if head == text and _width(head) <= width:
         return text
-    text = text[:width]
-    while text and _width(text) > width - 1:
-        text = text[:-1]
-    return text + "…"
+    while head and _width(head) > width - 1:
+        head = head[:-1]
+    return head + "…"
 
 
 def state(flag: Flag) -> str:
@@ -123,7 +124,7 @@ def change(of: FlagChange, targeting: Sequence[str] = ()) -> str:
         parts.append(f"removed, was {_state_and_value(before.enabled, before.value)}")
     elif before is not None and after is not None:
         parts += _differences((before.enabled, before.value), (after.enabled, after.value))
-    if of.targeting_changed:
+    if of.targeting_changed and after is not None:
         parts += targeting or ["changed for some identities"]
     return ", ".join(parts) or "made anew, with the same state"
 
@@ -154,7 +155,7 @@ def _segment_changes(
         if old is None and new is not None:
             parts.append(f"{title}: {_state_and_value(*new['state'])}")
         elif new is None and old is not None:
-            parts.append(f"{title} no longer counts")
+            parts.append(f"{title}: override removed")
         elif old is not None and new is not None:
             differences = _differences(old["state"], new["state"])
             if old["rules"] != new["rules"]:
