@@ -14,8 +14,8 @@ from werkzeug.exceptions import ServiceUnavailable
 
 blueprint = Blueprint("live", __name__)
 
-#: Each open page takes a thread of the server's.
-MOST_PAGES = 100
+#: Each open page takes a thread of the server's; gunicorn_conf.py has some more.
+MOST_PAGES = 24
 #: A line in between shows whether the browser is still there.
 HEARTBEAT_SECONDS = 15.0
 
