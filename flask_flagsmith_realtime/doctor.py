@@ -9,7 +9,7 @@ part of a finding.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,6 +22,9 @@ from .errors import FetchError, FlagsmithRealtimeError
 from .findings import Finding, failed, ok, warning
 from .snapshot import Snapshot
 from .stream import StreamError
+
+#: Makes a finding of what is wrong: how bad it is depends on who needs it.
+Trouble = Callable[[str, str, str], Finding]
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -70,49 +73,48 @@ def examine(
 
 
 def _examine_hosts(config: Config) -> Iterator[Finding]:
-    urls = [config.api_url]
+    """Look at the hosts of the API and the stream. Flags are served without the latter, too."""
+    yield from _examine_host(config, config.api_url, failed)
     if config.enable_realtime_updates:
-        urls.append(config.realtime_api_url)
-    named: set[str] = set()
-    for scheme, host, port in dict.fromkeys(http.origin(url) for url in urls):
-        if host is None or port is None:
-            continue
-        if probes.is_proxied(config, f"{scheme}://{host}:{port}/"):
-            yield ok("network", f"{host} is reached through a proxy")
-            continue
-        if host not in named:
-            named.add(host)
-            yield _examine_name(host)
-        if scheme == "https":
-            yield _examine_certificate(config, host, port)
-        elif host not in _LOOPBACK:
-            yield warning(
-                "TLS",
-                f"{host} is asked by http://, so anybody on the way can read and change what is "
-                "sent, the environment key included",
-                "Use https:// unless that network is your own.",
-            )
+        ours, others = http.origin(config.api_url), http.origin(config.realtime_api_url)
+        if ours[:2] != others[:2] or (ours != others and ours[0] == "https"):
+            yield from _examine_host(config, config.realtime_api_url, warning)
 
 
-def _examine_name(host: str) -> Finding:
+def _examine_host(config: Config, url: str, trouble: Trouble) -> Iterator[Finding]:
+    scheme, host, port = http.origin(url)
+    if host is None or port is None:
+        return
+    if probes.is_proxied(config, url):
+        yield ok("network", f"{host} is reached through a proxy")
+        return
     try:
         addresses = probes.resolve(host)
     except (OSError, UnicodeError):
-        return failed(
+        yield trouble(
             "DNS",
             f"{host} cannot be resolved",
             "Check the name in FLAGSMITH_API_URL or FLAGSMITH_REALTIME_API_URL, and this "
             "machine's DNS.",
         )
+        return
     shown = ", ".join(addresses[:2]) + (" …" if len(addresses) > 2 else "")
-    return ok("DNS", shown if addresses == [host] else f"{host} is {shown}")
+    yield ok("DNS", shown if addresses == [host] else f"{host} is {shown}")
+    if scheme == "https":
+        yield _examine_certificate(config, host, port, trouble)
+    elif host not in _LOOPBACK:
+        yield warning(
+            "TLS",
+            f"{host} is asked by http://, so anybody on the way can read and change what is sent",
+            "Use https:// unless that network is your own: calls of the API carry the key.",
+        )
 
 
-def _examine_certificate(config: Config, host: str, port: int) -> Finding:
+def _examine_certificate(config: Config, host: str, port: int, trouble: Trouble) -> Finding:
     try:
         expiry = probes.certificate_expiry(config, host, port)
     except OSError as error:
-        return failed(
+        return trouble(
             "TLS",
             f"{host}:{port}: {http.describe(error)}",
             "Check the port, and the server's certificate. An authority of your own is trusted if "

@@ -191,8 +191,16 @@ def test_a_host_that_does_not_exist_fails_by_name(emulator: Emulator) -> None:
     assert found[0]["message"] == "flagsmith.invalid cannot be resolved"
 
 
+def test_a_stream_whose_host_does_not_exist_is_a_warning(emulator: Emulator) -> None:
+    url = "http://stream.invalid/"
+    found = findings(app_with(emulator.config, REALTIME_API_URL=url))
+    assert [f["level"] for f in found if f["check"] == "DNS"] == ["ok", "warning"]
+    assert not any(finding["level"] == "failed" for finding in found)
+
+
 def test_http_to_another_machine_is_a_warning(emulator: Emulator) -> None:
-    app = app_with(emulator.config, API_URL="http://flagsmith.invalid/api/v1/")
+    # A name of this machine that is not one of those for loopback.
+    app = app_with(emulator.config, API_URL="http://127.0.0.2:9/api/v1/")
     assert "anybody on the way can read" in find(app, "TLS")["message"]
 
 
