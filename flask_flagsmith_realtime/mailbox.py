@@ -143,6 +143,11 @@ class Mailbox:
             self._nudged = True
             self._condition.notify()
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the work is over."""
+        return self._closed
+
     def close(self) -> None:
         """Tell the refresher that the work is over."""
         with self._condition:

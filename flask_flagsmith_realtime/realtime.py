@@ -16,8 +16,8 @@ if its parent was running. Under uWSGI, which forks without telling Python, the 
 and :mod:`.uwsgi` starts the workers; a fork that nobody told of is found out at the next read of a
 flag. Where gevent patches after the app was made, the threads end before that and are begun anew.
 
-At shutdown the threads, which are daemons, are told to end and waited for briefly; a thread that
-hangs in a call of the API is left behind.
+At shutdown the threads, which are daemons, are told to end, also where they wait for an answer, and
+waited for briefly; one that is held up by a receiver of the app's is left behind.
 """
 
 from __future__ import annotations
@@ -245,6 +245,7 @@ class _Run:
         self.mailbox = Mailbox()
         self.fleet = _make_fleet(config, self.mailbox, pace)
         self._listening = Listening(config, self.mailbox, activity)
+        self._api = API(config)
         schedule = Schedule(
             config.refresh_min_interval_seconds,
             config.environment_refresh_interval_seconds,
@@ -254,7 +255,7 @@ class _Run:
             app,
             self.mailbox,
             schedule,
-            API(config),
+            self._api,
             holder,
             file,
             self._listening,
@@ -278,6 +279,7 @@ class _Run:
         """Tell the threads to end, and give them a moment for it."""
         self.mailbox.close()
         self._listening.end()
+        self._api.interrupt()
         if self.fleet is not None:
             self.fleet.stop()
         deadline = time.monotonic() + _JOIN_SECONDS

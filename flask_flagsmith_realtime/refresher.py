@@ -212,6 +212,9 @@ class Refresher:
         self._mailbox.known = self._schedule.known
 
     def _failed(self, error: FetchError) -> None:
+        if self._mailbox.is_closed:
+            # The fetch was interrupted: there is nothing to say of Flagsmith.
+            return
         self._schedule.failed(time.monotonic(), error.retry_after)
         self._activity.failed(str(error))
         reserve = self._holder.fall_back()

@@ -1,0 +1,70 @@
+"""The apps that a server under test serves: many beside each other, each with its own Flagsmith.
+
+They are told by the environment variable ``LANES``, JSON: settings by name. Each answers under its
+name, and tells about itself and its process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from werkzeug.exceptions import NotFound
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+from flask_flagsmith_realtime import FlagsmithRealtime, Identity, flags, snapshot_refreshed
+
+
+def create_app() -> DispatcherMiddleware:
+    """Make all apps."""
+    lanes = json.loads(os.environ["LANES"])
+    apps: dict[str, Any] = {
+        f"/{name}": make_app(name, settings) for name, settings in lanes.items()
+    }
+    return DispatcherMiddleware(NotFound(), apps)
+
+
+def make_app(name: str, settings: Mapping[str, Any]) -> Flask:
+    """Make one app."""
+    app = Flask(name)
+    app.config.update(settings)
+    #: What this process has had so far, one after the other.
+    epochs: list[float] = []
+    banners: list[Any] = []
+
+    @snapshot_refreshed.connect_via(app)
+    def note(app: Flask, snapshot: Any) -> None:
+        epochs.append(snapshot.epoch)
+        banner = snapshot.flags["banner_text"].value
+        if banners[-1:] != [banner]:
+            banners.append(banner)
+
+    FlagsmithRealtime(app)
+
+    @app.get("/")
+    def state() -> dict[str, Any]:
+        return {
+            "pid": os.getpid(),
+            "banner": flags.get_feature_value("banner_text", "default"),
+            "epochs": epochs,
+            "banners": banners,
+            "most_memory_kib": most_memory_kib(),
+        }
+
+    @app.get("/identity")
+    def of_identity() -> dict[str, Any]:
+        own = flags.for_identity(Identity("somebody"))
+        return {"pid": os.getpid(), "banner": own.get_feature_value("banner_text", "default")}
+
+    return app
+
+
+def most_memory_kib() -> int:
+    """The most memory that this process has ever had."""
+    status = Path("/proc/self/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1])

@@ -1,0 +1,64 @@
+"""Stopping: at once, whatever an app waits for, and without a word."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+import pytest
+from flask import Flask
+from misbehaving import MisbehavingFlagsmith, answers
+
+from faults.conftest import WORKERS, MakeLanes, lines
+from flask_flagsmith_realtime import FlagsmithRealtime
+
+#: Far less than what the app waits for; a server of many workers needs some of it by itself.
+PATIENCE_SECONDS = 5.0
+PATIENT = {"REQUEST_TIMEOUT_SECONDS": 600, "STREAM_TIMEOUT_SECONDS": 600}
+
+HANGING = pytest.mark.parametrize(
+    "answer", [answers.hang, answers.hang_in_body], ids=["no-answer", "half-an-answer"]
+)
+
+
+@HANGING
+def test_a_hanging_fetch_ends_with_its_app(
+    answer: answers.Behaviour, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = Flask(__name__)
+    extension = FlagsmithRealtime()
+    threads = set(threading.enumerate())
+    with MisbehavingFlagsmith() as flagsmith:
+        flagsmith.environment_document.always(answer)
+        app.config.update(flagsmith.config, FLAGSMITH_REQUEST_TIMEOUT_SECONDS=600)
+        extension.init_app(app)
+        extension.start(app)
+        flagsmith.wait_for(lambda: flagsmith.environment_document.count == 1)
+        extension.stop(app)
+        left = set(threading.enumerate()) - threads
+        assert not [thread for thread in left if thread.name.startswith("flagsmith-")]
+        assert flagsmith.environment_document.count == 1
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+@HANGING
+@pytest.mark.parametrize("preload", [[], ["--preload"]], ids=["", "preload"])
+def test_a_server_ends_with_open_streams_and_hanging_fetches(
+    make_lanes: MakeLanes, answer: answers.Behaviour, preload: list[str]
+) -> None:
+    lanes = make_lanes("hanging", "calm")
+    lanes.serve({"hanging": PATIENT}, *preload)
+    calm, hanging = lanes["calm"], lanes["hanging"]
+    processes = WORKERS + len(preload)
+    for lane in lanes.values():
+        lane.flagsmith.wait_for_streams(processes)
+    hanging.flagsmith.environment_document.always(answer)
+    hanging.flagsmith.change("banner_text", value="after")
+    hanging.flagsmith.wait_for(
+        lambda: hanging.flagsmith.environment_document.count == 2 * processes
+    )
+    assert lanes.server.stop(PATIENCE_SECONDS) == 0
+    assert lines(lanes.server, "lagsmith", 0) == []
+    assert "Traceback" not in lanes.server.output
+    calm.flagsmith.wait_for_streams(0)
+    hanging.flagsmith.wait_for_streams(0)
