@@ -117,14 +117,14 @@ class Listener:
             self._activity.connected()
             self._mailbox.transition(Connected())
             reason = "the server ended the connection"
+            is_odd = False
             try:
                 self._read(stream)
             except StreamError as error:
                 reason = str(error)
                 if not self._stopping.is_set():
                     self._activity.stream_failed(f"Flagsmith's stream broke: {reason}.")
-                if isinstance(error, StreamNonsenseError):
-                    self._warn_of_nonsense(reason)
+                is_odd = isinstance(error, StreamNonsenseError)
             finally:
                 self._activity.disconnected()
                 self._mailbox.transition(Disconnected(reason))
@@ -138,6 +138,8 @@ class Listener:
         delay, self._reconnect = self._reconnect.after_connection(lived)
         if self._reconnect.failures == 0:
             self._episode.over()
+        if is_odd:
+            self._warn_of_nonsense(reason)
         elif self._reconnect.failures >= _CURT_CONNECTIONS:
             self._warn_of_nonsense(f"its connections end at once: {reason}")
         return delay
