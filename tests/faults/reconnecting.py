@@ -1,0 +1,61 @@
+"""A program that listens and never waits before it connects again: ``python reconnecting.py CONFIG
+ENVIRONMENT_ID``. For each line that it reads, it prints what it takes, as JSON.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import re
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from flask_flagsmith_realtime.backoff import Reconnect
+from flask_flagsmith_realtime.config import read_config
+from flask_flagsmith_realtime.listener import Listener
+from flask_flagsmith_realtime.mailbox import Mailbox
+
+
+class Hasty(Reconnect):
+    """Decides as :class:`Reconnect` does, and waits for nothing."""
+
+    def after_connection(self, *args: Any) -> tuple[float, Reconnect]:
+        return 0.0, Hasty()
+
+    def after_failure(self, *args: Any) -> tuple[float, Reconnect]:
+        return 0.0, Hasty()
+
+    def after_refusal(self, *args: Any) -> tuple[float, Reconnect]:
+        return 0.0, Hasty()
+
+
+def measure() -> dict[str, int]:
+    """What this process takes."""
+    gc.collect()
+    status = Path("/proc/self/status").read_text()
+    memory = re.search(r"VmRSS:\s+(\d+)", status)
+    assert memory is not None
+    return {
+        "threads": threading.active_count(),
+        "descriptors": len(os.listdir("/proc/self/fd")),
+        "memory_kib": int(memory[1]),
+    }
+
+
+def main() -> None:
+    """Listen until there is nothing more to be read."""
+    config, environment_id = sys.argv[1:]
+    mailbox = Mailbox()
+    listener = Listener(read_config(json.loads(config)), mailbox, Hasty())
+    threading.Thread(target=listener.run, args=(environment_id,), daemon=True).start()
+    for _ in sys.stdin:
+        mailbox.take(0)
+        print(json.dumps(measure()), flush=True)
+    listener.stop()
+
+
+if __name__ == "__main__":
+    main()

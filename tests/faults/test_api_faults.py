@@ -1,0 +1,182 @@
+"""A change that the API fails to tell: the flags held go on serving, it is asked again with growing
+delays, the log has one line for the cause and one for the recovery, and then the flags are right.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from misbehaving import MisbehavingFlagsmith, answers
+from misbehaving.answers import Behaviour
+
+from faults.conftest import BEFORE, WORKERS, Lanes, MakeLanes, lines, most_tries
+
+#: What a process may take for 64 MiB of an answer, besides what it takes anyhow.
+MOST_MEMORY_KIB = 3 * 64 * 1024
+
+
+def break_deep_inside(document: dict[str, Any]) -> None:
+    document["project"]["segments"][0]["rules"][0]["rules"] = [{"type": "ALL", "rules": "none"}]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What the API answers for a while.
+
+    :param words: what the log says of it.
+    """
+
+    answer: Behaviour
+    words: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+HASTY = {"REQUEST_TIMEOUT_SECONDS": 0.5}
+
+FAULTS = {
+    "500": Fault(answers.status(500), "answered 500 Internal Server Error"),
+    "502-page": Fault(answers.html(502), "answered 502 Bad Gateway"),
+    "200-page": Fault(answers.html(200), "it is not JSON"),
+    "204": Fault(answers.status(204), "answered 204 No Content"),
+    "304": Fault(answers.status(304, body=b""), "answered 304 Not Modified"),
+    "403": Fault(answers.forbid, "refused the server-side key (ser.…, 28 characters)"),
+    "404": Fault(answers.html(404), "There is no Flagsmith API at"),
+    "empty": Fault(answers.body(b""), "it is not JSON"),
+    "empty-object": Fault(answers.body(b"{}"), "api_key should be text, but is missing"),
+    "list": Fault(answers.body(b"[]"), "the document should be an object, but is list"),
+    "deep-inside": Fault(
+        answers.mangled(break_deep_inside),
+        "project.segments[0].rules[0].rules[0].rules should be a list, but is str",
+    ),
+    "not-utf-8": Fault(answers.body(b'{"name": "\xff"}'), "it is not JSON"),
+    "bottomless": Fault(answers.body(b"[" * 200_000), "it is nested too deeply"),
+    "cut-off": Fault(answers.cut_off, "the answer was cut off"),
+    "reset": Fault(answers.reset, "connection reset by peer"),
+    "vanish": Fault(answers.vanish, "closed the connection without an answer"),
+    "hang": Fault(answers.hang, "no answer in time", HASTY),
+    "hang-in-body": Fault(answers.hang_in_body, "no answer in time", HASTY),
+    "200-mib": Fault(answers.huge(), "is larger than 64 MiB"),
+    "200-mib-unannounced": Fault(answers.huge(announced=False), "is larger than 64 MiB"),
+    "not-http": Fault(lambda call: call.exchange.send(b"SSH-2.0-no\r\n"), "is not HTTP"),
+}
+OTHERS = ("429", "429-date", "redirect", "older", "by-turns", "reserved")
+
+
+@pytest.fixture(scope="module")
+def lanes(make_lanes: MakeLanes) -> Lanes:
+    """Lanes at rest, one for each fault and a few more."""
+    lanes = make_lanes(*FAULTS, *OTHERS)
+    lanes.serve({name: fault.settings for name, fault in FAULTS.items()})
+    for lane in lanes.values():
+        lane.wait_until_it_rests()
+    return lanes
+
+
+@pytest.fixture(scope="module")
+def outlived(lanes: Lanes) -> Lanes:
+    """The faults have all come and gone; a change was made in the middle of each."""
+    for name, fault in FAULTS.items():
+        endpoint = lanes[name].flagsmith.environment_document
+        endpoint.always(fault.answer)
+        lanes[name].flagsmith.change("banner_text", value="after")
+    for name in FAULTS:
+        # So that each worker has seen it at least twice.
+        asks = lanes[name].flagsmith.environment_document.requests
+        lanes[name].flagsmith.wait_for(lambda: len(asks) >= 4 * WORKERS)  # noqa: B023
+        lanes[name].wait_until_it_shows(BEFORE)
+    for name in FAULTS:
+        lanes[name].flagsmith.environment_document.always(answers.truth)
+    for name in FAULTS:
+        lanes[name].wait_until_it_shows("after")
+    return lanes
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_outlived(outlived: Lanes, name: str) -> None:
+    lane = outlived[name]
+    requests = lane.flagsmith.environment_document.requests
+    lasted = requests[-1].at - requests[WORKERS].at
+    assert len(requests) <= WORKERS * (1 + most_tries(lasted) + 1)
+    assert lane.flagsmith.stream.count == WORKERS
+    said = lane.lines(WORKERS)
+    assert len(said) == WORKERS, said
+    assert all(FAULTS[name].words in line for line in said), said
+    assert all("the last good flags go on serving; it is tried again" in line for line in said)
+    for answer in lane.wait_until_it_shows("after"):
+        assert answer["epochs"] == sorted(answer["epochs"])
+
+
+def test_recoveries_are_said_once_and_nothing_else_is(outlived: Lanes) -> None:
+    expected = len(FAULTS) * WORKERS
+    assert len(lines(outlived.server, "Flagsmith's API answers again", expected)) == expected
+    assert "Traceback" not in outlived.server.output
+    assert MisbehavingFlagsmith.server_side_key not in outlived.server.output
+
+
+def test_memory_stays_within_bounds(outlived: Lanes) -> None:
+    calm = outlived["reserved"].wait_until_it_shows(BEFORE)
+    assert all(answer["most_memory_kib"] < MOST_MEMORY_KIB + 128 * 1024 for answer in calm), calm
+
+
+@pytest.mark.parametrize(
+    ("name", "retry_after"), [("429", lambda: "1"), ("429-date", lambda: answers.date_in(2))]
+)
+def test_retry_after_is_waited_for(lanes: Lanes, name: str, retry_after: Any) -> None:
+    lane = lanes[name]
+    flagsmith = lane.flagsmith
+    header = retry_after()
+    flagsmith.environment_document.always(answers.too_many(header))
+    changed_at = time.monotonic()
+    flagsmith.change("banner_text", value="after")
+    flagsmith.wait_for(lambda: flagsmith.environment_document.count == 2 * WORKERS)
+    flagsmith.environment_document.always(answers.truth)
+    # Whatever is announced meanwhile.
+    flagsmith.change("banner_text", value="at last")
+    lane.wait_until_it_shows("at last")
+    assert flagsmith.environment_document.count == 3 * WORKERS
+    # A date has whole seconds: this one may be but little more than one away.
+    assert min(flagsmith.environment_document.times()[2 * WORKERS :]) - changed_at >= 1.0
+
+
+def test_the_key_does_not_follow_a_redirect(lanes: Lanes) -> None:
+    lane = lanes["redirect"]
+    flagsmith = lane.flagsmith
+    flagsmith.environment_document.always(answers.redirect(flagsmith.elsewhere_url))
+    flagsmith.change("banner_text", value="after")
+    said = lane.lines(WORKERS)
+    assert all("which is not followed" in line and "FLAGSMITH_API_URL" in line for line in said)
+    flagsmith.environment_document.always(answers.truth)
+    lane.wait_until_it_shows("after")
+    assert flagsmith.leaks == []
+    assert flagsmith.elsewhere.count == 0
+
+
+def test_an_older_answer_is_asked_for_again(lanes: Lanes) -> None:
+    lane = lanes["older"]
+    flagsmith = lane.flagsmith
+    flagsmith.environment_document.always(answers.older(1.0))
+    flagsmith.change("banner_text", value="after")
+    lane.wait_until_it_shows("after")
+    calls = flagsmith.environment_document.times()
+    assert len(calls) <= WORKERS * (1 + most_tries(calls[-1] - calls[WORKERS]))
+    assert lane.lines(0) == []
+
+
+def test_a_replica_that_lags_never_brings_older_flags_back(lanes: Lanes) -> None:
+    lane = lanes["by-turns"]
+    flagsmith = lane.flagsmith
+    old = flagsmith.truth.version
+    flagsmith.environment_document.always(answers.by_turns(answers.truth, answers.serving(old)))
+    began = time.monotonic()
+    for value in ("one", "two", "three"):
+        flagsmith.change("banner_text", value=value)
+        lane.wait_until_it_shows(value)
+    for answer in lane.wait_until_it_shows("three"):
+        assert answer["epochs"] == sorted(answer["epochs"])
+        assert answer["banners"] == [BEFORE, "one", "two", "three"]
+    lasted = time.monotonic() - began
+    assert flagsmith.environment_document.count <= WORKERS * (1 + 3 * 2 * most_tries(lasted))
+    assert lane.lines(0) == []

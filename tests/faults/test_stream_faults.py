@@ -1,0 +1,135 @@
+"""A stream that announces changes in every way that streams can: each worker ends on the right
+flags, a change costs each of them one call, and the connection stays.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+from misbehaving import Stream, data_event, event
+
+from faults.conftest import WORKERS, Lanes, MakeLanes, most_tries
+
+
+def with_data(data: Callable[[float], str]) -> Stream:
+    """A stream whose events have other data."""
+    return Stream(render=lambda epoch: data_event(data(epoch)))
+
+
+def with_lines(ending: bytes, piece: int | None = None) -> Stream:
+    """A stream whose lines end so."""
+    return Stream(render=lambda epoch: event(epoch).replace(b"\n", ending), piece=piece)
+
+
+def in_mixed_lines(epoch: float) -> bytes:
+    """An event with every end that a line can have."""
+    return f'event: environment_updated\r\ndata: {{"updated_at":\rdata: {epoch}}}\n\r\n'.encode()
+
+
+def after_wrong_ones(epoch: float) -> bytes:
+    """An event after others that announce nothing."""
+    wrong = ("[]", "{}", "true", '"soon"', '""', "-1", "NaN", "1e999", '"Infinity"', "[[1]]")
+    others = [data_event(f'{{"updated_at": {value}}}') for value in wrong]
+    return b"".join([*others, data_event("5"), data_event("nonsense"), event(epoch)])
+
+
+STREAMS = {
+    "chunked": Stream(),
+    "unframed": Stream(chunked=False),
+    "gzip": Stream(gzipped=True),
+    "gzip-unframed": Stream(gzipped=True, chunked=False),
+    "byte-by-byte": Stream(piece=1),
+    "byte-by-byte-unframed": Stream(piece=1, chunked=False),
+    "cr": with_lines(b"\r"),
+    "crlf": with_lines(b"\r\n"),
+    "crlf-split": with_lines(b"\r\n", piece=1),
+    "mixed-lines": Stream(render=in_mixed_lines),
+    "byte-order-mark": Stream(opening=b"\xef\xbb\xbf"),
+    "comments": Stream(opening=b": hello\n\n:\n" * 1000),
+    "several-data-lines": with_data(lambda epoch: f'{{\ndata: "updated_at":\ndata: {epoch}}}'),
+    "no-retry": Stream(render=lambda epoch: event(epoch, retry=None)),
+    "odd-retry": with_data(lambda epoch: f'{{"updated_at": {epoch}}}\nretry: soon'),
+    "milliseconds": with_data(lambda epoch: f'{{"updated_at": {epoch * 1000}}}'),
+    "text": with_data(lambda epoch: f'{{"updated_at": "{epoch}"}}'),
+    "other-members": with_data(lambda epoch: f'{{"id": [], "updated_at": {epoch}}}'),
+    "other-events": Stream(render=lambda epoch: b"event: other\ndata: 1\n\n" + event(epoch)),
+    "old-ones": Stream(render=lambda epoch: event(1.0) + event(epoch - 60) + event(epoch)),
+    "wrong-ones": Stream(render=after_wrong_ones),
+    "thousands": Stream(render=lambda epoch: event(epoch) * 3000),
+}
+#: These have each worker ask once more: their greeting does not tell that it is no news.
+UNCLEAR = {
+    "no-epoch": with_data(lambda epoch: "{}"),
+    "whole-seconds": Stream(render=lambda epoch: event(int(epoch))),
+}
+OTHERS = ("far-future", "flood", "hundreds")
+
+
+@pytest.fixture(scope="module")
+def lanes(make_lanes: MakeLanes) -> Lanes:
+    """A lane for each stream."""
+    lanes = make_lanes(*STREAMS, *UNCLEAR, *OTHERS)
+    for name, stream in {**STREAMS, **UNCLEAR}.items():
+        lanes[name].flagsmith.stream.always(stream)
+    lanes.serve()
+    return lanes
+
+
+@pytest.mark.parametrize("name", [*STREAMS, *UNCLEAR])
+def test_a_change_costs_each_worker_one_call(lanes: Lanes, name: str) -> None:
+    lane = lanes[name]
+    lane.wait_until_it_rests()
+    lane.flagsmith.change("banner_text", value="after")
+    lane.wait_until_it_shows("after")
+    most_calls = 3 if name in UNCLEAR else 2
+    assert lane.flagsmith.environment_document.count <= WORKERS * most_calls
+    assert lane.flagsmith.stream.count == WORKERS
+
+
+def test_an_epoch_in_the_far_future_hides_no_change(lanes: Lanes) -> None:
+    lane = lanes["far-future"]
+    lane.wait_until_it_rests()
+    lane.flagsmith.announce(lane.flagsmith.truth.version.epoch + 1e8)
+    for value in ("one", "two", "three"):
+        lane.flagsmith.change("banner_text", value=value)
+        lane.wait_until_it_shows(value)
+    calls = lane.flagsmith.environment_document.times()
+    assert len(calls) <= WORKERS * (1 + 3 + most_tries(calls[-1] - calls[0]))
+
+
+def test_a_flood_of_events_costs_a_call_for_each_interval(lanes: Lanes) -> None:
+    """5,000 epochs, each newer than the one before, announced at once."""
+    lane = lanes["flood"]
+    lane.wait_until_it_rests()
+    old = lane.flagsmith.truth.version.epoch
+    new = lane.flagsmith.change("banner_text", value="after", announce=False)
+    step = (new - old) / 5000
+    lane.flagsmith.say(b"".join(event(old + step * number) for number in range(1, 5001)))
+    lane.wait_until_it_shows("after")
+    lane.flagsmith.change("banner_text", value="last")
+    lane.wait_until_it_shows("last")
+    calls = lane.flagsmith.environment_document.times()
+    assert len(calls) <= WORKERS * (3 + (calls[-1] - calls[WORKERS]) / 0.25)
+
+
+def test_hundreds_of_changes_cost_a_call_for_each_interval(lanes: Lanes) -> None:
+    lane = lanes["hundreds"]
+    lane.wait_until_it_rests()
+    until = time.monotonic() + 2.0
+    changes = 0
+    while time.monotonic() < until or changes < 200:
+        changes += 1
+        lane.flagsmith.change("banner_text", value=f"number {changes}")
+    lane.wait_until_it_shows(f"number {changes}")
+    calls = lane.flagsmith.environment_document.times()
+    assert len(calls) <= WORKERS * (3 + (calls[-1] - calls[WORKERS]) / 0.25)
+
+
+def test_the_log_names_only_nonsense_and_each_kind_once(lanes: Lanes) -> None:
+    said = [line for name, lane in lanes.items() if name != "wrong-ones" for line in lane.lines(0)]
+    assert said == []
+    said = lanes["wrong-ones"].lines(WORKERS)
+    assert len(said) == WORKERS * len(set(said)), said
+    assert "Traceback" not in lanes.server.output
