@@ -81,6 +81,10 @@ class RedisServer:
         """The fleet's keys by the last part of their names."""
         return {key.rpartition(":")[2]: key for key in self.client.keys("*")}
 
+    def subscribers(self) -> int:
+        """How many processes listen to messages."""
+        return sum(client["sub"] == "1" for client in self.client.client_list())
+
     def _answers(self) -> bool:
         with contextlib.suppress(redis.RedisError):
             return bool(self.client.ping())

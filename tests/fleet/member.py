@@ -1,0 +1,57 @@
+"""The app that gunicorns serve as members of a fleet. Each process writes down what it serves.
+
+``MEMBER_JOURNAL`` names the file: a line of JSON each time that flags come in. ``MEMBER_PACE`` has
+the fleet's times, if they are to be shorter than the real ones.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from flask import Flask
+
+from flask_flagsmith_realtime import FlagsmithRealtime, flags_changed, snapshot_refreshed
+from flask_flagsmith_realtime.election import Pace
+
+
+class Flagsmith(FlagsmithRealtime):
+    _pace = Pace(**json.loads(os.environ.get("MEMBER_PACE", "{}")))
+
+
+flagsmith = Flagsmith()
+
+
+def create_app() -> Flask:
+    app = Flask("member")
+    app.config.from_prefixed_env()
+    snapshot_refreshed.connect(_refreshed, sender=app)
+    flags_changed.connect(_changed, sender=app)
+    flagsmith.init_app(app)
+    if "FLAGSMITH_WEBHOOK_SECRET" in app.config:
+        app.register_blueprint(flagsmith.webhook)
+
+    @app.get("/")
+    def state() -> dict[str, Any]:
+        return {"pid": os.getpid(), "leader": flagsmith.status.leader}
+
+    return app
+
+
+def _refreshed(app: Flask, snapshot: Any, **_: Any) -> None:
+    _write("serves", banner=snapshot.flags["banner_text"].value)
+
+
+def _changed(app: Flask, leader: bool, **_: Any) -> None:
+    _write("changed", leader=leader)
+
+
+def _write(what: str, **more: Any) -> None:
+    line = json.dumps({"pid": os.getpid(), "what": what, **more}) + "\n"
+    # One write to a file that is only appended to: lines of several processes do not mix.
+    descriptor = os.open(os.environ["MEMBER_JOURNAL"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    try:
+        os.write(descriptor, line.encode())
+    finally:
+        os.close(descriptor)
