@@ -1,0 +1,78 @@
+"""How Sphinx builds these pages: ``make docs``."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+from blinker import NamedSignal
+from pallets_sphinx_themes import ProjectLink
+from sphinx.application import Sphinx
+from sphinx.pycode import ModuleAnalyzer
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+project = "flask-flagsmith-realtime"
+copyright = "the flask-flagsmith-realtime maintainers"
+release = version = installed_version(project)
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "pallets_sphinx_themes",
+    "flagsmith_config",
+]
+exclude_patterns = ["_build"]
+default_role = "code"
+
+# Until the pages on faults, fleets, webhooks and benchmarks are there.
+suppress_warnings = ["toc.not_readable", "ref.doc"]
+
+# Every reference has to lead somewhere. Those to other projects are not looked up: the pages can
+# be built without a network.
+nitpicky = True
+nitpick_ignore_regex = [
+    (r"py:.*", r"(flask|Flask|blinker|collections|flagsmith|os)(\..*)?"),
+    # What annotations name that is nobody's to import.
+    (r"py:class", r"(.*\.)?(Document|Identities|OnMissing|Otherwise|Unset|_\w+)"),
+]
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+autodoc_preserve_defaults = True
+autodoc_class_signature = "mixed"
+
+html_theme = "flask"
+html_title = f"{project} {version}"
+html_short_title = project
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
+html_favicon = "_static/flag.svg"
+html_copy_source = False
+html_show_sphinx = False
+html_sidebars = {
+    "index": ["project.html", "localtoc.html", "searchbox.html"],
+    "**": ["localtoc.html", "relations.html", "searchbox.html"],
+}
+html_context = {
+    "project_links": [
+        ProjectLink("Flagsmith", "https://www.flagsmith.com/"),
+        ProjectLink("Flask", "https://flask.palletsprojects.com/"),
+    ]
+}
+
+
+def take_comment(
+    app: Sphinx, what: str, name: str, found: object, options: object, lines: list[str]
+) -> None:
+    """Describe a signal by the comment above it, which is in another module than its public name.
+    Sphinx would take the description of all signals there are."""
+    if isinstance(found, NamedSignal):
+        comments = ModuleAnalyzer.for_module("flask_flagsmith_realtime.signals").find_attr_docs()
+        lines[:] = comments["", name.rpartition(".")[2]]
+
+
+def setup(app: Sphinx) -> None:
+    """Tell Sphinx of it."""
+    app.connect("autodoc-process-docstring", take_comment)

@@ -1,0 +1,117 @@
+"""The documentation: what it shows runs, what it names is there, and nothing is left out."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from documentation import Page
+from sphinx.util.inventory import InventoryFile
+
+import flask_flagsmith_realtime
+from flask_flagsmith_realtime import cli, emulator, testing
+from flask_flagsmith_realtime.config import PREFIX, Config
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.glob("*.rst"))
+TEXTS = [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGES.rst"]
+
+_COMMAND_LINE = re.compile(r"\$ (?:if )?flask (?:--app \S+ )?flagsmith (.+)")
+_COMMAND = re.compile(r"flask flagsmith ([a-z]+)")
+
+
+def name_of(path: Path) -> str:
+    return path.stem
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_examples_run(path: Path) -> None:
+    Page(path).run()
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The documentation as HTML. That a reference leads nowhere is an error."""
+    path = tmp_path_factory.mktemp("docs")
+    options = ["--quiet", "--fail-on-warning", "--keep-going"]
+    made = subprocess.run(
+        [sys.executable, "-m", "sphinx", *options, str(DOCS), str(path)],
+        capture_output=True,
+        text=True,
+    )
+    assert made.returncode == 0, made.stderr
+    return path
+
+
+@pytest.fixture(scope="module")
+def described(built: Path) -> dict[str, set[str]]:
+    """What the built pages describe: names by kind."""
+    inventory = InventoryFile.loads(built.joinpath("objects.inv").read_bytes(), uri="").data
+    return {kind: set(names) for kind, names in inventory.items()}
+
+
+def test_every_public_name_is_described(described: dict[str, set[str]]) -> None:
+    names = {
+        f"{module.__name__}.{name}"
+        for module in (flask_flagsmith_realtime, emulator, testing)
+        for name in module.__all__
+    }
+    found = set().union(*(names for kind, names in described.items() if kind.startswith("py:")))
+    assert names - found == set()
+
+
+def test_every_setting_is_described(described: dict[str, set[str]]) -> None:
+    keys = {PREFIX + field.name.upper() for field in dataclasses.fields(Config)}
+    assert described["std:confval"] == keys
+
+
+def test_a_setting_tells_its_default_and_what_wrong_values_give(built: Path) -> None:
+    text = re.sub("<[^>]+>", "", built.joinpath("configuration.html").read_text())
+    assert "FLAGSMITH_STRICT is str; it takes True or False." in text
+    assert "FLAGSMITH_REQUEST_TIMEOUT_SECONDS is -1; it takes seconds from 0.05 to" in text
+    assert re.search(r"FLAGSMITH_LIVE_REFRESH_INTERVAL_SECONDS.{0,40}Default:\s*300", text, re.S)
+
+
+def test_every_command_is_described() -> None:
+    headings = re.findall(r"^(\w+)\n-+$", DOCS.joinpath("commands.rst").read_text(), re.MULTILINE)
+    assert headings == list(cli.flagsmith.commands)
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=name_of)
+def test_commands_that_are_named_exist(path: Path) -> None:
+    assert set(_COMMAND.findall(path.read_text())) <= cli.flagsmith.commands.keys()
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=name_of)
+def test_command_lines_are_right(path: Path) -> None:
+    for line in _COMMAND_LINE.findall(path.read_text()):
+        name, *arguments = shlex.split(re.split(r"[|;]", line)[0], comments=True)
+        command = cli.flagsmith.commands[name]
+        with click.Context(cli.flagsmith) as parent:
+            command.make_context(name, arguments, parent)
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=name_of)
+def test_links_of_the_repository_lead_somewhere(path: Path) -> None:
+    links = re.findall(r"\]\((?!https?://)([^)#]+)\)", path.read_text())
+    assert links
+    assert [link for link in links if not ROOT.joinpath(link).exists()] == []
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=name_of)
+def test_make_has_what_is_named(path: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", ROOT.joinpath("Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"(?:`|\$ )make ([a-z-]+)", path.read_text())) <= targets
+
+
+def test_contributing_names_modules_that_exist() -> None:
+    names = re.findall(r"`(\w+\.py)`", ROOT.joinpath("CONTRIBUTING.md").read_text())
+    assert len(names) > 30
+    assert set(names) <= {path.name for path in (*ROOT.glob("*.py"), *ROOT.glob("*/*.py"))}
