@@ -16,17 +16,22 @@ from flask.ctx import AppContext, _AppCtxGlobals
 from flask.globals import app_ctx
 
 from .errors import NotInitializedError
-from .flag import Flag
-from .flags import Flags, Identities, OnMissing
+from .flag import Flag, FlagValue
+from .flags import UNSET, Flags, Identities, OnMissing, Unset
 from .identity import Identity, TraitValue
+from .local_identities import IdentityFlags
 from .snapshot import Snapshot
 
 #: Where the extension keeps what belongs to an app, in ``app.extensions``.
 EXTENSION = "flagsmith_realtime"
 
+_NOTHING: Mapping[str, Flag] = {}
+
 _BOUND = "_flagsmith_flags"
-#: What lies there: the flags of a context, and what they read from, which saves a step each time.
-_Bound: TypeAlias = "tuple[Flags, Mapping[str, Flag]]"
+_Lookup: TypeAlias = "Callable[[str], Flag | None]"
+#: What lies there: the flags of a context, and two ways to find one of them without a detour: the
+#: first, then the second. What neither finds may be there all the same.
+_Bound: TypeAlias = "tuple[Flags, _Lookup, _Lookup]"
 
 #: Gives the current app context. Raises LookupError or RuntimeError if there is none.
 _context: Callable[[], AppContext]
@@ -49,6 +54,10 @@ def current_flags() -> Flags:
 
     :raises NotInitializedError: outside an app context, or if the app has no extension.
     """
+    return _current()[0]
+
+
+def _current() -> _Bound:
     try:
         context = _context()
     except (LookupError, RuntimeError):
@@ -57,8 +66,7 @@ def current_flags() -> Flags:
             "or inside 'with app.app_context():'."
         ) from None
     # Not getattr(): g takes its time to say that there is no such attribute.
-    bound = context.g.__dict__.get(_BOUND)
-    return (bound if bound is not None else _bind(context))[0]
+    return context.g.__dict__.get(_BOUND) or _bind(context)
 
 
 def _bind(context: AppContext) -> _Bound:
@@ -74,7 +82,7 @@ def _bind(context: AppContext) -> _Bound:
     if state.loader.function is not None:
         loading = _loading.get()
         if loading is not None and loading[0] is context:
-            return loading[1], loading[1]._flags
+            return loading[1], *_lookups(loading[1])
         token = _loading.set((context, flags))
         try:
             identity = state.loader.load(app)
@@ -83,8 +91,15 @@ def _bind(context: AppContext) -> _Bound:
         if identity is not None:
             flags = flags.for_identity(identity)
     # Of several threads that share a context, all get the flags of the first.
-    bound: _Bound = context.g.__dict__.setdefault(_BOUND, (flags, flags._flags))
+    bound: _Bound = context.g.__dict__.setdefault(_BOUND, (flags, *_lookups(flags)))
     return bound
+
+
+def _lookups(flags: Flags) -> tuple[_Lookup, _Lookup]:
+    mapping = flags._flags
+    if type(mapping) is IdentityFlags:
+        return mapping.own.get, mapping.untargeted.get
+    return mapping.get, _NOTHING.get
 
 
 def context_app() -> Flask | None:
@@ -110,7 +125,35 @@ class CurrentFlags(Flags):
     def __init__(self) -> None:
         pass
 
-    # Most methods of Flags work on what lies here, so there is little to forward but this.
+    # What is called most does without a step in between; the rest is as slow as it may be.
+
+    def is_feature_enabled(self, feature_name: str, default: bool | Unset = UNSET) -> bool:
+        try:
+            bound = _context().g.__dict__.get(_BOUND)
+        except (LookupError, RuntimeError):
+            bound = None
+        flags, first, second = bound or _current()
+        flag = first(feature_name)
+        if flag is None:
+            flag = second(feature_name)
+        if flag is None:
+            return flags.is_feature_enabled(feature_name, default)
+        return flag.enabled
+
+    def get_feature_value(self, feature_name: str, default: FlagValue | Unset = UNSET) -> FlagValue:
+        try:
+            bound = _context().g.__dict__.get(_BOUND)
+        except (LookupError, RuntimeError):
+            bound = None
+        flags, first, second = bound or _current()
+        flag = first(feature_name)
+        if flag is None:
+            flag = second(feature_name)
+        if flag is None:
+            return flags.get_feature_value(feature_name, default)
+        return flag.value
+
+    # The other methods of Flags work on what lies here.
 
     @property
     def _snapshot(self) -> Snapshot | None:  # type: ignore[override]
@@ -118,12 +161,7 @@ class CurrentFlags(Flags):
 
     @property
     def _flags(self) -> Mapping[str, Flag]:  # type: ignore[override]
-        # Each read comes here.
-        try:
-            bound: _Bound | None = _context().g.__dict__.get(_BOUND)
-        except (LookupError, RuntimeError):
-            bound = None
-        return bound[1] if bound is not None else current_flags()._flags
+        return current_flags()._flags
 
     @property
     def _defaults(self) -> Mapping[str, Flag]:  # type: ignore[override]

@@ -18,7 +18,7 @@ from .election import Pace
 from .episodes import Episode
 from .errors import ConfigError, NotInitializedError
 from .flags import Flags, MissingFeatures
-from .identity_loader import IdentityLoader, check_loader
+from .identity_loader import IdentityLoader
 from .local_identities import LocalIdentities
 from .overrides import Layer, OverriddenFlags
 from .realtime import Realtime
@@ -154,8 +154,7 @@ class FlagsmithRealtime:
         it returns ``None`` they are the environment's; also if it fails, which is logged. It may be
         async, and may read ``flags`` itself: the environment's. Of several, the last one counts.
         """
-        check_loader(function)
-        self._loader.function = function
+        self._loader.register(function)
         return function
 
     def _app_meant(self) -> Flask:

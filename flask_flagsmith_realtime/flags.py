@@ -30,11 +30,11 @@ class Identities(Protocol):
         """The names of the segments that an identity is in, as far as that is known."""
 
 
-class _Unset:
+class Unset:
     """The type of an argument that was not given."""
 
 
-_UNSET = _Unset()
+UNSET = Unset()
 
 
 class Flags:
@@ -112,7 +112,7 @@ class Flags:
             identity = Identity(identifier, {} if traits is None else traits, transient)
         return Flags(self._snapshot, self._defaults, self._on_missing, self._identities, identity)
 
-    def is_feature_enabled(self, feature_name: str, default: bool | _Unset = _UNSET) -> bool:
+    def is_feature_enabled(self, feature_name: str, default: bool | Unset = UNSET) -> bool:
         """Whether a feature is on.
 
         :param feature_name: the feature's name on Flagsmith.
@@ -122,13 +122,11 @@ class Flags:
         flag = self._flags.get(feature_name)
         if flag is not None:
             return flag.enabled
-        if not isinstance(default, _Unset):
+        if not isinstance(default, Unset):
             return default
         return self._missing(feature_name).enabled
 
-    def get_feature_value(
-        self, feature_name: str, default: FlagValue | _Unset = _UNSET
-    ) -> FlagValue:
+    def get_feature_value(self, feature_name: str, default: FlagValue | Unset = UNSET) -> FlagValue:
         """The value of a feature, whether it is on or off.
 
         :param feature_name: the feature's name on Flagsmith.
@@ -138,7 +136,7 @@ class Flags:
         flag = self._flags.get(feature_name)
         if flag is not None:
             return flag.value
-        if not isinstance(default, _Unset):
+        if not isinstance(default, Unset):
             return default
         return self._missing(feature_name).value
 
@@ -229,4 +227,4 @@ class MissingFeatures:
         return f"{missing}; {way_out}"
 
 
-__all__ = ["Flags", "MissingFeatures", "OnMissing"]
+__all__ = ["UNSET", "Flags", "Identities", "MissingFeatures", "OnMissing", "Unset"]

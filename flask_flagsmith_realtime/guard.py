@@ -12,23 +12,17 @@ from werkzeug.exceptions import default_exceptions
 
 from .current import flags
 from .flag import FlagValue
+from .flags import UNSET, Unset
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 #: What answers instead: a view function, or the name of an endpoint.
 Otherwise: TypeAlias = "Callable[..., Any] | str"
 
 
-class _Unset:
-    """The type of an argument that was not given."""
-
-
-_UNSET = _Unset()
-
-
 def flag_required(
     feature_name: str,
     *,
-    value: FlagValue | _Unset = _UNSET,
+    value: FlagValue | Unset = UNSET,
     status: int = 404,
     otherwise: Otherwise | None = None,
 ) -> Callable[[_View], _View]:
@@ -67,7 +61,7 @@ def flag_required(
 
     def choose(view: Callable[..., Any]) -> Callable[..., Any]:
         flag = flags.get_flag(feature_name)
-        if flag.enabled and (isinstance(value, _Unset) or _is_same(flag.value, value)):
+        if flag.enabled and (isinstance(value, Unset) or _is_same(flag.value, value)):
             return view
         if otherwise is None:
             abort(status)

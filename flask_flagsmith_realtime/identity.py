@@ -6,15 +6,16 @@ import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 #: What a trait's value can be. ``None`` removes the trait from the identity.
 TraitValue: TypeAlias = str | int | float | bool | None
 
 _TAKEN_AS_THEY_ARE = frozenset({str, int, bool, type(None)})
+_NO_TRAITS: Mapping[str, TraitValue] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, init=False)
 class Identity:
     """Somebody, as Flagsmith's segments, percentage splits and overrides see them.
 
@@ -36,38 +37,45 @@ class Identity:
     """
 
     identifier: str
-    traits: Mapping[str, TraitValue] = field(default_factory=dict)
-    transient: bool = False
-    #: What tells the traits from others: with their types, since ``True == 1 == 1.0``.
-    traits_key: frozenset[Hashable] = field(init=False, repr=False)
+    traits: Mapping[str, TraitValue]
+    transient: bool
+    #: The traits' names, then the types of their values, for ``True == 1 == 1.0``, then the values.
+    typed_traits: tuple[Any, ...] = field(repr=False)
 
-    def __post_init__(self) -> None:
+    # Written out, for it is part of each request: what dataclasses make takes twice as long.
+    def __init__(
+        self,
+        identifier: str,
+        traits: Mapping[str, TraitValue] = _NO_TRAITS,
+        transient: bool = False,
+    ) -> None:
         # Types are asked of type(): a proxy such as Flask's pretends to be what it stands for.
-        if type(self.identifier) is not str:
-            object.__setattr__(self, "identifier", _plain_identifier(self.identifier))
-        if not self.identifier:
+        if type(identifier) is not str:
+            identifier = _plain_identifier(identifier)
+        if not identifier:
             raise ValueError("An Identity's identifier is empty; give what names the person.")
-        if type(self.transient) is not bool:
-            raise TypeError(f"transient is {_type_name(self.transient)}; give True or False.")
-        if type(self.traits) is not dict and not issubclass(type(self.traits), Mapping):
-            raise TypeError(
-                f'traits are {_type_name(self.traits)}; give a dict: {{"plan": "pro"}}.'
-            )
-        traits = dict(self.traits)
-        for name, value in traits.items():
-            if type(value) not in _TAKEN_AS_THEY_ARE:
-                traits[name] = _plain_value(name, value)
-            if type(name) is not str:
-                raise TypeError(f"A trait's name is {_type_name(name)}; give it as text.")
-        object.__setattr__(self, "traits", MappingProxyType(traits))
-        kinds = map(type, traits.values())
-        key = frozenset(zip(traits, kinds, traits.values(), strict=True))
-        object.__setattr__(self, "traits_key", key)
+        if type(transient) is not bool:
+            raise TypeError(f"transient is {_type_name(transient)}; give True or False.")
+        if type(traits) is not dict and not issubclass(type(traits), Mapping):
+            raise TypeError(f'traits are {_type_name(traits)}; give a dict: {{"plan": "pro"}}.')
+        copied = dict(traits)
+        for name, value in copied.items():
+            if type(value) not in _TAKEN_AS_THEY_ARE or type(name) is not str:
+                copied[name] = _plain_trait(name, value)
+        set_member = object.__setattr__
+        set_member(self, "identifier", identifier)
+        set_member(self, "traits", MappingProxyType(copied))
+        set_member(self, "transient", transient)
+        values = copied.values()
+        set_member(self, "typed_traits", (*copied, *map(type, values), *values))
 
     @property
     def key(self) -> Hashable:
-        """What tells this identity from others, for a cache."""
-        return self.identifier, self.traits_key, self.transient
+        """What tells this identity from others, whatever the order of its traits."""
+        typed = self.typed_traits
+        count = len(typed) // 3
+        triples = zip(typed[:count], typed[count : 2 * count], typed[2 * count :], strict=True)
+        return self.identifier, frozenset(triples), self.transient
 
     def __eq__(self, other: object) -> bool:
         return self.key == other.key if isinstance(other, Identity) else NotImplemented
@@ -86,11 +94,15 @@ def _plain_identifier(identifier: Any) -> str:
     )
 
 
-def _plain_value(name: str, value: Any) -> TraitValue:
+def _plain_trait(name: Any, value: Any) -> TraitValue:
     """A trait's value without what a subclass of its type adds to it."""
+    if type(name) is not str:
+        raise TypeError(f"A trait's name is {_type_name(name)}; give it as text.")
     kind = type(value)
     if issubclass(kind, str):
         return str.__str__(value)
+    if value is None or kind is bool:
+        return cast(TraitValue, value)
     if issubclass(kind, int):
         return int.__int__(value)
     if issubclass(kind, float):

@@ -20,35 +20,24 @@ Loader: TypeAlias = Callable[[], Any]
 _MOST_CAUSES = 16
 
 
-def check_loader(function: Any) -> None:
-    """Check what somebody registers as identity loader.
-
-    :raises TypeError: if it cannot be one.
-    """
-    if not callable(function):
-        raise TypeError("identity_loader decorates a function: @flagsmith.identity_loader")
-    try:
-        signature = inspect.signature(function)
-    except ValueError:
-        # Some functions that are written in C do not tell.
-        return
-    try:
-        signature.bind()
-    except TypeError:
-        raise TypeError(
-            f"{signals.name_of(function)} takes arguments, but an identity loader is called "
-            "without any: it finds out by itself who is asking, for example from "
-            "flask_login.current_user."
-        ) from None
-
-
 class IdentityLoader:
     """What is registered as identity loader. Whatever it does, the read of a flag goes on."""
 
     def __init__(self) -> None:
         #: The loader, if there is one.
         self.function: Loader | None = None
+        self._is_async = False
         self._causes: set[tuple[str, type, bool]] = set()
+
+    def register(self, function: Any) -> None:
+        """Take a function as the loader from now on.
+
+        :raises TypeError: if it cannot be one.
+        """
+        _check(function)
+        # Found out once: to ask at each call costs as much as many a loader.
+        self._is_async = inspect.iscoroutinefunction(function)
+        self.function = function
 
     def load(self, app: Flask) -> Identity | None:
         """Call the loader.
@@ -60,7 +49,7 @@ class IdentityLoader:
         if loader is None:
             return None
         try:
-            identity = app.ensure_sync(loader)()
+            identity = app.ensure_sync(loader)() if self._is_async else loader()
         except Exception as error:
             if self._is_news(loader, type(error)):
                 logger.exception(
@@ -90,3 +79,21 @@ class IdentityLoader:
             return False
         self._causes.add(cause)
         return True
+
+
+def _check(function: Any) -> None:
+    if not callable(function):
+        raise TypeError("identity_loader decorates a function: @flagsmith.identity_loader")
+    try:
+        signature = inspect.signature(function)
+    except ValueError:
+        # Some functions that are written in C do not tell.
+        return
+    try:
+        signature.bind()
+    except TypeError:
+        raise TypeError(
+            f"{signals.name_of(function)} takes arguments, but an identity loader is called "
+            "without any: it finds out by itself who is asking, for example from "
+            "flask_login.current_user."
+        ) from None

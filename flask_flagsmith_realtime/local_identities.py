@@ -45,15 +45,16 @@ class LocalIdentities:
         # What is kept refers to the rules, not to this object: a circle would keep each snapshot
         # alive until Python looks for circles.
         rules = _Rules(snapshot, episode)
-        self._known = lru_cache(MOST_IDENTITIES)(partial(_IdentityFlags, rules))
+        self._known = lru_cache(MOST_IDENTITIES)(partial(IdentityFlags, rules))
 
     def flags_of(self, identity: Identity) -> Mapping[str, Flag]:
         """All flags as they are for an identity."""
-        return self._known(identity.identifier, identity.traits_key)
+        # In another order, the same traits are evaluated once more: less than sorting costs.
+        return self._known(identity.identifier, identity.typed_traits)
 
     def segments_of(self, identity: Identity) -> tuple[str, ...]:
         """The names of the segments that an identity is in."""
-        return self._known(identity.identifier, identity.traits_key).segments
+        return self._known(identity.identifier, identity.typed_traits).segments
 
 
 class _Rules:
@@ -62,7 +63,11 @@ class _Rules:
     def __init__(self, snapshot: Snapshot, episode: Episode) -> None:
         self.environment = snapshot.flags
         self.evaluator = cast(Flagsmith, snapshot.evaluator)
-        self.targeted = snapshot.targeting.keys() & snapshot.flags.keys()
+        targeted = snapshot.targeting.keys()
+        #: The flags that are the same for everybody.
+        self.untargeted = {
+            name: flag for name, flag in snapshot.flags.items() if name not in targeted
+        }
         self.pool = FlagPool()
         self.episode = episode
         self._document = cast("Mapping[str, Any]", snapshot.document)
@@ -84,35 +89,39 @@ class _Rules:
         return evaluator_of({**self._document, "feature_states": [], "identity_overrides": []})
 
 
-class _IdentityFlags(Mapping[str, Flag]):
-    """All flags as they are for one identity, evaluated as they are read."""
+class IdentityFlags(Mapping[str, Flag]):
+    """All flags as they are for one identity, evaluated as they are read.
+
+    :ivar own: the targeted flags that have been read.
+    :ivar untargeted: the flags that are the same for everybody.
+    """
 
     __slots__ = (
-        "_environment",
         "_evaluated",
         "_identifier",
-        "_own",
         "_rules",
         "_segments",
-        "_targeted",
-        "_traits_key",
+        "_typed_traits",
+        "own",
+        "untargeted",
     )
 
-    def __init__(self, rules: _Rules, identifier: str, traits_key: Iterable[Hashable]) -> None:
+    def __init__(self, rules: _Rules, identifier: str, typed_traits: tuple[Hashable, ...]) -> None:
+        self.own: dict[str, Flag] = {}
+        self.untargeted = rules.untargeted
         self._rules = rules
         self._identifier = identifier
-        self._traits_key = traits_key
-        self._environment = rules.environment
-        self._targeted = rules.targeted
-        self._own: dict[str, Flag] = {}
+        self._typed_traits = typed_traits
         self._evaluated: Any = None
         self._segments: tuple[str, ...] | None = None
 
     def get(self, name: str, default: _Default = None) -> Flag | _Default:  # type: ignore[assignment]
-        if name not in self._targeted:
-            return self._environment.get(name, default)
-        flag = self._own.get(name)
-        return self._evaluate(name) if flag is None else flag
+        flag = self.own.get(name)
+        if flag is None:
+            flag = self.untargeted.get(name)
+        if flag is None and name in self._rules.environment:
+            flag = self._evaluate(name)
+        return default if flag is None else flag
 
     def __getitem__(self, name: str) -> Flag:
         flag = self.get(name)
@@ -121,13 +130,13 @@ class _IdentityFlags(Mapping[str, Flag]):
         return flag
 
     def __contains__(self, name: object) -> bool:
-        return name in self._environment
+        return name in self._rules.environment
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._environment)
+        return iter(self._rules.environment)
 
     def __len__(self) -> int:
-        return len(self._environment)
+        return len(self._rules.environment)
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -144,7 +153,9 @@ class _IdentityFlags(Mapping[str, Flag]):
 
     @property
     def _traits(self) -> dict[str, TraitValue]:
-        return {name: value for name, _, value in cast("Any", self._traits_key)}
+        count = len(self._typed_traits) // 3
+        names, values = self._typed_traits[:count], self._typed_traits[2 * count :]
+        return cast("dict[str, TraitValue]", dict(zip(names, values, strict=True)))
 
     def _evaluate(self, name: str) -> Flag:
         """Evaluate a flag, and remember it."""
@@ -156,22 +167,22 @@ class _IdentityFlags(Mapping[str, Flag]):
         except Exception as error:
             # A read never fails because Flagsmith's rules do: a bad pattern, a division by zero.
             self._cannot_evaluate(f"the feature {name!r}", error)
-        return self._own.setdefault(name, self._environment[name])
+        return self.own.setdefault(name, self._rules.environment[name])
 
     def _evaluate_one(self, name: str) -> None:
         if self._evaluated is None:
             self._evaluated = self._rules.evaluator.get_identity_flags(
                 self._identifier, self._traits
             )
-        self._own[name] = self._rules.pool.of(self._evaluated.get_flag(name))
+        self.own[name] = self._rules.pool.of(self._evaluated.get_flag(name))
         # The SDK remembers it as well.
         self._evaluated.flags.pop(name, None)
 
     def _evaluate_all(self) -> None:
         evaluated = self._rules.evaluator.get_identity_flags(self._identifier, self._traits)
         for flag in evaluated.all_flags():
-            if flag.feature_name in self._targeted:
-                self._own.setdefault(flag.feature_name, self._rules.pool.of(flag))
+            if flag.feature_name not in self.untargeted:
+                self.own.setdefault(flag.feature_name, self._rules.pool.of(flag))
 
     def _cannot_evaluate(self, what: str, error: Exception) -> None:
         self._rules.episode.trouble(
