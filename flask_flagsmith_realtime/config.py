@@ -282,7 +282,8 @@ def read_config(settings: Mapping[str, Any], *, testing: bool = False) -> Config
             try:
                 values[field.name] = field.metadata["check"](value)
             except ValueError as error:
-                raise ConfigError(f"{name} {error}.") from None
+                end = "" if str(error).endswith("?") else "."
+                raise ConfigError(f"{name} {error}{end}") from None
     config = Config(**values)
     if config.environment_key is None and config.offline_file is None and not testing:
         raise ConfigError(_missing_key(os.environ))
