@@ -37,6 +37,8 @@ nitpick_ignore_regex = [
     (r"py:class", r"(.*\.)?(Document|Identities|OnMissing|Otherwise|Unset|_\w+)"),
 ]
 
+add_module_names = False
+toc_object_entries_show_parents = "hide"
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
