@@ -29,7 +29,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from . import http
@@ -266,10 +265,9 @@ class RedisStore:
         self._sockets.shut_down()
 
     def close(self) -> None:
-        """Close the connections."""
-        with contextlib.suppress(RedisError, OSError):
-            self._client.close()
-            self._client.connection_pool.disconnect()
+        """Close the connections that nobody uses at the moment."""
+        with contextlib.suppress(Exception):
+            self._client.connection_pool.disconnect(inuse_connections=False)
 
     def _run(self, script: str, *arguments: Any) -> Any:
         with _explained():
@@ -310,7 +308,7 @@ class Subscription:
 
     def close(self) -> None:
         """Stop listening."""
-        with contextlib.suppress(RedisError, OSError):
+        with contextlib.suppress(Exception):
             self._pubsub.close()
 
 
@@ -345,7 +343,10 @@ def _explained() -> Iterator[None]:
     """Turn what the client raises into a :class:`StoreError` that says what is wrong."""
     try:
         yield
-    except (RedisError, OSError) as error:
+    except StoreError:
+        raise
+    except Exception as error:
+        # Not its own errors alone: a connection that is shut down under it breaks in many ways.
         raise StoreError(_describe(error)) from error
 
 
@@ -356,7 +357,7 @@ def _describe(error: Exception) -> str:
             return meaning
     if isinstance(error, (RedisTimeoutError, TimeoutError)):
         return "no answer in time"
-    if isinstance(error, RedisError) and "closed by server" in answer:
+    if "closed by server" in answer:
         return "it closed the connection"
     cause = http.describe(error)
     return cause if cause != type(error).__name__ else f"{cause}: {answer[:100]}"
