@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import click
@@ -17,6 +18,7 @@ from sphinx.util.inventory import InventoryFile
 import flask_flagsmith_realtime
 from flask_flagsmith_realtime import cli, emulator, testing
 from flask_flagsmith_realtime.config import PREFIX, Config
+from flask_flagsmith_realtime.emulator.command import introduction
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -77,6 +79,13 @@ def test_a_setting_tells_its_default_and_what_wrong_values_give(built: Path) -> 
     assert "FLAGSMITH_STRICT is str; it takes True or False." in text
     assert "FLAGSMITH_REQUEST_TIMEOUT_SECONDS is -1; it takes seconds from 0.05 to" in text
     assert re.search(r"FLAGSMITH_LIVE_REFRESH_INTERVAL_SECONDS.{0,40}Default:\s*300", text, re.S)
+
+
+def test_quickstart_shows_what_the_emulator_prints() -> None:
+    shown = DOCS.joinpath("quickstart.rst").read_text()
+    with emulator.Emulator() as running:
+        printed = introduction(running, None).replace(running.url, "http://127.0.0.1:5001/")
+    assert textwrap.indent(printed, "    ").rstrip() in shown
 
 
 def test_every_command_is_described() -> None:

@@ -1,0 +1,47 @@
+"""The servers' set-ups that the page on deployment shows."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+
+from flask_flagsmith_realtime.emulator import Emulator
+from processes.conftest import PATIENCE_SECONDS, Serve, gunicorn
+
+DEPLOYMENT = Path(__file__).parents[2] / "docs" / "deployment.rst"
+APP = """
+import os
+from flask import Flask
+from flask_flagsmith_realtime import FlagsmithRealtime, flags
+
+app = Flask(__name__)
+app.config.from_prefixed_env()
+flagsmith = FlagsmithRealtime(app)
+
+@app.get("/")
+def state():
+    return {"pid": os.getpid(), "banner": flags.banner_text.value}
+"""
+
+
+def shown(caption: str) -> str:
+    """The code that the page shows under a caption."""
+    pattern = rf"   :caption: {re.escape(caption)}\n\n((?:    .*\n|\n)+)"
+    return textwrap.dedent(re.findall(pattern, DEPLOYMENT.read_text())[0])
+
+
+def test_a_preloading_master_that_does_not_listen(
+    serve: Serve, emulator: Emulator, tmp_path: Path
+) -> None:
+    tmp_path.joinpath("app.py").write_text(APP)
+    settings = tmp_path / "gunicorn.conf.py"
+    settings.write_text(shown("gunicorn.conf.py"))
+    options = ["--config", str(settings), "--chdir", str(tmp_path), "--workers", "2"]
+    server = serve(gunicorn(*options, app="app:app"), AUTOSTART="false")
+    assert emulator.wait_for_streams(2, PATIENCE_SECONDS), server.output
+    emulator.set_flag("banner_text", value="after")
+    server.wait_for_all(2, lambda answer: answer["banner"] == "after")
+    assert emulator.calls["environment-document/"] == 4
+    assert server.stop() == 0
+    assert "Traceback" not in server.output, server.output
