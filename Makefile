@@ -37,8 +37,9 @@ test: lint test-only
 test-lowest:
 	$(MAKE) test-only VENV=.venv-lowest PIP_CONSTRAINT=tests/lowest.txt
 
+# The tests wait more than they work, so there are more of them at once than processors.
 test-only: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile
 
 docs: $(READY)
 	$(BIN)/sphinx-build --fail-on-warning --keep-going docs docs/_build/html
