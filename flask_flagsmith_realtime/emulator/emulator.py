@@ -147,7 +147,7 @@ class Emulator:
         """How many streams were opened so far."""
         return self._state.listeners.opened
 
-    def wait_for_streams(self, count: int, timeout: float = 5.0) -> bool:
+    def wait_for_streams(self, count: int, timeout: float = 30.0) -> bool:
         """Wait until exactly so many streams are open.
 
         :returns: whether they were within ``timeout`` seconds.
