@@ -1,0 +1,52 @@
+"""A forked child is another member of the fleet, and holds on to nothing of its parent's."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+from processes.conftest import environment_of
+
+from flask_flagsmith_realtime.emulator import Emulator
+from fleet.conftest import RedisServer, wait_until
+
+SCRIPT = """
+import os, signal
+from flask import Flask
+from flask_flagsmith_realtime import FlagsmithRealtime, flags
+
+app = Flask("parent")
+app.config.from_prefixed_env()
+flagsmith = FlagsmithRealtime(app)
+with app.app_context():
+    assert flags["banner_text"]
+print(os.fork(), flush=True)
+signal.pause()
+"""
+
+
+def test_child_joins_for_itself_and_closes_what_it_inherits(
+    redis_server: RedisServer, emulator: Emulator
+) -> None:
+    settings = {**emulator.config, "FLAGSMITH_REDIS_URL": redis_server.url}
+    with subprocess.Popen(
+        [sys.executable, "-c", SCRIPT],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment_of(settings)},
+    ) as parent:
+        assert parent.stdout is not None
+        numbers = {int(parent.stdout.readline()), int(parent.stdout.readline())}
+        (child,) = numbers - {0}
+        try:
+            wait_until(lambda: redis_server.subscribers() == 2)
+            before = len(redis_server.client.client_list())
+            parent.kill()
+            # Had the child copies of the parent's connections, Redis would not see them end.
+            wait_until(lambda: redis_server.subscribers() == 1)
+            wait_until(lambda: len(redis_server.client.client_list()) < before)
+        finally:
+            parent.kill()
+            os.kill(child, signal.SIGKILL)

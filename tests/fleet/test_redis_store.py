@@ -1,0 +1,259 @@
+"""What lies in Redis: who may write it, and what is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from flask_flagsmith_realtime.config import Config
+from flask_flagsmith_realtime.emulator import Emulator
+from flask_flagsmith_realtime.redis_store import RedisStore, StoreError, fleet_digest, new_version
+from flask_flagsmith_realtime.snapshot import Snapshot, snapshot_of_document
+from fleet.conftest import RedisServer, wait_until
+
+EXPIRY_SECONDS = 0.5
+
+
+class Stores:
+    """Makes stores, each one another process to the others."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.made: list[RedisStore] = []
+
+    def __call__(self) -> RedisStore:
+        self.made.append(RedisStore(self.config, EXPIRY_SECONDS))
+        return self.made[-1]
+
+
+@pytest.fixture
+def stores(redis_server: RedisServer) -> Iterator[Stores]:
+    stores = Stores(Config(environment_key="ser.key", redis_url=redis_server.url))
+    yield stores
+    for store in stores.made:
+        store.close()
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    with Emulator() as emulator:
+        return dict(emulator.document)
+
+
+def snapshot(document: dict[str, Any], epoch: float | None, name: str = "name") -> Snapshot:
+    return snapshot_of_document({**document, "name": name}, epoch, 1.5)
+
+
+def write(store: RedisStore, flags: Snapshot, replaced: float | None = None) -> bool:
+    """Write, and tell whether it was taken."""
+    version = new_version()
+    return store.write(flags, version, replaced) == version
+
+
+def test_one_leads_until_its_lock_expires_or_is_released(stores: Stores) -> None:
+    first, second = stores(), stores()
+    assert first.beat().leads
+    assert not second.beat().leads
+    assert first.beat().leads
+    assert 0 < second.beat().lock_seconds <= EXPIRY_SECONDS
+    wait_until(lambda: second.beat().leads)
+    assert not first.beat().leads
+    first.release()
+    assert second.beat().leads
+    second.release()
+    assert first.beat().leads
+
+
+def test_what_was_written_is_read(stores: Stores, document: dict[str, Any]) -> None:
+    store = stores()
+    assert store.read() is None
+    assert write(store, snapshot(document, 2.25))
+    stored = stores().read()
+    assert stored is not None
+    assert stored.snapshot.epoch == 2.25
+    assert stored.snapshot.document == snapshot(document, 2.25).document
+    assert stored.snapshot.fetched_at == 1.5
+    assert stored.replaced is None
+    assert store.beat().version == stored.version
+
+
+def test_newer_epoch_is_never_replaced_by_an_older_one(
+    stores: Stores, document: dict[str, Any]
+) -> None:
+    leader, other = stores(), stores()
+    assert leader.beat().leads
+    assert write(leader, snapshot(document, 2.0))
+    assert not write(other, snapshot(document, 1.0))
+    assert not write(leader, snapshot(document, 1.0))
+    # Whoever has a newer one may store it.
+    assert write(other, snapshot(document, 3.0))
+
+
+def test_of_two_contents_of_one_epoch_the_leader_s_counts(
+    stores: Stores, document: dict[str, Any]
+) -> None:
+    leader, other = stores(), stores()
+    assert leader.beat().leads
+    assert write(leader, snapshot(document, 2.0, "one"))
+    assert not write(other, snapshot(document, 2.0, "two"))
+    assert write(leader, snapshot(document, 2.0, "two"))
+
+
+def test_leader_that_was_paused_replaces_nothing(stores: Stores, document: dict[str, Any]) -> None:
+    paused, leader = stores(), stores()
+    assert paused.beat().leads
+    assert write(paused, snapshot(document, 2.0, "one"))
+    wait_until(lambda: leader.beat().leads)
+    assert write(leader, snapshot(document, 2.0, "two"))
+    # It wakes, with what it had fetched before.
+    assert not write(paused, snapshot(document, 2.0, "one"))
+    assert not write(paused, snapshot(document, 1.0), replaced=2.0)
+    stored = paused.read()
+    assert stored is not None
+    assert stored.snapshot.document == snapshot(document, 2.0, "two").document
+
+
+def test_leader_may_go_back_on_purpose_and_says_so(
+    stores: Stores, document: dict[str, Any]
+) -> None:
+    leader, other = stores(), stores()
+    assert leader.beat().leads
+    assert write(leader, snapshot(document, 5.0))
+    assert write(leader, snapshot(document, 1.0), replaced=5.0)
+    stored = other.read()
+    assert stored is not None
+    assert stored.replaced == 5.0
+    # Nobody brings back what was replaced, also after the next change.
+    assert not write(other, snapshot(document, 5.0))
+    assert write(leader, snapshot(document, 2.0))
+    assert not write(other, snapshot(document, 5.0))
+    stored = other.read()
+    assert stored is not None
+    assert stored.replaced == 5.0
+    assert write(other, snapshot(document, 6.0))
+    stored = other.read()
+    assert stored is not None
+    assert stored.replaced is None
+
+
+def test_answers_without_an_epoch_are_the_leader_s(
+    stores: Stores, document: dict[str, Any]
+) -> None:
+    leader, other = stores(), stores()
+    assert leader.beat().leads
+    assert write(leader, snapshot(document, None, "one"))
+    assert not write(other, snapshot(document, None, "two"))
+    assert write(leader, snapshot(document, None, "two"))
+
+
+def test_same_flags_once_more_are_no_news(stores: Stores, document: dict[str, Any]) -> None:
+    store = stores()
+    assert store.beat().leads
+    first = store.write(snapshot(document, 2.0), new_version())
+    with store.subscribe() as subscription:
+        later = snapshot_of_document({**document, "name": "name"}, 2.0, 99.5)
+        assert store.write(later, new_version()) == first
+        store.tell("a note")
+        assert subscription.wait(20) == "told"
+    stored = store.read()
+    assert stored is not None
+    assert stored.snapshot.fetched_at == 99.5
+
+
+def test_messages_tell_when_to_look(stores: Stores, document: dict[str, Any]) -> None:
+    store = stores()
+    with stores().subscribe() as subscription:
+        assert store.beat().leads
+        version = store.write(snapshot(document, 2.0), new_version())
+        assert subscription.wait(20) == f"stored {version}"
+        store.tell("a note")
+        assert subscription.wait(20) == "told"
+        assert store.beat().told == "a note"
+        store.release()
+        assert subscription.wait(20) == "free"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"data": b"not JSON"},
+        {"data": b"\x80\x04\x95pickle"},
+        {"data": b""},
+        {"fetched_at": "never"},
+        {"replaced": "?"},
+    ],
+    ids=str,
+)
+def test_damaged_flags_are_refused(
+    stores: Stores,
+    redis_server: RedisServer,
+    document: dict[str, Any],
+    changes: dict[str, Any],
+) -> None:
+    store = stores()
+    assert write(store, snapshot(document, 2.0))
+    redis_server.client.hset(redis_server.keys()["environment"], mapping=changes)
+    with pytest.raises(StoreError, match=r":environment is not usable.*delete that key"):
+        store.read()
+
+
+def test_flags_of_another_key_are_refused(
+    stores: Stores, redis_server: RedisServer, document: dict[str, Any]
+) -> None:
+    store = stores()
+    assert write(store, snapshot(document, 2.0))
+    there = redis_server.client.hgetall(redis_server.keys()["environment"])
+    other = RedisStore(Config(environment_key="ser.other", redis_url=redis_server.url), 15)
+    other.beat()
+    (other_lock,) = redis_server.client.keys("*:leader")
+    name = other_lock.replace(":leader", ":environment")
+    redis_server.client.hset(name, mapping=there)
+    with pytest.raises(StoreError, match="another environment key"):
+        other.read()
+    other.close()
+
+
+def test_flags_that_are_too_large_are_not_fetched(
+    stores: Stores, redis_server: RedisServer, document: dict[str, Any]
+) -> None:
+    store = stores()
+    assert write(store, snapshot(document, 2.0))
+    name = redis_server.keys()["environment"]
+    redis_server.client.hset(name, "data", " " * (64 * 1024 * 1024 + 1))
+    with pytest.raises(StoreError, match="larger than 64 MiB"):
+        store.read()
+
+
+def test_names_in_redis_are_digests_of_url_and_key() -> None:
+    digests = {
+        fleet_digest(url, key)
+        for url in ("https://one.example/api/v1/", "https://two.example/api/v1/")
+        for key in ("ser.one", "ser.two")
+    }
+    assert len(digests) == 4
+    assert all(len(digest) == 64 for digest in digests)
+
+
+def test_keys_lie_in_one_slot_of_a_cluster(
+    stores: Stores, redis_server: RedisServer, document: dict[str, Any]
+) -> None:
+    store = stores()
+    store.beat()
+    write(store, snapshot(document, 2.0))
+    tags = {key.partition("{")[2].partition("}")[0] for key in redis_server.client.keys("*")}
+    assert len(tags) == 1
+
+
+def test_password_is_in_no_error(redis_server: RedisServer) -> None:
+    config = Config(
+        environment_key="ser.key", redis_url=f"redis://me:hidden@127.0.0.1:{redis_server.port}/0"
+    )
+    store = RedisStore(config, 15)
+    assert "hidden" not in store.place
+    with pytest.raises(StoreError) as caught:
+        store.beat()
+    assert "does not accept the user name and the password" in str(caught.value)
+    assert "hidden" not in str(caught.value) + repr(config)
+    store.close()
