@@ -1,0 +1,318 @@
+"""The webhook: who is let in, and what a call costs."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import io
+import json
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import MakeApp, Received
+from flask import Flask, request
+from hypothesis import given
+from hypothesis import strategies as st
+from werkzeug.test import TestResponse
+
+from flask_flagsmith_realtime import (
+    ConfigError,
+    FlagsmithRealtime,
+    flags,
+    flags_changed,
+    snapshot_refreshed,
+)
+from flask_flagsmith_realtime.emulator import Emulator
+from flask_flagsmith_realtime.schedule import TOLD_RETRY_SECONDS, Schedule
+from flask_flagsmith_realtime.webhook import LARGEST_BODY_BYTES, is_signed, moment_of
+
+SECRET = "a long random text"
+PATH = "/flagsmith/webhook"
+
+
+def body_at(moment: str | None = None) -> bytes:
+    """A body as Flagsmith's documentation shows it."""
+    data: dict[str, Any] = {"changed_by": "user@domain.com", "new_state": {"enabled": True}}
+    if moment is not None:
+        data["timestamp"] = moment
+    return json.dumps({"data": data, "event_type": "FLAG_UPDATED"}).encode()
+
+
+def sign(body: bytes, secret: str = SECRET) -> str:
+    return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+def call(app: Flask, body: bytes, signature: str | None, path: str = PATH) -> TestResponse:
+    headers = {} if signature is None else {"X-Flagsmith-Signature": signature}
+    return app.test_client().post(path, data=body, headers=headers, content_type="application/json")
+
+
+MakeHooked = Callable[..., Flask]
+
+
+@pytest.fixture
+def make_hooked(make_app: MakeApp) -> MakeHooked:
+    """Makes apps that hear of changes by webhook alone."""
+
+    def make(**settings: Any) -> Flask:
+        flagsmith = FlagsmithRealtime()
+        app = make_app(
+            flagsmith,
+            **{
+                "WEBHOOK_SECRET": SECRET,
+                "ENABLE_REALTIME_UPDATES": False,
+                "ENVIRONMENT_REFRESH_INTERVAL_SECONDS": 3600,
+                **settings,
+            },
+        )
+        app.register_blueprint(flagsmith.webhook)
+        with app.app_context():
+            assert flags["banner_text"]
+        return app
+
+    return make
+
+
+def fetches(emulator: Emulator) -> int:
+    return emulator.calls["environment-document/"]
+
+
+def test_signed_call_brings_the_change(make_hooked: MakeHooked, emulator: Emulator) -> None:
+    app = make_hooked()
+    changed = Received(flags_changed, app)
+    emulator.set_flag("banner_text", value="by webhook")
+    body = body_at("2021-06-18T07:50:26.595298Z")
+    answer = call(app, body, sign(body))
+    assert (answer.status_code, answer.data) == (204, b"")
+    assert changed.wait()["changes"]["banner_text"].after.value == "by webhook"
+    assert changed.all[0]["leader"] is True
+    assert fetches(emulator) == 2
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [
+        None,
+        "",
+        "0" * 64,
+        sign(body_at(), "the secret before"),
+        sign(body_at() + b" "),
+        sign(body_at())[:-1],
+        "sha256=" + sign(body_at()),
+        "sïgnature",
+    ],
+    ids=["missing", "empty", "forged", "stale secret", "other body", "short", "prefix", "letters"],
+)
+def test_wrong_signature_changes_nothing(
+    make_hooked: MakeHooked,
+    emulator: Emulator,
+    caplog: pytest.LogCaptureFixture,
+    signature: str | None,
+) -> None:
+    app = make_hooked()
+    refreshed = Received(snapshot_refreshed, app)
+    emulator.set_flag("banner_text", value="not by webhook")
+    for _ in range(3):
+        assert call(app, body_at(), signature).status_code == 403
+    # What the mailbox had been told would be done before what comes now.
+    assert call(app, body_at(), sign(body_at())).status_code == 204
+    refreshed.wait()
+    assert fetches(emulator) == 2
+    assert caplog.text.count("A call of the webhook was refused") == 1
+    assert "FLAGSMITH_WEBHOOK_SECRET" in caplog.text
+    assert "is accepted again" in caplog.text
+    assert SECRET not in caplog.text
+
+
+def test_too_large_body_is_not_read(make_hooked: MakeHooked, emulator: Emulator) -> None:
+    app = make_hooked()
+    large = b" " * (LARGEST_BODY_BYTES + 1)
+    assert call(app, large, sign(large)).status_code == 413
+    just_right = large[:-1]
+    assert call(app, just_right, sign(just_right)).status_code == 204
+
+
+def test_body_without_a_length_is_bounded(make_hooked: MakeHooked) -> None:
+    app = make_hooked()
+
+    def send(body: bytes) -> int:
+        answer = app.test_client().post(
+            PATH,
+            input_stream=io.BytesIO(body),
+            headers={"X-Flagsmith-Signature": sign(body)},
+            environ_overrides={"wsgi.input_terminated": True},
+        )
+        return answer.status_code
+
+    assert send(b" " * (LARGEST_BODY_BYTES + 1)) == 413
+    assert send(body_at()) == 204
+
+
+def test_app_that_has_read_the_body_before(make_hooked: MakeHooked) -> None:
+    app = make_hooked()
+    app.before_request(lambda: request.get_data() and None)
+    assert call(app, body_at(), sign(body_at())).status_code == 204
+
+
+def test_only_post_is_taken(make_hooked: MakeHooked) -> None:
+    assert make_hooked().test_client().get(PATH).status_code == 405
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"not JSON", b"[]", b'{"data": 1}', b'{"data": {"timestamp": 5}}', b"[" * 10_000],
+    ids=range(6),
+)
+def test_any_signed_body_will_do(make_hooked: MakeHooked, emulator: Emulator, body: bytes) -> None:
+    app = make_hooked()
+    changed = Received(flags_changed, app)
+    emulator.set_flag("banner_text", value="whatever the body")
+    assert call(app, body, sign(body)).status_code == 204
+    changed.wait()
+
+
+def test_storm_costs_one_fetch_per_minimum_interval(
+    make_hooked: MakeHooked, emulator: Emulator
+) -> None:
+    app = make_hooked(REFRESH_MIN_INTERVAL_SECONDS=0.3)
+    before, started = fetches(emulator), time.monotonic()
+    body = body_at("2021-06-18T07:50:26.595298Z")
+    while time.monotonic() < started + 1:
+        assert call(app, body, sign(body)).status_code == 204
+    # One more may have been due when the storm began, one when it ended.
+    assert fetches(emulator) - before <= (time.monotonic() - started) / 0.3 + 2
+
+
+def test_call_before_the_change_can_be_fetched_is_made_up_for(
+    make_hooked: MakeHooked, emulator: Emulator
+) -> None:
+    app = make_hooked()
+    refreshed, changed = Received(snapshot_refreshed, app), Received(flags_changed, app)
+    body = body_at()
+    assert call(app, body, sign(body)).status_code == 204
+    refreshed.wait()
+    emulator.set_flag("banner_text", value="a little later")
+    assert changed.wait()["changes"]["banner_text"].after.value == "a little later"
+    assert fetches(emulator) == 3
+
+
+def test_override_for_one_identity_costs_one_fetch(
+    make_hooked: MakeHooked, emulator: Emulator
+) -> None:
+    app = make_hooked()
+    changed = Received(flags_changed, app)
+    emulator.override_identity("somebody", "banner_text", value="for somebody")
+    # Dated later than the environment, whose epoch it leaves as it is.
+    body = body_at("2999-01-01T00:00:00Z")
+    assert call(app, body, sign(body)).status_code == 204
+    assert changed.wait()["changes"]["banner_text"].targeting_changed
+    assert fetches(emulator) == 2
+    assert app.extensions["flagsmith_realtime"].realtime._run.refresher._schedule._told is None
+
+
+def test_prefix_can_be_chosen(make_app: MakeApp) -> None:
+    flagsmith = FlagsmithRealtime()
+    app = make_app(flagsmith, WEBHOOK_SECRET=SECRET)
+    app.register_blueprint(flagsmith.webhook, url_prefix="/hooks/flags")
+    assert call(app, body_at(), sign(body_at()), "/hooks/flags/webhook").status_code == 204
+
+
+def test_missing_secret_is_said_at_the_registration(make_app: MakeApp) -> None:
+    flagsmith = FlagsmithRealtime()
+    app = make_app(flagsmith)
+    with pytest.raises(ConfigError, match=r"needs FLAGSMITH_WEBHOOK_SECRET: a long random text"):
+        app.register_blueprint(flagsmith.webhook)
+
+
+def test_under_test_missing_secret_is_said_at_the_first_use(emulator: Emulator) -> None:
+    app = Flask("shop")
+    app.config.update(emulator.config, TESTING=True)
+    flagsmith = FlagsmithRealtime(app)
+    app.register_blueprint(flagsmith.webhook)
+    with pytest.raises(ConfigError, match="needs FLAGSMITH_WEBHOOK_SECRET"):
+        call(app, body_at(), sign(body_at()))
+
+
+def test_under_test_a_call_starts_nothing(emulator: Emulator) -> None:
+    app = Flask("shop")
+    app.config.update(emulator.config, TESTING=True, FLAGSMITH_WEBHOOK_SECRET=SECRET)
+    flagsmith = FlagsmithRealtime(app)
+    app.register_blueprint(flagsmith.webhook)
+    assert call(app, body_at(), sign(body_at())).status_code == 204
+    assert not emulator.calls
+
+
+def test_process_that_has_not_started_starts(make_app: MakeApp, emulator: Emulator) -> None:
+    flagsmith = FlagsmithRealtime()
+    app = make_app(flagsmith, WEBHOOK_SECRET=SECRET, AUTOSTART=False)
+    app.register_blueprint(flagsmith.webhook)
+    refreshed = Received(snapshot_refreshed, app)
+    assert call(app, body_at(), sign(body_at())).status_code == 204
+    refreshed.wait()
+
+
+def test_nothing_of_a_call_is_logged_above_debug(
+    make_hooked: MakeHooked, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = make_hooked()
+    with caplog.at_level(logging.INFO, "flask_flagsmith_realtime"):
+        assert call(app, body_at(), sign(body_at())).status_code == 204
+    assert "webhook" not in caplog.text
+
+
+@given(body=st.binary(max_size=200), secret=st.text(min_size=1, max_size=50))
+def test_signature_is_flagsmiths(body: bytes, secret: str) -> None:
+    assert is_signed(body, sign(body, secret), secret)
+    assert not is_signed(body + b"!", sign(body, secret), secret)
+
+
+def test_moment_is_that_of_the_change() -> None:
+    assert moment_of(body_at("2021-06-18T07:50:26.595298Z")) == 1624002626.595298
+    assert moment_of(body_at()) is None
+    assert moment_of(body_at("yesterday")) is None
+
+
+#: What an answer shows: a change, nothing new, the environment of that moment, or it fails.
+answers = st.sampled_from(["changed", "same", "caught up", "failed"])
+
+
+@given(
+    calls=st.lists(st.tuples(st.floats(0, 3), st.sampled_from([None, 5.0])), min_size=1),
+    shown=st.lists(answers, max_size=20),
+)
+def test_webhooks_cost_at_most_three_fetches_each(
+    calls: list[tuple[float, float | None]], shown: list[str]
+) -> None:
+    schedule = Schedule(0.25, 1e9, 0.0, random=lambda: 0.5)
+    now, made, failed = 100.0, 0, 0
+    schedule.started(now)
+    schedule.answered(1.0, now)
+    pending = iter(calls)
+    upcoming = next(pending, None)
+    at = now + upcoming[0] if upcoming else None
+    outcomes = iter(shown)
+    while True:
+        due = schedule.due
+        if at is not None and upcoming is not None and at <= due:
+            now = max(now, at)
+            schedule.told(upcoming[1], now)
+            upcoming = next(pending, None)
+            at = now + upcoming[0] if upcoming else None
+            continue
+        if due > now + 1000:
+            break
+        now = max(now, due)
+        schedule.started(now)
+        made += 1
+        outcome = next(outcomes, "same")
+        if outcome == "failed":
+            failed += 1
+            schedule.failed(now)
+            continue
+        schedule.answered(5.0 if outcome == "caught up" else None, now)
+        if outcome == "changed":
+            schedule.saw_change()
+    assert made <= (1 + len(TOLD_RETRY_SECONDS)) * len(calls) + failed
