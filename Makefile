@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest test-only lint docs build clean
+.PHONY: help demo test test-lowest test-only lint docs bench build clean
 
 help:
 	@sed -n '3,4s/^# *//p' Makefile
@@ -43,6 +43,11 @@ test-only: $(READY)
 
 docs: $(READY)
 	$(BIN)/sphinx-build --fail-on-warning --keep-going docs docs/_build/html
+
+# What reading flags costs, beside other libraries; docs/benchmarks.rst shows it.
+bench: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(BIN)/python -m benchmarks.reading
 
 build: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check build

@@ -7,9 +7,9 @@ and the flags are then those for whom it names; what it reads itself are the env
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from flask import Flask, has_app_context
 from flask.ctx import AppContext, _AppCtxGlobals
@@ -28,10 +28,12 @@ EXTENSION = "flagsmith_realtime"
 _NOTHING: Mapping[str, Flag] = {}
 
 _BOUND = "_flagsmith_flags"
+#: Where, while an identity loader runs, its thread lies, and what it reads.
+_LOADING = "_flagsmith_loading"
 _Lookup: TypeAlias = "Callable[[str], Flag | None]"
-#: What lies there: the flags of a context, and two ways to find one of them without a detour: the
-#: first, then the second. What neither finds may be there all the same.
-_Bound: TypeAlias = "tuple[Flags, _Lookup, _Lookup]"
+#: What lies there: flags; for whom they are to be made flags when somebody needs all of them; and
+#: two ways to find one without that: the first, then the second. What neither finds may be there.
+Bound: TypeAlias = "tuple[Flags, Identity | None, _Lookup, _Lookup]"
 
 #: Gives the current app context. Raises LookupError or RuntimeError if there is none.
 _context: Callable[[], AppContext]
@@ -43,21 +45,20 @@ except ImportError:
 else:
     _context = _cv_app.get
 
-#: While an identity loader runs: its context, and the environment's flags there.
-_loading: ContextVar[tuple[AppContext, Flags] | None] = ContextVar(
-    "flagsmith_loading", default=None
-)
-
 
 def current_flags() -> Flags:
     """The flags of the current app context.
 
     :raises NotInitializedError: outside an app context, or if the app has no extension.
     """
-    return _current()[0]
+    flags, identity, first, second = _current()
+    if identity is not None:
+        flags = flags.for_identity(identity)
+        _context().g.__dict__[_BOUND] = flags, None, first, second
+    return flags
 
 
-def _current() -> _Bound:
+def _current() -> Bound:
     try:
         context = _context()
     except (LookupError, RuntimeError):
@@ -69,7 +70,7 @@ def _current() -> _Bound:
     return context.g.__dict__.get(_BOUND) or _bind(context)
 
 
-def _bind(context: AppContext) -> _Bound:
+def _bind(context: AppContext) -> Bound:
     app = context.app
     try:
         state = app.extensions[EXTENSION]
@@ -78,28 +79,33 @@ def _bind(context: AppContext) -> _Bound:
             f"The app {app.name!r} has no flags: call FlagsmithRealtime(app), or "
             "flagsmith.init_app(app), where the app is made."
         ) from None
-    flags: Flags = state.flags()
-    if state.loader.function is not None:
-        loading = _loading.get()
-        if loading is not None and loading[0] is context:
-            return loading[1], *_lookups(loading[1])
-        token = _loading.set((context, flags))
+    bound: Bound = state.bound()
+    kept = context.g.__dict__
+    loader = state.loader
+    if loader.function is not None:
+        # The loader may read flags. Other threads of the context must not take those for theirs; an
+        # async loader may be run by another thread.
+        thread = None if loader.is_async else threading.get_ident()
+        loading = kept.get(_LOADING)
+        if loading is not None and loading[0] == thread:
+            return cast(Bound, loading[1])
+        kept[_LOADING] = thread, bound
         try:
-            identity = state.loader.load(app)
+            identity = loader.load(app)
         finally:
-            _loading.reset(token)
+            kept.pop(_LOADING, None)
         if identity is not None:
-            flags = flags.for_identity(identity)
+            bound = bind(bound[0], identity)
     # Of several threads that share a context, all get the flags of the first.
-    bound: _Bound = context.g.__dict__.setdefault(_BOUND, (flags, *_lookups(flags)))
-    return bound
+    return cast(Bound, kept.setdefault(_BOUND, bound))
 
 
-def _lookups(flags: Flags) -> tuple[_Lookup, _Lookup]:
-    mapping = flags._flags
+def bind(flags: Flags, identity: Identity | None = None) -> Bound:
+    """Make what is kept for the reads of an app context."""
+    mapping = flags._flags if identity is None else flags._flags_of(identity)
     if type(mapping) is IdentityFlags:
-        return mapping.own.get, mapping.untargeted.get
-    return mapping.get, _NOTHING.get
+        return flags, identity, mapping.own.get, mapping.untargeted.get
+    return flags, identity, mapping.get, _NOTHING.get
 
 
 def context_app() -> Flask | None:
@@ -132,12 +138,12 @@ class CurrentFlags(Flags):
             bound = _context().g.__dict__.get(_BOUND)
         except (LookupError, RuntimeError):
             bound = None
-        flags, first, second = bound or _current()
+        _, _, first, second = bound or _current()
         flag = first(feature_name)
         if flag is None:
             flag = second(feature_name)
         if flag is None:
-            return flags.is_feature_enabled(feature_name, default)
+            return current_flags().is_feature_enabled(feature_name, default)
         return flag.enabled
 
     def get_feature_value(self, feature_name: str, default: FlagValue | Unset = UNSET) -> FlagValue:
@@ -145,12 +151,12 @@ class CurrentFlags(Flags):
             bound = _context().g.__dict__.get(_BOUND)
         except (LookupError, RuntimeError):
             bound = None
-        flags, first, second = bound or _current()
+        _, _, first, second = bound or _current()
         flag = first(feature_name)
         if flag is None:
             flag = second(feature_name)
         if flag is None:
-            return flags.get_feature_value(feature_name, default)
+            return current_flags().get_feature_value(feature_name, default)
         return flag.value
 
     # The other methods of Flags work on what lies here.

@@ -13,7 +13,7 @@ from . import cli, health, offline, signals, uwsgi, webhook
 from .autostart import should_start
 from .changes import FlagChange
 from .config import Config, read_config
-from .current import EXTENSION, context_app, flags
+from .current import EXTENSION, Bound, bind, context_app, flags
 from .election import Pace
 from .episodes import Episode
 from .errors import ConfigError, NotInitializedError
@@ -191,29 +191,34 @@ class AppState:
         self.loader = loader
         self._remote = RemoteIdentities(app, config)
         self._evaluation = Episode(logger, "evaluation", "Flags can be evaluated again.")
-        self._newest: tuple[Snapshot | None, Flags | None] = None, None
+        self._newest: tuple[Snapshot | None, Bound | None] = None, None
         #: What a test overrides, the innermost last. Replaced as a whole.
         self.overrides: tuple[Layer, ...] = ()
 
     def flags(self) -> Flags:
         """A view of the flags as they are now."""
-        snapshot = self.realtime.read()
-        newest, flags = self._newest
-        if flags is None or newest is not snapshot:
-            flags = self._flags_of(snapshot)
-        return OverriddenFlags(flags, self.overrides) if self.overrides else flags
+        return self.bound()[0]
 
-    def _flags_of(self, snapshot: Snapshot | None) -> Flags:
+    def bound(self) -> Bound:
+        """The same, ready to be kept for an app context."""
+        snapshot = self.realtime.read()
+        newest, bound = self._newest
+        if bound is None or newest is not snapshot:
+            bound = self._bind(snapshot)
+        return bind(OverriddenFlags(bound[0], self.overrides)) if self.overrides else bound
+
+    def _bind(self, snapshot: Snapshot | None) -> Bound:
         defaults, missing = self.config.defaults, self.missing
         if snapshot is None:
-            return Flags(None, defaults, missing)
+            return bind(Flags(None, defaults, missing))
         if snapshot.evaluator is None:
-            return Flags(snapshot, defaults, missing, RequestIdentities(self._remote, snapshot))
-        identities = LocalIdentities(snapshot, self._evaluation)
-        flags = Flags(snapshot, defaults, missing, identities)
+            identities = RequestIdentities(self._remote, snapshot)
+            return bind(Flags(snapshot, defaults, missing, identities))
+        flags = Flags(snapshot, defaults, missing, LocalIdentities(snapshot, self._evaluation))
+        bound = bind(flags)
         # One for all who read under this snapshot, so that each identity is evaluated once.
-        self._newest = snapshot, flags
-        return flags
+        self._newest = snapshot, bound
+        return bound
 
 
 def _check_redis(url: str) -> None:

@@ -70,11 +70,9 @@ class Flags:
         self._on_missing = on_missing
         self._identities = identities
         self._identity = identity
-        self._flags: Mapping[str, Flag]
-        if identities is not None and identity is not None:
-            self._flags = identities.flags_of(identity)
-        else:
-            self._flags = snapshot.flags if snapshot is not None else {}
+        self._flags: Mapping[str, Flag] = snapshot.flags if snapshot is not None else {}
+        if identity is not None:
+            self._flags = self._flags_of(identity)
 
     @property
     def epoch(self) -> float | None:
@@ -111,6 +109,10 @@ class Flags:
         else:
             identity = Identity(identifier, {} if traits is None else traits, transient)
         return Flags(self._snapshot, self._defaults, self._on_missing, self._identities, identity)
+
+    def _flags_of(self, identity: Identity) -> Mapping[str, Flag]:
+        """What the flags for an identity read from."""
+        return self._flags if self._identities is None else self._identities.flags_of(identity)
 
     def is_feature_enabled(self, feature_name: str, default: bool | Unset = UNSET) -> bool:
         """Whether a feature is on.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeAlias, cast
 
@@ -12,10 +11,10 @@ from typing import Any, TypeAlias, cast
 TraitValue: TypeAlias = str | int | float | bool | None
 
 _TAKEN_AS_THEY_ARE = frozenset({str, int, bool, type(None)})
+_set_member = object.__setattr__
 _NO_TRAITS: Mapping[str, TraitValue] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, eq=False, init=False)
 class Identity:
     """Somebody, as Flagsmith's segments, percentage splits and overrides see them.
 
@@ -36,13 +35,13 @@ class Identity:
     :raises ValueError: if the identifier is empty, or a trait is infinite or no number.
     """
 
-    identifier: str
-    traits: Mapping[str, TraitValue]
-    transient: bool
-    #: The traits' names, then the types of their values, for ``True == 1 == 1.0``, then the values.
-    typed_traits: tuple[Any, ...] = field(repr=False)
+    # All in one, and written out: this is part of each request, and a frozen dataclass takes twice
+    # as long to make. The parts are the identifier, the traits, whether it is transient, and the
+    # traits again as a key: with the types of their values, since ``True == 1 == 1.0``.
+    __slots__ = ("parts",)
 
-    # Written out, for it is part of each request: what dataclasses make takes twice as long.
+    parts: tuple[str, dict[str, TraitValue], bool, tuple[Hashable, ...]]
+
     def __init__(
         self,
         identifier: str,
@@ -58,30 +57,53 @@ class Identity:
             raise TypeError(f"transient is {_type_name(transient)}; give True or False.")
         if type(traits) is not dict and not issubclass(type(traits), Mapping):
             raise TypeError(f'traits are {_type_name(traits)}; give a dict: {{"plan": "pro"}}.')
-        copied = dict(traits)
+        copied = {**traits}
+        key: list[Any] = []
         for name, value in copied.items():
             if type(value) not in _TAKEN_AS_THEY_ARE or type(name) is not str:
-                copied[name] = _plain_trait(name, value)
-        set_member = object.__setattr__
-        set_member(self, "identifier", identifier)
-        set_member(self, "traits", MappingProxyType(copied))
-        set_member(self, "transient", transient)
-        values = copied.values()
-        set_member(self, "typed_traits", (*copied, *map(type, values), *values))
+                value = copied[name] = _plain_trait(name, value)
+            key += name, type(value), value
+        _set_member(self, "parts", (identifier, copied, transient, tuple(key)))
+
+    @property
+    def identifier(self) -> str:
+        """What names them on Flagsmith."""
+        return self.parts[0]
+
+    @property
+    def traits(self) -> Mapping[str, TraitValue]:
+        """What is known of them."""
+        return MappingProxyType(self.parts[1])
+
+    @property
+    def transient(self) -> bool:
+        """Whether Flagsmith is not to keep them."""
+        return self.parts[2]
 
     @property
     def key(self) -> Hashable:
         """What tells this identity from others, whatever the order of its traits."""
-        typed = self.typed_traits
-        count = len(typed) // 3
-        triples = zip(typed[:count], typed[count : 2 * count], typed[2 * count :], strict=True)
-        return self.identifier, frozenset(triples), self.transient
+        identifier, traits, transient, _ = self.parts
+        typed = frozenset((name, type(value), value) for name, value in traits.items())
+        return identifier, typed, transient
+
+    def __setattr__(self, name: str, value: object = None) -> None:
+        raise AttributeError("an Identity cannot be changed; make another one")
+
+    __delattr__ = __setattr__
 
     def __eq__(self, other: object) -> bool:
         return self.key == other.key if isinstance(other, Identity) else NotImplemented
 
     def __hash__(self) -> int:
         return hash(self.key)
+
+    def __repr__(self) -> str:
+        identifier, traits, transient, _ = self.parts
+        return f"Identity({identifier!r}, {traits!r}{', transient=True' if transient else ''})"
+
+    def __reduce__(self) -> Any:
+        return Identity, self.parts[:3]
 
 
 def _plain_identifier(identifier: Any) -> str:

@@ -26,7 +26,7 @@ class IdentityLoader:
     def __init__(self) -> None:
         #: The loader, if there is one.
         self.function: Loader | None = None
-        self._is_async = False
+        self.is_async = False
         self._causes: set[tuple[str, type, bool]] = set()
 
     def register(self, function: Any) -> None:
@@ -36,7 +36,7 @@ class IdentityLoader:
         """
         _check(function)
         # Found out once: to ask at each call costs as much as many a loader.
-        self._is_async = inspect.iscoroutinefunction(function)
+        self.is_async = inspect.iscoroutinefunction(function)
         self.function = function
 
     def load(self, app: Flask) -> Identity | None:
@@ -49,7 +49,7 @@ class IdentityLoader:
         if loader is None:
             return None
         try:
-            identity = app.ensure_sync(loader)() if self._is_async else loader()
+            identity = app.ensure_sync(loader)() if self.is_async else loader()
         except Exception as error:
             if self._is_news(loader, type(error)):
                 logger.exception(

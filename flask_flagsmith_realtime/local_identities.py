@@ -50,11 +50,13 @@ class LocalIdentities:
     def flags_of(self, identity: Identity) -> Mapping[str, Flag]:
         """All flags as they are for an identity."""
         # In another order, the same traits are evaluated once more: less than sorting costs.
-        return self._known(identity.identifier, identity.typed_traits)
+        identifier, _, _, traits = identity.parts
+        return self._known(identifier, traits)
 
     def segments_of(self, identity: Identity) -> tuple[str, ...]:
         """The names of the segments that an identity is in."""
-        return self._known(identity.identifier, identity.typed_traits).segments
+        identifier, _, _, traits = identity.parts
+        return self._known(identifier, traits).segments
 
 
 class _Rules:
@@ -101,17 +103,17 @@ class IdentityFlags(Mapping[str, Flag]):
         "_identifier",
         "_rules",
         "_segments",
-        "_typed_traits",
+        "_traits_key",
         "own",
         "untargeted",
     )
 
-    def __init__(self, rules: _Rules, identifier: str, typed_traits: tuple[Hashable, ...]) -> None:
+    def __init__(self, rules: _Rules, identifier: str, traits: tuple[Hashable, ...]) -> None:
         self.own: dict[str, Flag] = {}
         self.untargeted = rules.untargeted
         self._rules = rules
         self._identifier = identifier
-        self._typed_traits = typed_traits
+        self._traits_key = traits
         self._evaluated: Any = None
         self._segments: tuple[str, ...] | None = None
 
@@ -153,8 +155,7 @@ class IdentityFlags(Mapping[str, Flag]):
 
     @property
     def _traits(self) -> dict[str, TraitValue]:
-        count = len(self._typed_traits) // 3
-        names, values = self._typed_traits[:count], self._typed_traits[2 * count :]
+        names, values = self._traits_key[::3], self._traits_key[2::3]
         return cast("dict[str, TraitValue]", dict(zip(names, values, strict=True)))
 
     def _evaluate(self, name: str) -> Flag:

@@ -75,9 +75,8 @@ class OverriddenFlags(Flags):
     __slots__ = ("_below", "_layers")
 
     def __init__(self, flags: Flags, layers: Sequence[Layer]) -> None:
-        super().__init__(
-            flags._snapshot, flags._defaults, flags._on_missing, flags._identities, flags._identity
-        )
+        super().__init__(flags._snapshot, flags._defaults, flags._on_missing, flags._identities)
+        self._identity = flags._identity
         self._flags = lay_over(flags._flags, flags._defaults, layers)
         self._below = flags
         self._layers = layers
@@ -91,6 +90,9 @@ class OverriddenFlags(Flags):
         return OverriddenFlags(
             self._below.for_identity(identifier, traits, transient), self._layers
         )
+
+    def _flags_of(self, identity: Identity) -> Mapping[str, Flag]:
+        return lay_over(self._below._flags_of(identity), self._defaults, self._layers)
 
 
 def overridden_snapshot(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextvars
+import copy
 import gc
 import json
 import logging
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -133,6 +135,21 @@ class TestIdentity:
         ]
         assert len({identity, *others}) == 6
         assert identity != "alice"
+
+    def test_cannot_be_changed(self) -> None:
+        identity = Identity("alice")
+        with pytest.raises(AttributeError, match="cannot be changed"):
+            identity.identifier = "bob"  # type: ignore[misc]
+        with pytest.raises(AttributeError, match="cannot be changed"):
+            del identity.identifier
+
+    def test_can_be_copied_and_pickled(self) -> None:
+        assert copy.deepcopy(CAROL) == CAROL
+        assert pickle.loads(pickle.dumps(CAROL)) == CAROL
+
+    def test_reads_as_it_is_written(self) -> None:
+        assert eval(repr(BOB)) == BOB
+        assert eval(repr(CAROL)) == CAROL
 
     def test_negative_zero_is_zero(self) -> None:
         assert str(Identity("alice", {"x": -0.0}).traits["x"]) == "0.0"
@@ -321,6 +338,25 @@ class TestLoader:
         assert client.get("/?who=nobody").text == "False  ()"
         assert client.get("/without?who=bob").text == ""
         assert asked == ["bob", "nobody"]
+
+    def test_everything_that_flags_can_is_the_identitys(
+        self, app: Flask, flagsmith: FlagsmithRealtime
+    ) -> None:
+        flagsmith.identity_loader(lambda: BOB)
+        with app.app_context():
+            bobs = flags.for_identity(BOB)
+            assert flags.is_feature_enabled("beta_dashboard")
+            assert flags.get_feature_value("banner_text") == bobs["banner_text"].value
+            assert flags.get_flag("button_colour") is bobs["button_colour"]
+            assert flags["button_colour"].variant == "control"
+            assert flags.beta_dashboard
+            assert flags.all_flags() == bobs.all_flags()
+            assert list(flags) == list(bobs)
+            assert flags.segments == bobs.segments
+            assert flags.is_feature_enabled("nothing", default=True)
+            assert flags.get_feature_value("nothing", default=7) == 7
+            assert not flags.is_feature_enabled("nothing")
+            assert not flags.for_identity(ALICE)["beta_dashboard"]
 
     def test_is_returned_as_it_is(self, flagsmith: FlagsmithRealtime) -> None:
         def load() -> None:
