@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,9 +24,7 @@ from flask_flagsmith_realtime import FlagsmithRealtime, Identity, flags, snapsho
 def create_app() -> DispatcherMiddleware:
     """Make all apps."""
     lanes = json.loads(os.environ["LANES"])
-    apps: dict[str, Any] = {
-        f"/{name}": make_app(name, settings) for name, settings in lanes.items()
-    }
+    apps: dict[str, Any] = {f"/{name}": make_app(name, lanes[name]) for name in lanes}
     return DispatcherMiddleware(NotFound(), apps)
 
 
@@ -35,9 +35,13 @@ def make_app(name: str, settings: Mapping[str, Any]) -> Flask:
     #: What this process has had so far, one after the other.
     epochs: list[float] = []
     banners: list[Any] = []
+    #: How old each new state was when it came, in seconds.
+    ages: list[float] = []
 
     @snapshot_refreshed.connect_via(app)
     def note(app: Flask, snapshot: Any) -> None:
+        if epochs[-1:] != [snapshot.epoch]:
+            ages.append(time.time() - snapshot.epoch)
         epochs.append(snapshot.epoch)
         banner = snapshot.flags["banner_text"].value
         if banners[-1:] != [banner]:
@@ -52,7 +56,23 @@ def make_app(name: str, settings: Mapping[str, Any]) -> Flask:
             "banner": flags.get_feature_value("banner_text", "default"),
             "epochs": epochs,
             "banners": banners,
-            "most_memory_kib": most_memory_kib(),
+            "most_memory_kib": memory_kib("VmHWM"),
+        }
+
+    @app.get("/banner")
+    def banner() -> dict[str, Any]:
+        return {"pid": os.getpid(), "banner": flags.get_feature_value("banner_text", "default")}
+
+    @app.get("/figures")
+    def figures() -> dict[str, Any]:
+        return {
+            "pid": os.getpid(),
+            "banner": flags.get_feature_value("banner_text", "default"),
+            "fell": epochs != sorted(epochs),
+            "ages": ages,
+            "threads": threading.active_count(),
+            "descriptors": len(os.listdir("/proc/self/fd")),
+            "memory_kib": memory_kib("VmRSS"),
         }
 
     @app.get("/identity")
@@ -63,8 +83,8 @@ def make_app(name: str, settings: Mapping[str, Any]) -> Flask:
     return app
 
 
-def most_memory_kib() -> int:
-    """The most memory that this process has ever had."""
+def memory_kib(which: str) -> int:
+    """How much memory this process has (``VmRSS``), or has had at the most (``VmHWM``)."""
     status = Path("/proc/self/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+    line = next(line for line in status.splitlines() if line.startswith(f"{which}:"))
     return int(line.split()[1])

@@ -41,14 +41,18 @@ def test_a_hanging_fetch_ends_with_its_app(
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
-@HANGING
+@pytest.mark.parametrize(
+    ("worker", "answer"),
+    [("sync", answers.hang), ("gthread", answers.hang_in_body), ("gevent", answers.hang)],
+)
 @pytest.mark.parametrize("preload", [[], ["--preload"]], ids=["", "preload"])
 def test_a_server_ends_with_open_streams_and_hanging_fetches(
-    make_lanes: MakeLanes, answer: answers.Behaviour, preload: list[str]
+    make_lanes: MakeLanes, worker: str, answer: answers.Behaviour, preload: list[str]
 ) -> None:
     lanes = make_lanes("hanging", "calm")
-    lanes.serve({"hanging": PATIENT}, *preload)
+    lanes.serve({"hanging": PATIENT}, "--worker-class", worker, *preload)
     calm, hanging = lanes["calm"], lanes["hanging"]
+    # A preloading master listens as well.
     processes = WORKERS + len(preload)
     for lane in lanes.values():
         lane.flagsmith.wait_for_streams(processes)
