@@ -29,6 +29,7 @@ import time
 import traceback
 
 from . import log
+from .activity import Activity
 from .config import Config
 from .election import Election, Pace, Role
 from .episodes import Episode
@@ -51,11 +52,13 @@ class Fleet:
 
     :param config: the app's settings, with a Redis and a key.
     :param mailbox: where roles and flags go.
+    :param activity: where to write down that flags are fresh.
     :param pace: the times.
     """
 
-    def __init__(self, config: Config, mailbox: Mailbox, pace: Pace) -> None:
+    def __init__(self, config: Config, mailbox: Mailbox, activity: Activity, pace: Pace) -> None:
         self._mailbox = mailbox
+        self._activity = activity
         self._store = RedisStore(config, pace.expiry_seconds)
         self._election = Election(pace)
         self._stopping = threading.Event()
@@ -70,6 +73,8 @@ class Fleet:
         #: The last note of a webhook; it differs from each one before.
         self._note: str | None = None
         self._joined = False
+        #: When the leader fetched last, as it wrote that down.
+        self._fetched_at: str | None = None
         #: The note of a webhook that is still to be passed on.
         self._untold: str | None = None
         #: Why flags could not be stored, of the tries since the last one that succeeded.
@@ -172,6 +177,10 @@ class Fleet:
         if beat.leads and self._joined and beat.told is not None and beat.told != self._note:
             self._mailbox.tell(Told(_moment(beat.told)))
         self._note, self._joined = beat.told, True
+        if beat.fetched_at != self._fetched_at and not beat.leads:
+            # The same flags again, perhaps: they are fresh, although nothing is to be read.
+            self._activity.answered()
+        self._fetched_at = beat.fetched_at
         self._episode.over()
         before = self._election.role
         delay = self._election.answered(beat.leads, beat.lock_seconds)

@@ -243,7 +243,7 @@ class _Run:
     ) -> None:
         self._config = config
         self.mailbox = Mailbox()
-        self.fleet = _make_fleet(config, self.mailbox, pace)
+        self.fleet = _make_fleet(config, self.mailbox, activity, pace)
         self._listening = Listening(config, self.mailbox, activity)
         self._api = API(config)
         schedule = Schedule(
@@ -288,13 +288,13 @@ class _Run:
                 thread.join(max(0.0, deadline - time.monotonic()))
 
 
-def _make_fleet(config: Config, mailbox: Mailbox, pace: Pace) -> Fleet | None:
+def _make_fleet(config: Config, mailbox: Mailbox, activity: Activity, pace: Pace) -> Fleet | None:
     if config.redis_url is None:
         return None
     # Not at the top: without a fleet the package redis need not be there.
     from .fleet import Fleet
 
-    return Fleet(config, mailbox, pace)
+    return Fleet(config, mailbox, activity, pace)
 
 
 _engines: weakref.WeakSet[Realtime] = weakref.WeakSet()

@@ -53,8 +53,8 @@ if holder == ARGV[1] then
 else
     redis.call('SET', KEYS[2], holder, 'KEEPTTL')
 end
-local marks = redis.call('HMGET', KEYS[1], 'version', 'told')
-return {holder == ARGV[1] and 1 or 0, redis.call('PTTL', KEYS[2]), marks[1], marks[2]}
+local marks = redis.call('HMGET', KEYS[1], 'version', 'told', 'fetched_at')
+return {holder == ARGV[1] and 1 or 0, redis.call('PTTL', KEYS[2]), marks[1], marks[2], marks[3]}
 """
 
 _READ = """
@@ -148,12 +148,14 @@ class Beat:
     :param lock_seconds: when the leader's lock expires, unless it is renewed.
     :param version: the version of what lies in Redis; ``None`` if nothing does.
     :param told: differs each time that a webhook came; ``None`` if none has come.
+    :param fetched_at: differs each time that the leader fetched; ``None`` if nothing lies there.
     """
 
     leads: bool
     lock_seconds: float
     version: str | None
     told: str | None
+    fetched_at: str | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,8 +198,8 @@ class RedisStore:
 
         :raises StoreError: as all of these methods do.
         """
-        leads, milliseconds, version, told = self._run(_BEAT, self._token, self._expiry)
-        return Beat(bool(leads), milliseconds / 1000, _text(version), _text(told))
+        leads, milliseconds, *marks = self._run(_BEAT, self._token, self._expiry)
+        return Beat(bool(leads), milliseconds / 1000, *map(_text, marks))
 
     def read(self) -> Stored | None:
         """Read the flags, checking them as strictly as an answer of the API.

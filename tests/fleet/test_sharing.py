@@ -164,12 +164,30 @@ def test_threads_are_named_daemons(members: Members) -> None:
     assert all(thread.daemon for thread in ours)
 
 
+def test_follower_is_not_stale_while_the_leader_polls(members: Members, emulator: Emulator) -> None:
+    members.start(2, LIVE_REFRESH_INTERVAL_SECONDS=0.3)
+    leader = members.leader
+    members.wait_for_flags()
+    (follower,) = members.of_role("follower")
+    before = leader.calls
+    # Many intervals without a change.
+    wait_until(lambda: leader.calls >= before + 8)
+    wait_until(lambda: follower.flagsmith.status.state == "live")
+    emulator.stop()
+    wait_until(lambda: follower.flagsmith.status.state == "stale")
+    emulator.start()
+    wait_until(lambda: follower.flagsmith.status.state == "live")
+
+
 def test_status_tells_who_leads(members: Members) -> None:
     members.start(2)
     leader = members.leader
     assert leader.flagsmith.status.leader is True
     (follower,) = members.of_role("follower")
     assert follower.flagsmith.status.leader is False
+    members.wait_for_flags()
+    # It has no stream, and polls nothing.
+    assert follower.flagsmith.status.state == "live"
 
 
 @pytest.mark.parametrize("timeout", [0, 5])
