@@ -91,7 +91,8 @@ class Realtime:
 
         The first read waits for the first snapshot, see :meth:`Holder.wait`.
         """
-        if _process != os.getpid():
+        # Each request comes here, and elsewhere all forks are told of: no system call for nothing.
+        if uwsgi.IS_RUNNING and _process != os.getpid():
             _after_fork()
         # Not app.testing, a property that costs several times as much: this is in each request.
         if self._app.config["TESTING"] and not self._by_hand:

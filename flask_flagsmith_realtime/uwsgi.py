@@ -55,3 +55,6 @@ def _import() -> Any:
 
 
 _uwsgi: Any = _import()
+
+#: Whether this is uWSGI, where alone a fork can go unnoticed.
+IS_RUNNING = _uwsgi is not None
