@@ -8,7 +8,8 @@ what it is for the environment, and nothing of it is kept.
 Reading takes no lock. Two threads may evaluate one flag at the same time, to the same end.
 
 Memory: at most :data:`MOST_IDENTITIES` identities, the least recently used goes first; for each its
-traits, and a reference to each targeted flag that was read. The flags themselves are shared.
+traits, and a reference to each targeted flag that was read, about 1.3 kB in all. The flags
+themselves are shared.
 """
 
 from __future__ import annotations

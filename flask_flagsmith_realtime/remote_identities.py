@@ -75,7 +75,7 @@ class RequestIdentities:
             if len(self._told) >= _MOST_IN_A_REQUEST:
                 # A command that goes through everybody.
                 self._told.clear()
-            told = self._told.setdefault(key, self._remote.flags_of(identity, self._snapshot))
+            told = self._told.setdefault(key, self._remote.flags_of(identity, key, self._snapshot))
         return told
 
     def segments_of(self, identity: Identity) -> tuple[str, ...]:
@@ -101,13 +101,13 @@ class RemoteIdentities:
         self._answers: OrderedDict[Hashable, _Answer] = OrderedDict()
         self._processes: dict[int, _Process] = {}
 
-    def flags_of(self, identity: Identity, snapshot: Snapshot) -> _Flags:
+    def flags_of(self, identity: Identity, key: Hashable, snapshot: Snapshot) -> _Flags:
         """All flags as they are for an identity.
 
+        :param key: the identity's.
         :param snapshot: what the request knows of the environment; what serves if all else fails.
         """
         here = self._here()
-        key = identity.key
         now = time.monotonic()
         with here.lock:
             generation = self._generations.of(snapshot)
@@ -125,7 +125,7 @@ class RemoteIdentities:
                     return last_good
                 call = here.calls[key, generation] = futures.Future()
         if begins:
-            self._ask(here, identity, generation, call, last_good)
+            self._ask(here, identity, key, generation, call, last_good)
         try:
             return call.result(self._config.request_timeout_seconds)
         except futures.TimeoutError:
@@ -139,6 +139,7 @@ class RemoteIdentities:
         self,
         here: _Process,
         identity: Identity,
+        key: Hashable,
         generation: int,
         call: futures.Future[_Flags],
         last_good: _Flags,
@@ -160,13 +161,13 @@ class RemoteIdentities:
         finally:
             # Also where a server's timeout, no Exception, ends the request.
             with here.lock:
-                del here.calls[identity.key, generation]
+                del here.calls[key, generation]
                 if outcome is not None:
                     here.circuit.worked()
-                    self._keep(identity.key, _Answer(outcome, generation, asked_at))
+                    self._keep(key, _Answer(outcome, generation, asked_at))
                 elif isinstance(failure, IdentityRefusedError):
                     here.circuit.worked()
-                    self._refused(identity.key)
+                    self._refused(key)
                 elif failure is not None:
                     here.circuit.failed(time.monotonic(), failure.retry_after)
                 else:

@@ -39,7 +39,8 @@ stream_connected: NamedSignal = _signals.signal("flagsmith-stream-connected")
 stream_disconnected: NamedSignal = _signals.signal("flagsmith-stream-disconnected")
 
 #: Flags could not be fetched; the last good ones go on serving. Sent with ``error``, a
-#: :class:`~flask_flagsmith_realtime.FetchError`.
+#: :class:`~flask_flagsmith_realtime.FetchError`. In remote evaluation also if an identity's flags
+#: could not be fetched: then receivers run in the thread of the request that asked for them.
 refresh_failed: NamedSignal = _signals.signal("flagsmith-refresh-failed")
 
 
