@@ -2,8 +2,8 @@
 
 One process, one WSGI call at a time, no server and no network: each subject is a Flask app whose
 view reads ten flags of an environment of 200 and of 1,000 features. The subjects take turns, and
-what counts is the median, over all rounds, of what a call takes more than one of the same view
-without flags in the same round::
+what counts is the median, over all rounds, of what a call takes more than one of the same app's
+other view, the same but without flags, right before and after::
 
     make bench
     python -m benchmarks.reading --rounds 200
@@ -36,7 +36,6 @@ SIZES = (200, 1000)
 CALLS_A_ROUND = 40
 ENVIRON = {
     "REQUEST_METHOD": "GET",
-    "PATH_INFO": "/",
     "QUERY_STRING": "",
     "SCRIPT_NAME": "",
     "SERVER_NAME": "localhost",
@@ -49,19 +48,23 @@ Subject = Callable[[int], Flask]
 
 
 def app_of(read: Callable[[], int]) -> Flask:
-    """An app with the one view that all have, but for what it reads."""
+    """An app with two views: one that reads, and one that does the same without flags."""
     app = Flask("bench")
 
-    @app.get("/")
+    @app.get("/read")
     def view() -> str:
         return str(read())
+
+    @app.get("/bare")
+    def bare() -> str:
+        return str(count())
 
     return app
 
 
-def bare(features: int) -> Flask:
-    """The view without flags: it counts, too."""
-    return app_of(lambda: sum(True for name in READ))
+def count() -> int:
+    """What is left of reading without flags."""
+    return sum(True for name in READ)
 
 
 def peer(make: Callable[[int], Callable[[], int]]) -> Subject:
@@ -107,37 +110,37 @@ SUBJECTS: dict[str, Subject] = {
 SLOW = ("Flagsmith SDK: environment flags", "OpenFeature over the Flagsmith SDK")
 
 
-def call(app: Flask) -> None:
+def call(app: Flask, path: str = "/read") -> None:
     """One request, as a server makes it."""
-    answer: Any = app.wsgi_app(dict(ENVIRON), lambda status, headers, *_: None)
+    environ = {**ENVIRON, "PATH_INFO": path}
+    answer: Any = app.wsgi_app(environ, lambda status, headers, *_: None)
     for _ in answer:
         pass
     answer.close()
 
 
-def time_of(app: Flask, calls: int) -> float:
+def time_of(app: Flask, path: str, calls: int) -> float:
     """Microseconds of this thread's work a call: what else the machine does is left out."""
     begin = time.thread_time()
     for _ in range(calls):
-        call(app)
+        call(app, path)
     return (time.thread_time() - begin) / calls * 1e6
 
 
 def measure(features: int, rounds: int) -> dict[str, float]:
     """What each subject adds to a call, in microseconds."""
-    without = bare(features)
     apps = {name: make(features) for name, make in SUBJECTS.items()}
     added: dict[str, list[float]] = {name: [] for name in apps}
-    for app in (without, *apps.values()):
-        time_of(app, 5)
+    for app in apps.values():
+        time_of(app, "/read", 5)
     for number in range(rounds):
         for name, app in apps.items():
             if name in SLOW and number % 10:
                 continue
             calls = 3 if name in SLOW else CALLS_A_ROUND
-            before = time_of(without, calls)
-            taken = time_of(app, calls)
-            after = time_of(without, calls)
+            before = time_of(app, "/bare", calls)
+            taken = time_of(app, "/read", calls)
+            after = time_of(app, "/bare", calls)
             added[name].append(taken - (before + after) / 2)
     return {name: statistics.median(times) for name, times in added.items()}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 from flask import Flask, has_app_context
 from flask.ctx import AppContext, _AppCtxGlobals
@@ -88,7 +88,8 @@ def _bind(context: AppContext) -> Bound:
         thread = None if loader.is_async else threading.get_ident()
         loading = kept.get(_LOADING)
         if loading is not None and loading[0] == thread:
-            return cast(Bound, loading[1])
+            reading: Bound = loading[1]
+            return reading
         kept[_LOADING] = thread, bound
         try:
             identity = loader.load(app)
@@ -97,14 +98,16 @@ def _bind(context: AppContext) -> Bound:
         if identity is not None:
             bound = bind(bound[0], identity)
     # Of several threads that share a context, all get the flags of the first.
-    return cast(Bound, kept.setdefault(_BOUND, bound))
+    bound = kept.setdefault(_BOUND, bound)
+    return bound
 
 
 def bind(flags: Flags, identity: Identity | None = None) -> Bound:
     """Make what is kept for the reads of an app context."""
     mapping = flags._flags if identity is None else flags._flags_of(identity)
     if type(mapping) is IdentityFlags:
-        return flags, identity, mapping.own.get, mapping.untargeted.get
+        # In this order: most features are the same for everybody.
+        return flags, identity, mapping.untargeted.get, mapping.own.get
     return flags, identity, mapping.get, _NOTHING.get
 
 
