@@ -5,8 +5,9 @@ Which thread does what:
 - The *fleet's* thread waits for messages, and asks at each beat who leads and what lies in Redis.
   It reads what is new there, and puts flags and roles into the mailbox. It owns the election and
   the subscription.
-- The *refresher's* thread calls :meth:`Fleet.store` and :meth:`Fleet.tell`. It alone publishes and
-  sends signals, here as elsewhere, and decides from the role whether to fetch.
+- The *refresher's* thread calls :meth:`Fleet.store`, :meth:`Fleet.tell` and
+  :meth:`Fleet.step_down`. It alone publishes and sends signals, here as elsewhere, and decides from
+  the role whether to fetch.
 - *Request* threads touch nothing of this.
 - Whoever stops the engine calls :meth:`Fleet.stop`.
 
@@ -75,6 +76,8 @@ class Fleet:
         self._joined = False
         #: When the leader fetched last, as it wrote that down.
         self._fetched_at: str | None = None
+        #: Whether this process leaves the lock that it has just given back to others.
+        self._yields = False
         #: The note of a webhook that is still to be passed on.
         self._untold: str | None = None
         #: Why flags could not be stored, of the tries since the last one that succeeded.
@@ -123,6 +126,13 @@ class Fleet:
         with contextlib.suppress(StoreError):
             self._pass_on()
 
+    def step_down(self) -> None:
+        """Let another process lead, if there is one: this one cannot reach Flagsmith. For the
+        refresher's thread."""
+        self._yields = True
+        with contextlib.suppress(StoreError):
+            self._store.release()
+
     def _is_over(self) -> bool:
         # Gevent's threads are copied into a forked child, where they are to do nothing.
         return self._stopping.is_set() or self._process != os.getpid()
@@ -155,6 +165,9 @@ class Fleet:
             if what == "stored":
                 if version != self._known:
                     self._read()
+            elif what == "free" and self._yields:
+                self._yields = False
+                next_beat = time.monotonic() + self._election.pace.beat_seconds
             elif what:
                 next_beat, _ = self._beat()
             elif time.monotonic() >= next_beat:

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: After so many failed fetches in a row another process of the fleet may do better.
+_MOST_FAILURES_OF_A_LEADER = 4
 #: Timers of the platform do not take infinity.
 _LONGEST_WAIT_SECONDS = 24 * 3600.0
 
@@ -82,6 +84,7 @@ class Refresher:
         #: ``None`` until the fleet says so, or :data:`FIRST_ROLE_SECONDS` have passed.
         self.role = Role.ALONE if fleet is None else None
         self._role_due = time.monotonic() + FIRST_ROLE_SECONDS
+        self._failed_as_leader = 0
         #: What webhooks said before the role was known.
         self._untold: Told | None = None
         self._episode = Episode(logger, "fetch", "Flagsmith's API answers again.")
@@ -176,6 +179,7 @@ class Refresher:
 
     def _change_role(self, role: Role, now: float) -> None:
         before, self.role = self.role, role
+        self._failed_as_leader = 0
         if not role.fetches:
             self._activity.follow()
             self._listening.stop()
@@ -223,8 +227,13 @@ class Refresher:
         if reserve is not None:
             self._listening.start(reserve.environment_id)
         self._send(signals.refresh_failed, error=error)
+        if self.role is Role.LEADER and self._fleet is not None:
+            self._failed_as_leader += 1
+            if self._failed_as_leader % _MOST_FAILURES_OF_A_LEADER == 0:
+                self._fleet.step_down()
 
     def _answered(self, snapshot: Snapshot) -> None:
+        self._failed_as_leader = 0
         self._activity.answered()
         served = self._holder.snapshot
         if served is not None and self._schedule.held is None:

@@ -256,6 +256,30 @@ def test_leader_that_cannot_store_leaves_the_lead(
     assert emulator.wait_for_streams(2)
 
 
+def test_leader_that_cannot_reach_flagsmith_leaves_the_lead(
+    members: Members, emulator: Emulator
+) -> None:
+    (cut_off,) = members.start(1, PROXIES={"http": "http://127.0.0.1:9"})
+    members.wait_for_role("leader")
+    members.start(1)
+    members.wait_for_flags()
+    assert members.leader is not cut_off
+    emulator.set_flag("banner_text", value="also there")
+    members.wait_for("also there")
+
+
+def test_only_member_goes_on_leading_while_flagsmith_is_away(
+    members: Members, emulator: Emulator
+) -> None:
+    emulator.stop()
+    (member,) = members.start(1)
+    # After so many failures it offers the lead, and nobody takes it.
+    wait_until(lambda: member.calls >= 4)
+    emulator.start()
+    members.wait_for_flags()
+    assert members.leader is member
+
+
 def test_handover_between_redis_and_signals_keeps_each_change_told_once(
     members: Members, redis_server: RedisServer, emulator: Emulator
 ) -> None:

@@ -1,0 +1,30 @@
+"""The rights that the documentation gives the fleet's user are enough."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from flask_flagsmith_realtime.emulator import Emulator
+from fleet.conftest import Members, RedisServer
+
+PAGE = Path(__file__).parents[2] / "docs" / "fleet.rst"
+
+
+def test_documented_user_can_do_all(
+    members: Members, redis_server: RedisServer, emulator: Emulator
+) -> None:
+    found = re.search(r"ACL (SETUSER .*?)\n\n", PAGE.read_text(), re.DOTALL)
+    assert found is not None
+    words = found[1].replace("\\", " ").split()
+    assert words[:2] == ["SETUSER", "flags"]
+    redis_server.client.execute_command("ACL", *words)
+    members.settings["FLAGSMITH_REDIS_URL"] = (
+        f"redis://flags:a-long-password@127.0.0.1:{redis_server.port}/0"
+    )
+    members.start(2)
+    leader = members.leader
+    emulator.set_flag("banner_text", value="with few rights")
+    members.wait_for("with few rights")
+    members.stop(leader)
+    assert members.leader
