@@ -10,6 +10,7 @@ import logging
 import time
 from typing import Any
 
+import pytest
 from flagsmith import Flagsmith
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +20,9 @@ from flask_flagsmith_realtime.document import check_environment_document
 from flask_flagsmith_realtime.episodes import Episode
 from flask_flagsmith_realtime.local_identities import LocalIdentities
 from flask_flagsmith_realtime.snapshot import flag_of, snapshot_of_document
+
+# The SDK compares versions with text, in a way that its library for versions will give up.
+pytestmark = pytest.mark.filterwarnings("ignore:.*comparisons between Version.*:DeprecationWarning")
 
 FEATURES = ("checkout", "banner", "colour", "limit", "beta")
 TRAITS = ("plan", "age", "version", "$.plan")
