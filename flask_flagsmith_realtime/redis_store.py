@@ -45,10 +45,10 @@ _KEPT_SECONDS = 7 * 24 * 3600
 _CONFIRMATION_SECONDS = 2.0
 
 # Who leads? Takes the lock if it is free. It is written in any case: a Redis that is full or
-# read-only shall be noticed by all.
+# read-only shall be noticed by all. A lock that somebody has made last for ever gets an end again.
 _BEAT = """
 local holder = redis.call('GET', KEYS[2]) or ARGV[1]
-if holder == ARGV[1] then
+if holder == ARGV[1] or redis.call('PTTL', KEYS[2]) < 0 then
     redis.call('SET', KEYS[2], holder, 'PX', ARGV[2])
 else
     redis.call('SET', KEYS[2], holder, 'KEEPTTL')
@@ -227,8 +227,8 @@ class RedisStore:
             ``None`` if they were not stored.
         """
         try:
-            data = pack(snapshot, self._environment_key)
-        except ValueError as error:
+            data, content = pack(snapshot, self._environment_key), _content_digest(snapshot)
+        except (RecursionError, TypeError, ValueError) as error:
             raise StoreError(f"the flags cannot be stored in it: {error}") from None
         if len(data) > _LARGEST_BYTES:
             raise StoreError(f"the flags are larger than {_LARGEST_BYTES // 2**20} MiB")
@@ -238,7 +238,7 @@ class RedisStore:
             version,
             _number(snapshot.epoch),
             repr(snapshot.fetched_at),
-            _content_digest(snapshot),
+            content,
             data,
             _KEPT_SECONDS,
         ]

@@ -66,6 +66,14 @@ def test_one_leads_until_its_lock_expires_or_is_released(stores: Stores) -> None
     assert first.beat().leads
 
 
+def test_lock_without_an_end_gets_one(stores: Stores, redis_server: RedisServer) -> None:
+    first, second = stores(), stores()
+    assert first.beat().leads
+    redis_server.client.persist(redis_server.keys()["leader"])
+    assert not second.beat().leads
+    wait_until(lambda: second.beat().leads)
+
+
 def test_what_was_written_is_read(stores: Stores, document: dict[str, Any]) -> None:
     store = stores()
     assert store.read() is None
