@@ -48,11 +48,17 @@ class Journal:
             lambda: str(self.banners()),
         )
 
-    @property
-    def leader(self) -> int:
-        """The process that has fetched the newest change."""
-        changes = [line for line in self.lines() if line["what"] == "changed" and line["leader"]]
-        return int(changes[-1]["pid"])
+    def wait_for_leader(self, other_than: int | None = None) -> int:
+        """The process that has fetched the newest change; it says so after it serves it."""
+        leaders: list[int] = []
+
+        def has_said_so() -> bool:
+            changes = [line for line in self.lines() if line["what"] == "changed"]
+            leaders[:] = [line["pid"] for line in changes if line["leader"]]
+            return bool(leaders) and leaders[-1] != other_than
+
+        wait_until(has_said_so, lambda: f"{leaders}")
+        return leaders[-1]
 
 
 @pytest.fixture
@@ -98,9 +104,14 @@ def test_twelve_workers_cost_one_stream_and_one_call_a_change(
     assert calls(emulator) <= 22
     assert emulator.streams == 1
     assert emulator.streams_opened == 1
-    changed = [line for line in journal.lines() if line["what"] == "changed"]
+    changed: list[dict[str, Any]] = []
+
+    def all_have_said_so() -> bool:
+        changed[:] = [line for line in journal.lines() if line["what"] == "changed"]
+        return len(changed) == 12 * 20
+
+    wait_until(all_have_said_so, lambda: f"{len(changed)} changes were told of")
     assert len([line for line in changed if line["leader"]]) == 20
-    assert len(changed) == 12 * 20
     for server in servers:
         assert server.stop() == 0
         assert "Traceback" not in server.output
@@ -142,14 +153,14 @@ def test_another_leads_when_the_leader_is(
     assert emulator.wait_for_streams(1)
     emulator.set_flag("banner_text", value="under the first")
     journal.wait_for(3, "under the first")
-    leader = journal.leader
+    leader = journal.wait_for_leader()
     os.kill(leader, number)
     journal.dead.add(leader)
     emulator.set_flag("banner_text", value="meanwhile")
     # Gunicorn starts another worker in the place of one that was killed.
     others = 3 if number is signal.SIGKILL else 2
     journal.wait_for(others, "meanwhile")
-    assert journal.leader != leader
+    journal.wait_for_leader(other_than=leader)
     if number is signal.SIGSTOP:
         emulator.set_flag("banner_text", value="under the second")
         journal.wait_for(2, "under the second")
