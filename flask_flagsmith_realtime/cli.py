@@ -18,20 +18,18 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from flask import Flask
 from flask.cli import AppGroup, ScriptInfo
 
 from . import watching, wording
+from .app_state import AppState, state_of
 from .errors import FetchError, FlagsmithRealtimeError
 from .findings import Finding, Level
 from .flag import Flag
 from .flags import Flags
-
-if TYPE_CHECKING:
-    from .extension import AppState
 
 #: What ``get`` ends with, besides 0 for a feature that is on.
 EXIT_OFF = 3
@@ -231,8 +229,6 @@ def emulator(context: click.Context, arguments: tuple[str, ...]) -> None:
 
 def _load_app() -> AppState:
     """What the extension keeps for the command's app, whose context is open from now on."""
-    from .extension import state_of
-
     context = click.get_current_context()
     try:
         app: Flask = context.ensure_object(ScriptInfo).load_app()
@@ -265,7 +261,6 @@ def _read(
 
 def _findings() -> Iterator[Finding]:
     from . import doctor
-    from .extension import state_of
 
     try:
         app: Flask = click.get_current_context().ensure_object(ScriptInfo).load_app()

@@ -7,6 +7,7 @@ let through: Flagsmith may add some.
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import re
@@ -33,7 +34,9 @@ def parse_json(body: bytes | str) -> Any:
     :raises InvalidDocumentError: saying why it is not JSON.
     """
     try:
-        text = body if isinstance(body, str) else body.decode("utf-8-sig")
+        # Not "utf-8-sig": a codec that has to be loaded, perhaps while the process is being forked,
+        # and then unknown in the child for good.
+        text = body if isinstance(body, str) else body.removeprefix(codecs.BOM_UTF8).decode()
         content = json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
         if "\\ud" in text or "\\uD" in text:
             # A half of a character that is written as an escape could never be sent on.

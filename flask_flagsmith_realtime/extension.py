@@ -9,21 +9,15 @@ from typing import Any, TypeVar
 
 from flask import Blueprint, Flask, current_app
 
-from . import cli, health, offline, signals, uwsgi, webhook
+from . import cli, health, signals, uwsgi, webhook
+from .app_state import AppState, state_of
 from .autostart import should_start
 from .changes import FlagChange
-from .config import Config, read_config
-from .current import EXTENSION, Bound, bind, context_app, flags
+from .config import read_config
+from .current import EXTENSION, context_app, flags
 from .election import Pace
-from .episodes import Episode
 from .errors import ConfigError, NotInitializedError
-from .flags import Flags, MissingFeatures
 from .identity_loader import IdentityLoader
-from .local_identities import LocalIdentities
-from .overrides import Layer, OverriddenFlags
-from .realtime import Realtime
-from .remote_identities import RemoteIdentities, RequestIdentities
-from .snapshot import Snapshot
 from .status import Status
 
 logger = logging.getLogger(__name__)
@@ -175,72 +169,3 @@ class FlagsmithRealtime:
         for names, function in self._on_change:
             for name in sorted(names & changes.keys()):
                 signals.call(app, function, f"called on a change of {name}", changes[name])
-
-
-class AppState:
-    """All that the extension keeps for one app, in ``app.extensions``."""
-
-    def __init__(self, app: Flask, config: Config, loader: IdentityLoader, pace: Pace) -> None:
-        self.app = app
-        self.config = config
-        self.missing = MissingFeatures(config, lambda: app.testing)
-        snapshot = None if config.offline_file is None else offline.read(config.offline_file)
-        if config.redis_url is not None:
-            _check_redis(config.redis_url)
-        self.realtime = Realtime(app, config, snapshot, pace)
-        self.loader = loader
-        self._remote = RemoteIdentities(app, config)
-        self._evaluation = Episode(logger, "evaluation", "Flags can be evaluated again.")
-        self._newest: tuple[Snapshot | None, Bound | None] = None, None
-        #: What a test overrides, the innermost last. Replaced as a whole.
-        self.overrides: tuple[Layer, ...] = ()
-
-    def flags(self) -> Flags:
-        """A view of the flags as they are now."""
-        return self.bound()[0]
-
-    def bound(self) -> Bound:
-        """The same, ready to be kept for an app context."""
-        snapshot = self.realtime.read()
-        newest, bound = self._newest
-        if bound is None or newest is not snapshot:
-            bound = self._bind(snapshot)
-        return bind(OverriddenFlags(bound[0], self.overrides)) if self.overrides else bound
-
-    def _bind(self, snapshot: Snapshot | None) -> Bound:
-        defaults, missing = self.config.defaults, self.missing
-        if snapshot is None:
-            return bind(Flags(None, defaults, missing))
-        if snapshot.evaluator is None:
-            identities = RequestIdentities(self._remote, snapshot)
-            return bind(Flags(snapshot, defaults, missing, identities))
-        flags = Flags(snapshot, defaults, missing, LocalIdentities(snapshot, self._evaluation))
-        bound = bind(flags)
-        # One for all who read under this snapshot, so that each identity is evaluated once.
-        self._newest = snapshot, bound
-        return bound
-
-
-def _check_redis(url: str) -> None:
-    try:
-        from .redis_url import check_url
-    except ImportError:
-        raise ConfigError(
-            "FLAGSMITH_REDIS_URL is set, but the package redis is not installed: "
-            "pip install 'flask-flagsmith-realtime[redis]'."
-        ) from None
-    check_url(url)
-
-
-def state_of(app: Flask) -> AppState:
-    """What the extension keeps for an app.
-
-    :raises NotInitializedError: if the app was not set up.
-    """
-    try:
-        state: AppState = app.extensions[EXTENSION]
-    except KeyError:
-        raise NotInitializedError(
-            f"The app {app.name!r} was not set up: call flagsmith.init_app(app) first."
-        ) from None
-    return state

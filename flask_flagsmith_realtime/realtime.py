@@ -1,56 +1,32 @@
 """The engine: keeps one app's flags fresh in one process. Starts the threads, forks, shuts down.
 
-Which thread owns what:
+The threads are those of a :class:`.run.Run`. *Request* threads read the holder, without a lock once
+the first snapshot is there. Whoever starts or stops an engine holds its lock meanwhile, and nobody
+waits on the network with it.
 
-- The *listener's* thread owns the stream's connection and puts epochs into the mailbox.
-- The *refresher's* thread owns the schedule and the API's client; it publishes snapshots into the
-  holder and sends the signals. It also starts the listener, once it knows the environment's id.
-- The *fleet's* thread, if there is a Redis, says whether this process is the one to do so, and puts
-  what lies in Redis into the mailbox. See :mod:`.fleet`.
-- *Request* threads read the holder, without a lock once the first snapshot is there.
-- Whoever starts or stops an engine holds its lock meanwhile. Nobody waits on the network with it.
-
-What a fork inherits: the snapshot, and nothing else. In the child, sockets of the parent are closed
-(descriptors only), and lock, mailbox, holder and threads are made anew. The child goes on by itself
-if its parent was running. Under uWSGI, which forks without telling Python, the master runs nothing
-and :mod:`.uwsgi` starts the workers; a fork that nobody told of is found out at the next read of a
-flag. Where gevent patches after the app was made, the threads end before that and are begun anew.
-
-At shutdown the threads, which are daemons, are told to end, also where they wait for an answer, and
-waited for briefly; one that is held up by a receiver of the app's is left behind.
+What a fork inherits: the snapshot, and nothing else. In the child, lock, holder and threads are
+made anew. The child goes on by itself if its parent was running. Under uWSGI the master, which only
+loads the app, runs nothing. See :mod:`.process` for who tells of forks, and of the end.
 """
 
 from __future__ import annotations
 
-import atexit
-import os
 import threading
-import time
-import weakref
-from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from . import greenlets, http, uwsgi
+from . import greenlets, process, uwsgi
 from .activity import Activity
 from .api import API
 from .config import Config
 from .election import Pace
 from .errors import FetchError
 from .holder import Holder
-from .listening import Listening
-from .mailbox import Mailbox, Told
-from .refresher import Refresher
-from .schedule import Schedule
+from .mailbox import Told
+from .run import Run
 from .snapshot import Snapshot
 from .snapshot_file import SnapshotFile
 from .status import Now, Status, make_status
-from .threads import make_thread
-
-if TYPE_CHECKING:
-    from .fleet import Fleet
-
-_JOIN_SECONDS = 0.4
 
 
 class Realtime:
@@ -78,22 +54,21 @@ class Realtime:
         self._config = config
         self._pace = pace or Pace()
         self._offline = offline
-        self._run: _Run | None = None
+        self._run: Run | None = None
         self._stopped = False
         #: Whether somebody asked for it, rather than a setting: that counts under test, too.
         self._by_hand = False
         self._resumes = False
         self._renew()
-        _engines.add(self)
+        process.register(self)
 
     def read(self) -> Snapshot | None:
         """The newest snapshot. Starts the engine if it is not running in this process.
 
         The first read waits for the first snapshot, see :meth:`Holder.wait`.
         """
-        # Each request comes here, and elsewhere all forks are told of: no system call for nothing.
-        if uwsgi.IS_RUNNING and _process != os.getpid():
-            _after_fork()
+        if process.is_forked():
+            process.after_fork()
         # Not app.testing, a property that costs several times as much: this is in each request.
         if self._app.config["TESTING"] and not self._by_hand:
             if self._run is not None:
@@ -118,15 +93,15 @@ class Realtime:
             self._offline if under_test else self._holder.snapshot,
             self._activity,
             Now(),
-            running=self._run is not None and _process == os.getpid(),
+            running=self._run is not None and not process.is_forked(),
             offline=under_test or self._offline is not None,
             leader=self._leads(),
         )
 
     def tell(self, told: Told) -> None:
         """A webhook came. Starts the engine if it is not running in this process."""
-        if _process != os.getpid():
-            _after_fork()
+        if process.is_forked():
+            process.after_fork()
         if self._run is None and not self._stopped and not self._app.testing:
             self.start()
         run = self._run
@@ -155,8 +130,8 @@ class Realtime:
                 return
             if self._holder.snapshot is None and self._file is not None:
                 self._holder = Holder(reserve=self._file.read())
-            greenlets.tell_of_patching(_before_patching, _after_patching)
-            self._run = _Run(
+            process.watch_gevent()
+            self._run = Run(
                 self._app, self._config, self._holder, self._file, self._activity, self._pace
             )
             self._run.start()
@@ -228,115 +203,3 @@ class Realtime:
             run, self._run = self._run, None
         if run is not None:
             run.stop()
-
-
-class _Run:
-    """The threads, from one start to one stop."""
-
-    def __init__(
-        self,
-        app: Flask,
-        config: Config,
-        holder: Holder,
-        file: SnapshotFile | None,
-        activity: Activity,
-        pace: Pace,
-    ) -> None:
-        self._config = config
-        self.mailbox = Mailbox()
-        self.fleet = _make_fleet(config, self.mailbox, activity, pace)
-        self._listening = Listening(config, self.mailbox, activity)
-        self._api = API(config)
-        schedule = Schedule(
-            config.refresh_min_interval_seconds,
-            config.environment_refresh_interval_seconds,
-            config.live_refresh_interval_seconds,
-        )
-        self.refresher = Refresher(
-            app,
-            self.mailbox,
-            schedule,
-            self._api,
-            holder,
-            file,
-            self._listening,
-            activity,
-            self.fleet,
-        )
-        self._threads = [make_thread("flagsmith-refresher", self.refresher.run)]
-        if self.fleet is not None:
-            self._threads.append(make_thread("flagsmith-fleet", self.fleet.run))
-
-    def start(self) -> None:
-        """Start the refresher and the fleet; the listener too, if it is known what to listen to and
-        that this process shall."""
-        for thread in self._threads:
-            thread.start()
-        key = self._config.environment_key
-        if self.fleet is None and not self._config.local_evaluation and key is not None:
-            self._listening.start(key)
-
-    def stop(self) -> None:
-        """Tell the threads to end, and give them a moment for it."""
-        self.mailbox.close()
-        self._listening.end()
-        self._api.interrupt()
-        if self.fleet is not None:
-            self.fleet.stop()
-        deadline = time.monotonic() + _JOIN_SECONDS
-        for thread in (*self._threads, self._listening.thread):
-            if thread is not None and thread is not threading.current_thread():
-                thread.join(max(0.0, deadline - time.monotonic()))
-
-
-def _make_fleet(config: Config, mailbox: Mailbox, activity: Activity, pace: Pace) -> Fleet | None:
-    if config.redis_url is None:
-        return None
-    # Not at the top: without a fleet the package redis need not be there.
-    from .fleet import Fleet
-
-    return Fleet(config, mailbox, activity, pace)
-
-
-_engines: weakref.WeakSet[Realtime] = weakref.WeakSet()
-#: The process for which the engines are made.
-_process = os.getpid()
-_fork_lock = threading.Lock()
-
-
-def _at_fork_in_child() -> None:
-    global _fork_lock
-    _fork_lock = threading.Lock()
-    _after_fork()
-
-
-def _after_fork() -> None:
-    """Take over in a forked child. Does nothing where that has been done."""
-    global _process
-    with _fork_lock:
-        if _process == os.getpid():
-            return
-        http.close_inherited_sockets()
-        for engine in list(_engines):
-            engine.take_over()
-        _process = os.getpid()
-
-
-def _before_patching() -> None:
-    for engine in list(_engines):
-        engine.suspend()
-
-
-def _after_patching() -> None:
-    for engine in list(_engines):
-        engine.take_over()
-
-
-def _at_exit() -> None:
-    for engine in list(_engines):
-        engine.stop()
-
-
-os.register_at_fork(after_in_child=_at_fork_in_child)
-uwsgi.register_after_fork(_after_fork)
-atexit.register(_at_exit)

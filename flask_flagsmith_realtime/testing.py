@@ -17,8 +17,8 @@ from flask import Flask
 from flask.ctx import _AppCtxGlobals
 
 from . import signals as sent_signals
+from .app_state import AppState, state_of
 from .current import context_of, unbind
-from .extension import AppState, state_of
 from .overrides import Layer, Override, changes_by, check_overrides, overridden_snapshot
 from .snapshot import Snapshot
 

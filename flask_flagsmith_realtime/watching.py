@@ -12,16 +12,14 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import signals, wording
+from .app_state import AppState
 from .changes import FlagChange
 from .errors import FetchError
 from .flag import Flag
 from .snapshot import Snapshot
-
-if TYPE_CHECKING:
-    from .extension import AppState
 
 #: The service ends healthy connections all the time; only what lasts longer than this is news.
 _PATIENCE_SECONDS = 2.0
