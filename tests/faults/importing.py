@@ -1,0 +1,36 @@
+"""A program that follows Flagsmith and says which modules that has loaded since its threads began:
+``python importing.py``, set up by environment variables.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+
+from flask import Flask
+
+from flask_flagsmith_realtime import FlagsmithRealtime, Identity, flags, flags_changed
+
+
+def main() -> None:
+    """Follow until there is nothing more to be read."""
+    app = Flask(__name__)
+    app.config.from_prefixed_env()
+    extension = FlagsmithRealtime(app)
+    changed = threading.Event()
+
+    @flags_changed.connect_via(app)
+    def note(app: Flask, **_: object) -> None:
+        flags.for_identity(Identity("somebody", {"plan": "pro"})).all_flags()
+        changed.set()
+
+    loaded = set(sys.modules)
+    extension.start(app)
+    changed.wait(30)
+    sys.stdin.readline()
+    print(json.dumps(sorted(set(sys.modules) - loaded)))
+
+
+if __name__ == "__main__":
+    main()

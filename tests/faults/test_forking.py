@@ -1,0 +1,64 @@
+"""Forking at any moment.
+
+A process that is forked while one of its threads loads a module can never use that module: a codec
+is unknown in it for good, and an import waits for ever for a thread that is not there. A server
+that loads an app before it forks (``--preload``) forks just when the app's threads begin. So they
+load nothing: all is there before they start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from misbehaving import MisbehavingFlagsmith, Stream, answers
+
+from faults.conftest import PLAIN
+
+REMOTE = {"FLASK_FLAGSMITH_ENVIRONMENT_KEY": MisbehavingFlagsmith.client_side_key}
+LONG_AGO = "Wed, 21 Oct 2015 07:28:00 GMT"
+
+
+def go_wrong(flagsmith: MisbehavingFlagsmith) -> None:
+    """Have calls and streams meet what they may need a module for."""
+    for endpoint in (flagsmith.environment_document, flagsmith.flags):
+        endpoint.next(answers.too_many(LONG_AGO), answers.redirect("?again"), answers.cut_off)
+    flagsmith.stream.next(
+        answers.too_many(LONG_AGO), Stream(greeting=None, lasts=0.0, gzipped=True)
+    )
+    flagsmith.stream.always(PLAIN)
+
+
+@pytest.mark.parametrize("environ", [{}, REMOTE], ids=["local", "remote"])
+def test_threads_load_no_module(environ: dict[str, str], tmp_path: Path) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with MisbehavingFlagsmith(tls=context) as flagsmith:
+        go_wrong(flagsmith)
+        more = {
+            "REQUESTS_CA_BUNDLE": str(tmp_path / "ca.pem"),
+            "FLASK_FLAGSMITH_SNAPSHOT_FILE": str(tmp_path / "flags.json"),
+        }
+        with subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("importing.py"))],
+            env={**os.environ, **flagsmith.environ, **more, **environ},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as program:
+            flagsmith.wait_for(lambda: flagsmith.stream.count >= 3 and len(flagsmith.calls) >= 4)
+            flagsmith.wait_for_streams()
+            flagsmith.change("banner_text", value="after")
+            output, _ = program.communicate("\n", timeout=30)
+    loaded: list[Any] = json.loads(output)
+    assert loaded == []
