@@ -34,8 +34,8 @@ from sybil import Document, Example
 from sybil.evaluators.python import pad
 from sybil.parsers.rest import CodeBlockParser, SkipParser
 
-import flask_flagsmith_realtime
 from flask_flagsmith_realtime import FlagsmithRealtime
+from flask_flagsmith_realtime.current import EXTENSION
 from flask_flagsmith_realtime.emulator import Emulator
 
 PATIENCE_SECONDS = 20.0
@@ -184,6 +184,5 @@ def _environment() -> Iterator[os._Environ[str]]:
 
 
 def _stop(app: Flask) -> None:
-    state = app.extensions.get(flask_flagsmith_realtime.current.EXTENSION)
-    if state is not None:
-        state.realtime.stop()
+    if EXTENSION in app.extensions:
+        FlagsmithRealtime().stop(app)
