@@ -1,18 +1,19 @@
 """The signals, and how they are sent.
 
-The sender is always the app, so ``connect_via(app)`` subscribes to one app. Receivers run in an app
-context of their own, in the refresher's thread: what takes long belongs elsewhere. A receiver that
-raises is logged with its name and stops no other.
+The sender is always the app, so ``connect_via(app)`` subscribes to one app. Receivers run in the
+refresher's thread, in an app context that is there for them: what takes long belongs elsewhere. A
+receiver that raises is logged with its name and stops no other.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from blinker import NamedSignal, Namespace
-from flask import Flask
+from flask import Flask, current_app
 
 from . import log
 
@@ -40,7 +41,7 @@ stream_disconnected: NamedSignal = _signals.signal("flagsmith-stream-disconnecte
 
 #: Flags could not be fetched; the last good ones go on serving. Sent with ``error``, a
 #: :class:`~flask_flagsmith_realtime.FetchError`. In remote evaluation also if an identity's flags
-#: could not be fetched: then receivers run in the thread of the request that asked for them.
+#: could not be fetched: then receivers run in the request that asked for them.
 refresh_failed: NamedSignal = _signals.signal("flagsmith-refresh-failed")
 
 
@@ -48,9 +49,15 @@ def send(signal: NamedSignal, app: Flask, **content: Any) -> None:
     """Send a signal so that each receiver is called, whatever the others do."""
     if not signal.receivers:
         return
-    with app.app_context():
+    with _context_of(app):
         for receiver in list(signal.receivers_for(app)):
             call(app, receiver, f"a receiver of {signal.name}", app, **content)
+
+
+def _context_of(app: Flask) -> AbstractContextManager[object]:
+    """The current context if it is the app's: at the end of one more, what the app tears down with
+    a context, such as a request's database session, would be torn down in mid-request."""
+    return nullcontext() if current_app == app else app.app_context()
 
 
 def call(app: Flask, function: Callable[..., Any], what: str, *args: Any, **kwargs: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import os
 import threading
 from collections.abc import Callable
@@ -15,7 +16,9 @@ def make_thread(name: str, target: Callable[..., None], *args: object) -> thread
     maker = os.getpid()
 
     def run() -> None:
-        target(*args)
+        # In a context of its own: gevent, and some Pythons, have it inherit that of who starts it,
+        # and with it a request that is long over.
+        contextvars.Context().run(target, *args)
         if os.getpid() != maker:
             # A greenlet of gevent's that a fork has copied. Python has forgotten this thread, and
             # says so on stderr if it ends.

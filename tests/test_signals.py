@@ -8,20 +8,23 @@ from typing import Any
 
 import pytest
 from conftest import PATIENCE_SECONDS, MakeApp, Received
-from flask import Flask, current_app
+from flask import Flask, current_app, g, has_app_context
 
 from flask_flagsmith_realtime import (
+    FetchError,
     FlagChange,
     FlagsmithRealtime,
     Snapshot,
     flags,
     flags_changed,
     refresh_failed,
+    signals,
     snapshot_refreshed,
     stream_connected,
     stream_disconnected,
 )
 from flask_flagsmith_realtime.emulator import Emulator
+from flask_flagsmith_realtime.threads import make_thread
 
 
 def test_change_is_told_with_before_and_after(make_app: MakeApp, emulator: Emulator) -> None:
@@ -180,3 +183,35 @@ def test_on_change_is_called_for_its_feature_only(make_app: MakeApp, emulator: E
 def test_on_change_wants_names() -> None:
     with pytest.raises(TypeError, match="on_change takes features' names"):
         FlagsmithRealtime().on_change()
+
+
+def test_a_context_of_the_app_is_not_torn_down_by_a_signal(
+    make_app: MakeApp, emulator: Emulator
+) -> None:
+    # Such as a request's, with its database session.
+    app, other = make_app(), make_app()
+    torn: list[object] = []
+    seen: list[object] = []
+    for one in (app, other):
+        one.teardown_appcontext(torn.append)
+
+    @refresh_failed.connect_via(app)
+    def look(app: Flask, **_: Any) -> None:
+        seen.append((current_app.name, g.get("who")))
+
+    error = FetchError("down")
+    with app.app_context():
+        g.who = "alice"
+        signals.send(refresh_failed, app, error=error)
+        assert torn == []
+    with other.app_context():
+        signals.send(refresh_failed, app, error=error)
+    assert seen == [(app.name, "alice"), (app.name, None)]
+
+
+def test_a_thread_of_the_engine_inherits_no_request(make_app: MakeApp, emulator: Emulator) -> None:
+    # gevent's do, and some Pythons': here the caller runs one itself.
+    seen: list[bool] = []
+    with make_app().app_context():
+        make_thread("flagsmith-test", lambda: seen.append(has_app_context())).run()
+    assert seen == [False]
