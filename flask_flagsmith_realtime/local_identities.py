@@ -15,10 +15,11 @@ themselves are shared.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from functools import cached_property, lru_cache, partial
+from functools import lru_cache, partial
 from typing import Any, TypeVar, cast
 
 from flagsmith import Flagsmith
+from werkzeug.utils import cached_property
 
 from .episodes import Episode
 from .flag import Flag

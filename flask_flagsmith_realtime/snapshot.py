@@ -1,18 +1,20 @@
 """A snapshot: all that was known of an environment at one moment. Immutable.
 
-Whoever holds one can read it from any thread, without a lock, for as long as they like.
+Whoever holds one can read it from any thread, without a lock, for as long as they like. What is
+derived late takes none either, unlike :func:`functools.cached_property` before Python 3.12: a child
+forked in that moment would wait for it for ever.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
 from flagsmith import Flagsmith
 from flagsmith.models import Flag as EvaluatedFlag
+from werkzeug.utils import cached_property
 
 from .errors import InvalidDocumentError
 from .flag import Flag

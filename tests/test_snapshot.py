@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import recorded
+from conftest import PATIENCE_SECONDS
 from flagsmith import Flagsmith
 from flagsmith.offline_handlers import LocalFileHandler
 
+from flask_flagsmith_realtime.episodes import Episode
 from flask_flagsmith_realtime.errors import InvalidDocumentError
 from flask_flagsmith_realtime.flag import Flag
+from flask_flagsmith_realtime.identity import Identity
+from flask_flagsmith_realtime.local_identities import LocalIdentities
 from flask_flagsmith_realtime.snapshot import (
     Snapshot,
     snapshot_of_document,
@@ -84,3 +91,47 @@ def test_a_document_that_the_sdk_cannot_evaluate_is_refused() -> None:
     del document["feature_states"][0]["feature"]["name"]
     with pytest.raises(InvalidDocumentError, match=r"cannot evaluate it \(KeyError: 'name'\)"):
         snapshot_of_document(document, 5.0, 7.0)
+
+
+class Slow(dict[str, Any]):
+    """A document that keeps whoever reads the segments waiting."""
+
+    def __init__(self, document: Any) -> None:
+        super().__init__(document)
+        self.is_read = threading.Event()
+        self.goes_on = threading.Event()
+
+    def __getitem__(self, key: str) -> Any:
+        if key == "project":
+            self.is_read.set()
+            self.goes_on.wait(2 * PATIENCE_SECONDS)
+        return super().__getitem__(key)
+
+
+@pytest.mark.parametrize("kind", ["targeting", "segments"])
+def test_what_is_derived_late_waits_for_no_thread_that_derives_another(
+    local: Snapshot, kind: str
+) -> None:
+    """A forked child would wait for ever: that thread is not there."""
+
+    def derive(snapshot: Snapshot) -> Callable[[], object]:
+        if kind == "targeting":
+            return lambda: snapshot.targeting
+        identities = LocalIdentities(snapshot, Episode(logging.getLogger(__name__), "test", ""))
+        return lambda: identities.segments_of(Identity("somebody"))
+
+    slow = Slow(local.document)
+    slow.goes_on.set()
+    waiting = threading.Thread(target=derive(dataclasses.replace(local, document=slow)))
+    other = threading.Thread(target=derive(local))
+    slow.is_read.clear()
+    slow.goes_on.clear()
+    waiting.start()
+    assert slow.is_read.wait(PATIENCE_SECONDS)
+    other.start()
+    other.join(PATIENCE_SECONDS)
+    is_held_up = other.is_alive()
+    slow.goes_on.set()
+    waiting.join(PATIENCE_SECONDS)
+    other.join(PATIENCE_SECONDS)
+    assert not is_held_up
