@@ -2,13 +2,15 @@
 
 An app context gets its flags at the first read and keeps them to its end. They lie in ``g``, so
 that a context which reads none pays nothing. An app's identity loader is asked at that first read,
-and the flags are then those for whom it names; what it reads itself are the environment's.
+and the flags are then those for whom it names; what it reads itself, in whatever context of that
+app, are the environment's.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from flask import Flask, has_app_context
@@ -19,6 +21,7 @@ from .errors import NotInitializedError
 from .flag import Flag, FlagValue
 from .flags import UNSET, Flags, Identities, OnMissing, Unset
 from .identity import Identity, TraitValue
+from .identity_loader import IdentityLoader
 from .local_identities import IdentityFlags
 from .snapshot import Snapshot
 
@@ -28,12 +31,17 @@ EXTENSION = "flagsmith_realtime"
 _NOTHING: Mapping[str, Flag] = {}
 
 _BOUND = "_flagsmith_flags"
-#: Where, while an identity loader runs, its thread lies, and what it reads.
-_LOADING = "_flagsmith_loading"
 _Lookup: TypeAlias = "Callable[[str], Flag | None]"
 #: What lies there: flags; for whom they are to be made flags when somebody needs all of them; and
 #: two ways to find one without that: the first, then the second. What neither finds may be there.
 Bound: TypeAlias = "tuple[Flags, Identity | None, _Lookup, _Lookup]"
+
+#: The apps whose identity loaders are at work here, and what is read of their flags meanwhile. Not
+#: in ``g``: other threads of a context must not take those for theirs, and a loader may push a
+#: context, or be run by another thread.
+_loading: ContextVar[Mapping[Flask, Bound]] = ContextVar(
+    "flagsmith_loading", default=MappingProxyType({})
+)
 
 #: Gives the current app context. Raises LookupError or RuntimeError if there is none.
 _context: Callable[[], AppContext]
@@ -79,27 +87,32 @@ def _bind(context: AppContext) -> Bound:
             f"The app {app.name!r} has no flags: call FlagsmithRealtime(app), or "
             "flagsmith.init_app(app), where the app is made."
         ) from None
-    bound: Bound = state.bound()
-    kept = context.g.__dict__
-    loader = state.loader
-    if loader.function is not None:
-        # The loader may read flags. Other threads of the context must not take those for theirs; an
-        # async loader may be run by another thread.
-        thread = None if loader.is_async else threading.get_ident()
-        loading = kept.get(_LOADING)
-        if loading is not None and loading[0] == thread:
-            reading: Bound = loading[1]
-            return reading
-        kept[_LOADING] = thread, bound
-        try:
-            identity = loader.load(app)
-        finally:
-            kept.pop(_LOADING, None)
-        if identity is not None:
-            bound = bind(bound[0], identity)
+    bound: Bound
+    if state.loader.function is None:
+        bound = state.bound()
+    elif (reading := _loading.get().get(app)) is not None:
+        return reading
+    else:
+        bound = _load(app, state.loader, state.bound())
     # Of several threads that share a context, all get the flags of the first.
-    bound = kept.setdefault(_BOUND, bound)
+    bound = context.g.__dict__.setdefault(_BOUND, bound)
     return bound
+
+
+def _load(app: Flask, loader: IdentityLoader, bound: Bound) -> Bound:
+    """Ask the identity loader, and give what is to be read in the context.
+
+    :param bound: the environment's flags.
+    """
+    loading = {**_loading.get(), app: bound}
+    token = _loading.set(loading)
+    try:
+        identity = loader.load(app)
+        return bound if identity is None else bind(bound[0], identity)
+    finally:
+        _loading.reset(token)
+        # What the loader has started, such as a greenlet, may have inherited it.
+        loading.clear()
 
 
 def bind(flags: Flags, identity: Identity | None = None) -> Bound:

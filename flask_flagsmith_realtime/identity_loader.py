@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextvars
 import inspect
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
 
 from flask import Flask, has_request_context
@@ -49,7 +51,7 @@ class IdentityLoader:
         if loader is None:
             return None
         try:
-            identity = app.ensure_sync(loader)() if self.is_async else loader()
+            identity = _run(app.ensure_sync(loader)) if self.is_async else loader()
         except Exception as error:
             if self._is_news(loader, type(error)):
                 logger.exception(
@@ -79,6 +81,14 @@ class IdentityLoader:
             return False
         self._causes.add(cause)
         return True
+
+
+def _run(function: Loader) -> Any:
+    """Call what was async, in a thread of its own, but in the same context: in an async view's
+    thread there is an event loop already, and there can be no second one."""
+    context = contextvars.copy_context()
+    with ThreadPoolExecutor(1, "flagsmith-identity-loader") as thread:
+        return thread.submit(context.run, function).result()
 
 
 def _check(function: Any) -> None:

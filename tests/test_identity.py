@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import copy
 import gc
@@ -26,7 +27,13 @@ from flask import Flask, current_app, g, render_template_string, request, stream
 from markupsafe import Markup
 from werkzeug.local import LocalProxy
 
-from flask_flagsmith_realtime import FlagsmithRealtime, Identity, flags, flags_changed
+from flask_flagsmith_realtime import (
+    FlagsmithRealtime,
+    Identity,
+    flag_required,
+    flags,
+    flags_changed,
+)
 from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.local_identities import MOST_IDENTITIES
 
@@ -428,6 +435,84 @@ class TestLoader:
 
         with app.app_context():
             assert flags["beta_dashboard"]
+
+    def test_may_be_async_and_so_may_the_view(
+        self, app: Flask, flagsmith: FlagsmithRealtime
+    ) -> None:
+        @flagsmith.identity_loader
+        async def load() -> Identity:
+            await asyncio.sleep(0)
+            assert not flags["beta_dashboard"]
+            return Identity(request.args["who"], {"plan": "pro"})
+
+        @app.get("/")
+        async def view() -> str:
+            await asyncio.sleep(0)
+            return str(bool(flags["beta_dashboard"]))
+
+        @app.get("/beta")
+        @flag_required("beta_dashboard")
+        async def beta() -> str:
+            return "beta"
+
+        client = app.test_client()
+        assert client.get("/?who=bob").text == "True"
+        assert client.get("/beta?who=bob").text == "beta"
+
+    def test_may_push_a_context(self, app: Flask, flagsmith: FlagsmithRealtime) -> None:
+        seen = []
+
+        @flagsmith.identity_loader
+        def load() -> Identity:
+            # A helper of the app's that brings its own context, as for a task.
+            with app.app_context():
+                seen.append(flags["beta_dashboard"].enabled)
+            return BOB
+
+        for _ in range(2):
+            with app.app_context():
+                assert flags["beta_dashboard"]
+        assert seen == [False, False]
+
+    def test_may_push_a_context_of_an_app_that_does_likewise(
+        self, app: Flask, flagsmith: FlagsmithRealtime, tmp_path: Path
+    ) -> None:
+        others = FlagsmithRealtime()
+        other = make_offline_app(others, tmp_path, recorded_document())
+        seen = []
+
+        def load_from(second: Flask) -> Callable[[], Identity]:
+            def load() -> Identity:
+                with second.app_context():
+                    seen.append(flags["beta_dashboard"].enabled)
+                return BOB
+
+            return load
+
+        flagsmith.identity_loader(load_from(other))
+        others.identity_loader(load_from(app))
+        with app.app_context():
+            assert flags["beta_dashboard"]
+        assert seen == [False, True]
+
+    def test_what_it_leaves_running_reads_as_everybody(
+        self, app: Flask, flagsmith: FlagsmithRealtime
+    ) -> None:
+        # A greenlet of gevent's, or a task of asyncio's, goes on in a copy of the loader's context.
+        left: list[contextvars.Context] = []
+
+        @flagsmith.identity_loader
+        def load() -> Identity:
+            left.append(contextvars.copy_context())
+            return BOB
+
+        def read_later() -> bool:
+            with app.app_context():
+                return flags["beta_dashboard"].enabled
+
+        with app.app_context():
+            assert flags["beta_dashboard"]
+        assert left[0].run(read_later)
 
     def test_in_an_async_view(self, app: Flask, flagsmith: FlagsmithRealtime) -> None:
         flagsmith.identity_loader(lambda: BOB)
