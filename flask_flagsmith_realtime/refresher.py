@@ -16,9 +16,8 @@ import os
 import threading
 import time
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from blinker import NamedSignal
 from flask import Flask
 
 from . import log, signals
@@ -226,7 +225,7 @@ class Refresher:
         self._episode.trouble(f"{error} Until it answers, {serving}; it is tried again.")
         if reserve is not None:
             self._listening.start(reserve.environment_id)
-        self._send(signals.refresh_failed, error=error)
+        signals.send(signals.refresh_failed, self._app, error=error)
         if self.role is Role.LEADER and self._fleet is not None:
             self._failed_as_leader += 1
             if self._failed_as_leader % _MOST_FAILURES_OF_A_LEADER == 0:
@@ -273,7 +272,7 @@ class Refresher:
         if fetched and self.role is Role.LEADER and self._fleet is not None:
             # Before the signals: what takes an app's receivers long shall not keep others waiting.
             self._fleet.store(snapshot, replaced)
-        self._send(signals.snapshot_refreshed, snapshot=snapshot)
+        signals.send(signals.snapshot_refreshed, self._app, snapshot=snapshot)
         if previous is None:
             self._schedule.saw_change()
         if previous is not None or served_nothing:
@@ -286,8 +285,9 @@ class Refresher:
                     extra=log.facts("flags_changed", features=names, epoch=snapshot.epoch),
                 )
                 self._schedule.saw_change()
-                self._send(
+                signals.send(
                     signals.flags_changed,
+                    self._app,
                     changes=changes,
                     snapshot=snapshot,
                     previous=previous,
@@ -298,20 +298,9 @@ class Refresher:
 
     def _tell(self, transition: Connected | Disconnected) -> None:
         if isinstance(transition, Connected):
-            self._send(signals.stream_connected)
+            signals.send(signals.stream_connected, self._app)
         else:
-            self._send(signals.stream_disconnected, reason=transition.reason)
-
-    def _send(self, signal: NamedSignal, **content: Any) -> None:
-        try:
-            signals.send(signal, self._app, **content)
-        except Exception:
-            # A receiver cannot get here, but an app context's own handlers can.
-            logger.exception(
-                "Sending %s failed.",
-                signal.name,
-                extra=log.facts("signal_failed", signal=signal.name),
-            )
+            signals.send(signals.stream_disconnected, self._app, reason=transition.reason)
 
 
 def _moment(epoch: float | None) -> str:

@@ -212,14 +212,7 @@ class RemoteIdentities:
         self._episode.trouble(
             f"{error} An identity's last good flags serve, or the environment's; it is tried again."
         )
-        try:
-            signals.send(signals.refresh_failed, self._app, error=error)
-        except Exception:
-            # A receiver cannot get here, but an app context's own handlers can.
-            name = signals.refresh_failed.name
-            logger.exception(
-                "Sending %s failed.", name, extra=log.facts("signal_failed", signal=name)
-            )
+        signals.send(signals.refresh_failed, self._app, error=error)
 
     def _here(self) -> _Process:
         """What belongs to this process."""

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from blinker import NamedSignal, Namespace
-from flask import Flask, current_app
+from flask import Flask, current_app, has_request_context
 
 from . import log
 
@@ -49,9 +49,19 @@ def send(signal: NamedSignal, app: Flask, **content: Any) -> None:
     """Send a signal so that each receiver is called, whatever the others do."""
     if not signal.receivers:
         return
-    with _context_of(app):
-        for receiver in list(signal.receivers_for(app)):
-            call(app, receiver, f"a receiver of {signal.name}", app, **content)
+    try:
+        with _context_of(app):
+            for receiver in list(signal.receivers_for(app)):
+                call(app, receiver, f"a receiver of {signal.name}", app, **content)
+    except BaseException as error:
+        # A receiver cannot get here, but an app context's own handlers can.
+        if _ends_a_request(error):
+            raise
+        logger.exception(
+            "Sending %s failed.",
+            signal.name,
+            extra=log.facts("signal_failed", signal=signal.name),
+        )
 
 
 def _context_of(app: Flask) -> AbstractContextManager[object]:
@@ -67,11 +77,19 @@ def call(app: Flask, function: Callable[..., Any], what: str, *args: Any, **kwar
     """
     try:
         app.ensure_sync(function)(*args, **kwargs)
-    except Exception:
+    except BaseException as error:
+        if _ends_a_request(error):
+            raise
         name = name_of(function)
         logger.exception(
             "%s, %s, failed.", name, what, extra=log.facts("receiver_failed", function=name)
         )
+
+
+def _ends_a_request(error: BaseException) -> bool:
+    """Whether an exception is for more than the function that it is raised in: a server ends a
+    request by such a one. In the refresher's thread none is: without that, flags would freeze."""
+    return has_request_context() and not isinstance(error, Exception)
 
 
 def name_of(function: Any) -> str:

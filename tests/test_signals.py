@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from typing import Any
@@ -123,6 +124,63 @@ def test_failing_receiver_is_named_and_stops_no_other(
         changed.wait(2)
     assert "breaks, a receiver of flagsmith-flags-changed, failed" in caplog.text
     assert "broken receiver" in caplog.text
+
+
+@pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), asyncio.CancelledError()])
+def test_receiver_that_means_to_end_more_than_itself_does_not(
+    make_app: MakeApp,
+    emulator: Emulator,
+    caplog: pytest.LogCaptureFixture,
+    error: BaseException,
+) -> None:
+    flagsmith = FlagsmithRealtime()
+
+    @flagsmith.on_change("banner_text")
+    def breaks(change: FlagChange) -> None:
+        raise error
+
+    app = make_app(flagsmith)
+    changed = Received(flags_changed, app)
+    assert emulator.wait_for_streams(1)
+    emulator.set_flag("banner_text", value="one")
+    changed.wait(1)
+    emulator.set_flag("banner_text", value="two")
+    changed.wait(2)
+    with app.app_context():
+        assert flags["banner_text"].value == "two"
+        assert flagsmith.status.running
+    assert "breaks, called on a change of banner_text, failed" in caplog.text
+
+
+def test_what_ends_a_request_is_left_to_it(make_app: MakeApp) -> None:
+    """A server ends a request that takes too long in whatever function it is."""
+    app = make_app()
+
+    @refresh_failed.connect_via(app)
+    def times_out(app: Flask, **_: Any) -> None:
+        raise SystemExit
+
+    with app.test_request_context(), pytest.raises(SystemExit):
+        signals.send(refresh_failed, app, error=None)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("broken teardown"), SystemExit(1)])
+def test_failing_teardown_of_the_app_is_logged(
+    make_app: MakeApp, emulator: Emulator, caplog: pytest.LogCaptureFixture, error: BaseException
+) -> None:
+    app = make_app()
+    changed = Received(flags_changed, app)
+    assert emulator.wait_for_streams(1)
+
+    @app.teardown_appcontext
+    def breaks(_: object) -> None:
+        raise error
+
+    emulator.set_flag("banner_text", value="one")
+    changed.wait(1)
+    emulator.set_flag("banner_text", value="two")
+    changed.wait(2)
+    assert "Sending flagsmith-flags-changed failed" in caplog.text
 
 
 def test_receivers_run_in_an_app_context_with_the_new_flags(
