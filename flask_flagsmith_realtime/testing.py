@@ -48,7 +48,7 @@ class override_flags:  # noqa: N801 - reads as a statement: with override_flags(
     and for every identity, from the next request or app context on, and in the context that they
     are made in. A request that is being answered in another thread keeps the flags that it has.
 
-    Decorated functions may be plain, async, or generators.
+    Decorated functions and methods may be plain, async, or generators.
 
     :param app: the app.
     :param flags: features by name, for names that are no Python names.
@@ -83,6 +83,8 @@ class override_flags:  # noqa: N801 - reads as a statement: with override_flags(
 
     def __call__(self, function: _Function) -> _Function:
         """Decorate a function: the overrides hold while it runs."""
+        if isinstance(function, (staticmethod, classmethod)):
+            return cast(_Function, type(function)(self(function.__func__)))
         if inspect.isclass(function) or not callable(function):
             raise TypeError("override_flags decorates functions; for a class, decorate its methods")
         return cast(_Function, _while_it_runs(function, self._again))
@@ -175,7 +177,11 @@ def _while_it_runs(
     function: Callable[..., Any], context: Callable[[], override_flags]
 ) -> Callable[..., Any]:
     """Wrap a function, of whatever kind, so that a context is open from its call to its end."""
-    if inspect.isasyncgenfunction(function):
+    kind = function
+    if not isinstance(function, functools.partial) and not inspect.isroutine(function):
+        # An object is called by a method, and that tells.
+        kind = type(function).__call__
+    if inspect.isasyncgenfunction(kind):
 
         @functools.wraps(function)
         async def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -184,14 +190,14 @@ def _while_it_runs(
                     async for value in values:
                         yield value
 
-    elif inspect.iscoroutinefunction(function):
+    elif inspect.iscoroutinefunction(kind):
 
         @functools.wraps(function)
         async def wrapper(*args: Any, **kwargs: Any) -> Any:
             with context():
                 return await function(*args, **kwargs)
 
-    elif inspect.isgeneratorfunction(function):
+    elif inspect.isgeneratorfunction(kind):
 
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
