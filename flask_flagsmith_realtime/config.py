@@ -27,6 +27,9 @@ SERVER_SIDE_PREFIX = "ser."
 #: Longer than anything sensible, short enough for every platform's timers.
 _LONGEST_SECONDS = 30 * 24 * 3600.0
 
+#: Flask reads environment variables as JSON, where the shell has taken its own quotes away before.
+_QUOTED = """in an environment variable, a number is text within two kinds of quotes: '"1234"'"""
+
 _Check = Callable[[Any], Any]
 
 
@@ -36,7 +39,7 @@ def _wrong(value: Any, wanted: str) -> ValueError:
 
 def _key(value: Any) -> str:
     if not isinstance(value, str):
-        raise _wrong(value, "the key as text (in an environment variable, put it in quotes)")
+        raise _wrong(value, f"the key as text; {_QUOTED}")
     if not value or not value.isascii() or not value.isprintable() or set(value) & set(" \"'"):
         raise ValueError(
             "is not a key: it is empty or holds spaces, quotes or characters that no key has; copy "
@@ -97,7 +100,7 @@ def _switch(value: Any) -> bool:
 
 def _path(value: Any) -> str:
     if not isinstance(value, (str, os.PathLike)):
-        raise _wrong(value, "the path of a file")
+        raise _wrong(value, f"the path of a file; {_QUOTED}")
     path = os.fsdecode(value)
     if not path or "\0" in path:
         raise ValueError(f"is {path!r}; it takes the path of a file")
@@ -105,8 +108,10 @@ def _path(value: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise _wrong(value, "text that is not empty")
+    if not isinstance(value, str):
+        raise _wrong(value, f"text; {_QUOTED}")
+    if not value:
+        raise ValueError("is empty; it takes text")
     return value
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import keyword
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
@@ -212,15 +213,23 @@ class MissingFeatures:
                 extra=log.facts("feature_missing", feature=feature_name),
             )
 
-    @classmethod
-    def _message(cls, feature_name: str, snapshot: Snapshot | None) -> str:
+    def _message(self, feature_name: str, snapshot: Snapshot | None) -> str:
         missing = f"The environment has no feature {feature_name!r}"
         known = list(snapshot.flags) if snapshot is not None else []
         if nearest := difflib.get_close_matches(feature_name, known, n=1, cutoff=0.6):
             return f"{missing}; did you mean {nearest[0]!r}?"
         # flags.is_enabled(…) reads a feature of that name, and then calls it.
-        if nearest := difflib.get_close_matches(feature_name, cls._METHODS, n=1, cutoff=0.7):
+        if nearest := difflib.get_close_matches(feature_name, self._METHODS, n=1, cutoff=0.7):
             return f"{missing}; did you mean flags.{nearest[0]}(…)?"
+        if self._is_testing():
+            given = f"{{{feature_name!r}: …}}"
+            if feature_name.isidentifier() and not keyword.iskeyword(feature_name):
+                given = f"{feature_name}=…"
+            return (
+                f"{missing}; under test, say what it is: flagsmith_flags.set({given}) or "
+                f"override_flags(app, {given}); or give a default in the call or in "
+                "FLAGSMITH_DEFAULTS."
+            )
         way_out = "create it, or give a default in the call or in FLAGSMITH_DEFAULTS."
         if snapshot is not None and snapshot.document is not None:
             project = snapshot.document["project"].get("name")

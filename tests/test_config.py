@@ -103,7 +103,7 @@ PATHS = ["SNAPSHOT_FILE", "OFFLINE_FILE"]
 URLS = ["API_URL", "REALTIME_API_URL"]
 
 WRONG: list[tuple[str, Any, str]] = [
-    ("ENVIRONMENT_KEY", 12345, "is int; it takes the key as text"),
+    ("ENVIRONMENT_KEY", 12345, "is int; it takes the key as text; in an environment variable, a"),
     ("ENVIRONMENT_KEY", "", "is not a key"),
     ("ENVIRONMENT_KEY", "two words", "is not a key"),
     ("ENVIRONMENT_KEY", "line\n", "is not a key"),
@@ -120,8 +120,8 @@ WRONG: list[tuple[str, Any, str]] = [
     ("LIVE_REFRESH_INTERVAL_SECONDS", 0.01, "is 0.01; it takes seconds from 0.1"),
     *[(name, 0, "it takes seconds from") for name in SECONDS if name not in
       ("LIVE_REFRESH_INTERVAL_SECONDS", "STARTUP_TIMEOUT_SECONDS")],
-    *[(name, 5, "is int; it takes text that is not empty") for name in TEXTS],
-    *[(name, "", "is str; it takes text that is not empty") for name in TEXTS],
+    *[(name, 5, "is int; it takes text; in an environment variable, a number") for name in TEXTS],
+    *[(name, "", "is empty; it takes text") for name in TEXTS],
     *[(name, 5, "is int; it takes the path of a file") for name in PATHS],
     *[(name, "", "is ''; it takes the path of a file") for name in PATHS],
     *[(name, "a\0b", "it takes the path of a file") for name in PATHS],

@@ -119,6 +119,20 @@ def test_a_key_that_reads_like_a_number(tmp_path: Path) -> None:
     assert "12345" not in line
 
 
+@pytest.mark.parametrize("name", ["WEBHOOK_SECRET", "REDIS_URL"])
+def test_a_text_that_reads_like_a_number(tmp_path: Path, name: str) -> None:
+    settings = {"FLAGSMITH_ENVIRONMENT_KEY": "ser.key", f"FLAGSMITH_{name}": "31337"}
+    line = last_line(Directory(tmp_path, settings))
+    assert f"FLAGSMITH_{name} is int; it takes text; in an environment variable" in line
+    assert """a number is text within two kinds of quotes: '"1234"'.""" in line
+    assert "31337" not in line
+
+
+def test_a_text_within_two_kinds_of_quotes(tmp_path: Path) -> None:
+    settings = {"FLAGSMITH_ENVIRONMENT_KEY": "ser.key", "FLAGSMITH_WEBHOOK_SECRET": '"31337"'}
+    log_of(Directory(tmp_path, settings))
+
+
 def test_a_client_side_key_where_a_server_side_one_was_meant(
     tmp_path: Path, emulator: Emulator
 ) -> None:

@@ -278,6 +278,41 @@ def test_decorated_generators(app: Flask) -> None:
     assert not read(app, "new_checkout")
 
 
+def test_decorated_methods_of_each_kind(app: Flask) -> None:
+    class Shop:
+        @override_flags(app, new_checkout=True)
+        def method(self) -> bool:
+            return read(app, "new_checkout").enabled
+
+        @override_flags(app, new_checkout=True)
+        @staticmethod
+        def static() -> bool:
+            return read(app, "new_checkout").enabled
+
+        @override_flags(app, new_checkout=True)
+        @classmethod
+        def of_class(cls) -> bool:
+            return read(app, "new_checkout").enabled
+
+    shop = Shop()
+    assert shop.method()
+    assert shop.static()
+    assert Shop.static()
+    assert shop.of_class()
+    assert Shop.of_class()
+    assert not read(app, "new_checkout")
+
+
+def test_decorated_object_that_is_called_like_an_async_function(app: Flask) -> None:
+    class Check:
+        async def __call__(self) -> bool:
+            await asyncio.sleep(0)
+            return read(app, "new_checkout").enabled
+
+    assert asyncio.run(override_flags(app, new_checkout=True)(Check())())
+    assert not read(app, "new_checkout")
+
+
 def test_classes_are_not_decorated(app: Flask) -> None:
     with pytest.raises(TypeError, match="for a class, decorate its methods"):
         override_flags(app, new_checkout=True)(type("TestShop", (), {}))
@@ -392,8 +427,24 @@ def test_strict_fails_by_name_for_what_is_not_overridden() -> None:
     FlagsmithRealtime(app)
     with override_flags(app, new_checkout=True), app.app_context():
         assert flags["new_checkout"]
-        with pytest.raises(FeatureNotFoundError, match="has no feature 'new_chekout'"):
+        with pytest.raises(FeatureNotFoundError) as raised:
             flags.is_feature_enabled("new_chekout")
+    assert str(raised.value) == (
+        "The environment has no feature 'new_chekout'; under test, say what it is: "
+        "flagsmith_flags.set(new_chekout=…) or override_flags(app, new_chekout=…); or give a "
+        "default in the call or in FLAGSMITH_DEFAULTS."
+    )
+
+
+def test_strict_message_takes_names_that_are_no_python_names() -> None:
+    app = Flask("shop")
+    app.config.update(TESTING=True, FLAGSMITH_STRICT=True)
+    FlagsmithRealtime(app)
+    with app.app_context(), pytest.raises(FeatureNotFoundError) as raised:
+        flags.get_flag("my-flag")
+    assert "flagsmith_flags.set({'my-flag': …}) or override_flags(app, {'my-flag': …})" in str(
+        raised.value
+    )
 
 
 def test_app_that_was_never_overridden_has_plain_flags(app: Flask) -> None:
