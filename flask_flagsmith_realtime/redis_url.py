@@ -1,8 +1,10 @@
 """``FLAGSMITH_REDIS_URL``: what it may be, and the client that it leads to.
 
-``redis://``, ``rediss://`` (TLS) and ``unix://`` as redis-py takes them, with its options in the
-query. For Sentinel redis-py has no URL; here it is ``redis+sentinel://`` or ``rediss+sentinel://``,
-the sentinels' hosts, the service and the database::
+``redis://``, ``rediss://`` (TLS) and ``unix://`` as redis-py takes them, with those of its options
+in the query that are about where Redis is and who asks. How it is spoken to, and for how long it is
+waited for, is the fleet's business. For Sentinel redis-py has no URL; here it is
+``redis+sentinel://`` or ``rediss+sentinel://``, the sentinels' hosts, the service and the
+database::
 
     redis+sentinel://user:password@host:26379,host:26379/mymaster/0
 
@@ -13,7 +15,7 @@ User and password are those of Redis; sentinels that ask for their own get them 
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from redis import ConnectionPool, Redis
 from redis.backoff import NoBackoff
@@ -29,10 +31,20 @@ _CONNECT_SECONDS = 1.0
 _ANSWER_SECONDS = 2.0
 _SENTINEL = "+sentinel"
 _SENTINEL_PORT = 26379
+_OPTIONS = ("client_name", "db", "password", "username")
+_TLS_OPTIONS = (
+    "ssl_ca_certs",
+    "ssl_ca_path",
+    "ssl_cert_reqs",
+    "ssl_certfile",
+    "ssl_check_hostname",
+    "ssl_keyfile",
+    "ssl_password",
+)
 
 
 class _WrongURLError(ValueError):
-    """A URL is wrong. The message repeats nothing of it but an option's name."""
+    """A URL is wrong. The message repeats nothing of it: all of it may be part of a password."""
 
 
 def check_url(url: str) -> None:
@@ -52,8 +64,8 @@ def check_url(url: str) -> None:
     raise ConfigError(
         f"FLAGSMITH_REDIS_URL is not a URL of a Redis: {reason}. It takes "
         "redis://[[user]:password@]host[:port][/database], rediss://… for TLS, unix:///path, or "
-        "redis+sentinel://host:port,host:port/service[/database]; in a password, characters such "
-        "as / @ : # ? and % are written as %2F, %40 and so on."
+        "redis+sentinel://host:port,host:port/service[/database]; in a password, the characters "
+        "/ @ : # ? and % are written as %2F %40 %3A %23 %3F and %25."
     )
 
 
@@ -78,18 +90,13 @@ def open_client(url: str, sockets: http.Sockets) -> Redis:
         "redis_connect_func": connected,
     }
     parts = urlsplit(url)
+    _check_parts(parts)
     if parts.scheme.endswith(_SENTINEL):
         return _through_sentinel(url, options)
     if parts.scheme == "rediss":
         options["ssl_check_hostname"] = True
     if parts.scheme == "unix":
         del options["socket_keepalive"]
-    elif parts.scheme not in ("redis", "rediss"):
-        raise _WrongURLError("it starts with something else")
-    elif parts.fragment:
-        raise _WrongURLError("it holds a #")
-    else:
-        _database(parts.path.strip("/"))
     return _checked(Redis(connection_pool=ConnectionPool.from_url(url, **options)))
 
 
@@ -98,6 +105,30 @@ def place(url: str) -> str:
     parts = urlsplit(url)
     hosts = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{hosts}{parts.path}"
+
+
+def _check_parts(parts: SplitResult) -> None:
+    """Refuse what redis-py would take for something else, of which log lines may tell a part."""
+    if parts.scheme.removesuffix(_SENTINEL) not in ("redis", "rediss", "unix"):
+        raise _WrongURLError("it starts with something else")
+    if "#" in parts.geturl():
+        raise _WrongURLError("it holds a #")
+    if "@" in parts.path + parts.query:
+        raise _WrongURLError("it holds an @ after a / or a ?")
+    hosts = parts.netloc.rpartition("@")[2]
+    if parts.scheme == "unix":
+        if hosts:
+            raise _WrongURLError("the path of its socket begins after three slashes")
+    elif not hosts:
+        raise _WrongURLError("it names no host")
+    if parts.scheme in ("redis", "rediss"):
+        if not parts.hostname:
+            raise _WrongURLError("it names no host")
+        _database(parts.path.strip("/"))
+    if not parts.scheme.endswith(_SENTINEL):
+        known = _OPTIONS + (_TLS_OPTIONS if parts.scheme == "rediss" else ())
+        if not set(parse_qs(parts.query, keep_blank_values=True)) <= set(known):
+            raise _WrongURLError(f"in its query it takes no option but {', '.join(known)}")
 
 
 def _through_sentinel(url: str, options: dict[str, Any]) -> Redis:
@@ -140,7 +171,7 @@ def _database(text: str) -> int:
 
 
 def _checked(client: Redis) -> Redis:
-    """Refuse what redis-py would let through: options that it has not, TLS without a check."""
+    """Refuse what redis-py would let through: values that it cannot use, TLS without a check."""
     options = client.connection_pool.connection_kwargs
     checks_host = str(options.get("ssl_check_hostname", True)).lower()
     if options.get("ssl_cert_reqs", "required") != "required" or checks_host != "true":
