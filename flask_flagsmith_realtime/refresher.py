@@ -87,6 +87,8 @@ class Refresher:
         #: What webhooks said before the role was known.
         self._untold: Told | None = None
         self._episode = Episode(logger, "fetch", "Flagsmith's API answers again.")
+        #: The last mistake of ours, whose traceback is in the log.
+        self._crash: str | None = None
         self._pid = os.getpid()
         self._ident: int | None = None
 
@@ -201,17 +203,17 @@ class Refresher:
         self._schedule.started(time.monotonic())
         self._activity.calling()
         try:
-            snapshot = self._api.fetch()
+            self._answered(self._api.fetch())
         except FetchError as error:
             self._failed(error)
         except Exception as error:
             # The thread must outlive a mistake of ours: without it flags would freeze.
-            logger.exception(
-                "Fetching flags failed unexpectedly.", extra=log.facts("fetch_crashed")
-            )
+            if repr(error) != self._crash:
+                logger.exception(
+                    "Fetching flags failed unexpectedly.", extra=log.facts("fetch_crashed")
+                )
+            self._crash = repr(error)
             self._failed(FetchError(f"Fetching flags failed unexpectedly: {error!r}."))
-        else:
-            self._answered(snapshot)
         self._mailbox.known = self._schedule.known
 
     def _failed(self, error: FetchError) -> None:
@@ -239,7 +241,6 @@ class Refresher:
             self._schedule.hold(served.epoch, time.monotonic())
         held = self._schedule.held
         verdict, given_up = self._schedule.answered(snapshot.epoch, time.monotonic())
-        self._episode.over()
         for epoch in given_up:
             logger.warning(
                 "The stream announced a change at %s that Flagsmith's API never served: its answer "
@@ -249,6 +250,7 @@ class Refresher:
                 extra=log.facts("epoch_given_up", epoch=epoch),
             )
         if verdict is Verdict.REFUSE:
+            self._episode.over()
             logger.debug(
                 "An answer older than the flags held was left aside.",
                 extra=log.facts("answer_left_aside", epoch=snapshot.epoch),
@@ -267,6 +269,8 @@ class Refresher:
 
     def _publish(self, snapshot: Snapshot, *, fetched: bool, replaced: float | None = None) -> None:
         previous, served_nothing = self._holder.publish(snapshot)
+        if fetched:
+            self._episode.over()
         if self.role is not None and self.role.fetches:
             self._listening.start(snapshot.environment_id)
         if fetched and self.role is Role.LEADER and self._fleet is not None:

@@ -1,0 +1,91 @@
+"""The refresher: its thread outlives mistakes of ours, and says so once."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+
+import pytest
+from conftest import Received
+from flask import Flask
+from misbehaving import MisbehavingFlagsmith
+
+from flask_flagsmith_realtime import signals
+from flask_flagsmith_realtime.activity import Activity
+from flask_flagsmith_realtime.api import API
+from flask_flagsmith_realtime.config import read_config
+from flask_flagsmith_realtime.holder import Holder
+from flask_flagsmith_realtime.listening import Listening
+from flask_flagsmith_realtime.mailbox import Mailbox
+from flask_flagsmith_realtime.refresher import Refresher
+from flask_flagsmith_realtime.schedule import Schedule
+from flask_flagsmith_realtime.snapshot import Snapshot
+
+MISTAKES = 3
+
+
+class ClumsyAPI(API):
+    """Makes mistakes when it is asked."""
+
+    mistakes = MISTAKES
+
+    def fetch(self) -> Snapshot:
+        if self.mistakes:
+            self.mistakes -= 1
+            raise ZeroDivisionError
+        return super().fetch()
+
+
+class ClumsyHolder(Holder):
+    """Makes mistakes when it is given something."""
+
+    mistakes = MISTAKES
+
+    def publish(self, snapshot: Snapshot) -> tuple[Snapshot | None, bool]:
+        if self.mistakes:
+            self.mistakes -= 1
+            raise ZeroDivisionError
+        return super().publish(snapshot)
+
+
+@pytest.fixture
+def flagsmith() -> Iterator[MisbehavingFlagsmith]:
+    with MisbehavingFlagsmith() as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("api_class", "holder"), [(ClumsyAPI, Holder()), (API, ClumsyHolder())], ids=["api", "holder"]
+)
+def test_a_mistake_of_ours_does_not_end_the_thread(
+    flagsmith: MisbehavingFlagsmith,
+    caplog: pytest.LogCaptureFixture,
+    api_class: type[API],
+    holder: Holder,
+) -> None:
+    app, config = Flask(__name__), read_config(flagsmith.config)
+    mailbox, activity = Mailbox(), Activity()
+    listening = Listening(config, mailbox, activity)
+    refresher = Refresher(
+        app, mailbox, Schedule(0.01, 60, 300), api_class(config), holder, None, listening, activity
+    )
+    refreshed = Received(signals.snapshot_refreshed, app)
+    thread = threading.Thread(target=refresher.run)
+    thread.start()
+    try:
+        refreshed.wait()
+        flagsmith.wait_for_streams(1)
+        flagsmith.change("banner_text", value="after")
+        refreshed.wait(2)
+    finally:
+        mailbox.close()
+        listening.end()
+        thread.join()
+    assert holder.snapshot is not None
+    assert holder.snapshot.flags["banner_text"].value == "after"
+    said = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    crash, trouble, recovery = said
+    assert crash.exc_info is not None
+    assert "ZeroDivisionError" in trouble.getMessage()
+    assert recovery.getMessage() == "Flagsmith's API answers again."
