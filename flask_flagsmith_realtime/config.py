@@ -112,6 +112,10 @@ def _text(value: Any) -> str:
         raise _wrong(value, f"text; {_QUOTED}")
     if not value:
         raise ValueError("is empty; it takes text")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError("holds a byte that is not UTF-8; it takes text") from None
     return value
 
 

@@ -227,6 +227,14 @@ def test_missing_secret_is_said_at_the_registration(make_app: MakeApp) -> None:
         app.register_blueprint(flagsmith.webhook)
 
 
+def test_secret_that_no_signature_can_be_made_with_stops_the_start(make_app: MakeApp) -> None:
+    # As os.environ gives a byte that is not UTF-8.
+    secret = b"hush\xff".decode("utf-8", "surrogateescape")
+    with pytest.raises(ConfigError, match="FLAGSMITH_WEBHOOK_SECRET holds a byte that") as caught:
+        make_app(FlagsmithRealtime(), WEBHOOK_SECRET=secret)
+    assert "hush" not in str(caught.value)
+
+
 def test_under_test_missing_secret_is_said_at_the_first_use(emulator: Emulator) -> None:
     app = Flask("shop")
     app.config.update(emulator.config, TESTING=True)
