@@ -25,9 +25,6 @@ extensions = [
 exclude_patterns = ["_build"]
 default_role = "code"
 
-# Until the pages on faults, fleets, webhooks and benchmarks are there.
-suppress_warnings = ["toc.not_readable", "ref.doc"]
-
 # Every reference has to lead somewhere. Those to other projects are not looked up: the pages can
 # be built without a network.
 nitpicky = True
