@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import threading
 
+from . import threads
 from .activity import Activity
 from .config import Config
 from .listener import Listener
 from .mailbox import Mailbox
-from .threads import make_thread
 
 
 class Listening:
@@ -36,16 +36,17 @@ class Listening:
         self.thread: threading.Thread | None = None
 
     def start(self, environment_id: str) -> None:
-        """Listen to an environment's stream from now on, unless that is so already."""
+        """Listen to an environment's stream from now on, unless that is so already, or there can be
+        no thread for it: then the next start tries again."""
         with self._lock:
             if self._listener is not None or self._ended:
                 return
             if not self._config.enable_realtime_updates:
                 return
             listener = Listener(self._config, self._mailbox, activity=self._activity)
-            thread = make_thread("flagsmith-listener", listener.run, environment_id)
-            self._listener, self.thread = listener, thread
-        thread.start()
+            thread = threads.make_thread("flagsmith-listener", listener.run, environment_id)
+            if threads.start(thread):
+                self._listener, self.thread = listener, thread
 
     def stop(self) -> None:
         """Listen no more, until the next start."""

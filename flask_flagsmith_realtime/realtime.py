@@ -87,13 +87,14 @@ class Realtime:
 
     def status(self) -> Status:
         """How well the app is supplied with flags. Starts nothing and waits for nothing."""
+        run = self._run
         under_test = self._app.testing and not self._by_hand
         return make_status(
             self._config,
             self._offline if under_test else self._holder.snapshot,
             self._activity,
             Now(),
-            running=self._run is not None and not process.is_forked(),
+            running=run is not None and run.is_alive and not process.is_forked(),
             offline=under_test or self._offline is not None,
             leader=self._leads(),
         )
@@ -123,7 +124,8 @@ class Realtime:
         self.start()
 
     def start(self) -> None:
-        """Start the threads, if they are not running. Does not wait for the network."""
+        """Start the threads, if they are not running. Does not wait for the network. If there can
+        be no threads, the next read of a flag tries again."""
         with self._lock:
             self._stopped = False
             if self._run is not None or self._offline is not None:
@@ -131,10 +133,9 @@ class Realtime:
             if self._holder.snapshot is None and self._file is not None:
                 self._holder = Holder(reserve=self._file.read())
             process.watch_gevent()
-            self._run = Run(
-                self._app, self._config, self._holder, self._file, self._activity, self._pace
-            )
-            self._run.start()
+            run = Run(self._app, self._config, self._holder, self._file, self._activity, self._pace)
+            if run.start():
+                self._run = run
 
     def read_once(self) -> FetchError | None:
         """Fetch in the caller's thread and start nothing, also at the reads that follow: for a

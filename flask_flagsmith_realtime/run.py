@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
+from . import threads
 from .activity import Activity
 from .api import API
 from .config import Config
@@ -30,7 +31,6 @@ from .mailbox import Mailbox
 from .refresher import Refresher
 from .schedule import Schedule
 from .snapshot_file import SnapshotFile
-from .threads import make_thread
 
 if TYPE_CHECKING:
     from .fleet import Fleet
@@ -79,18 +79,28 @@ class Run:
             activity,
             self.fleet,
         )
-        self._threads = [make_thread("flagsmith-refresher", self.refresher.run)]
+        self._threads = [threads.make_thread("flagsmith-refresher", self.refresher.run)]
         if self.fleet is not None:
-            self._threads.append(make_thread("flagsmith-fleet", self.fleet.run))
+            self._threads.append(threads.make_thread("flagsmith-fleet", self.fleet.run))
 
-    def start(self) -> None:
+    def start(self) -> bool:
         """Start the refresher and the fleet; the listener too, if it is known what to listen to and
-        that this process shall."""
-        for thread in self._threads:
-            thread.start()
+        that this process shall.
+
+        :returns: whether that was possible. If it was not, none of them runs.
+        """
+        if not all(threads.start(thread) for thread in self._threads):
+            self.stop()
+            return False
         key = self._config.environment_key
         if self.fleet is None and not self._config.local_evaluation and key is not None:
             self._listening.start(key)
+        return True
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the refresher and the fleet still run."""
+        return all(thread.is_alive() for thread in self._threads)
 
     def stop(self) -> None:
         """Tell the threads to end, and give them a moment for it."""
@@ -101,7 +111,9 @@ class Run:
             self.fleet.stop()
         deadline = time.monotonic() + _JOIN_SECONDS
         for thread in (*self._threads, self._listening.thread):
-            if thread is not None and thread is not threading.current_thread():
+            if thread is None or thread is threading.current_thread():
+                continue
+            if thread.is_alive():
                 thread.join(max(0.0, deadline - time.monotonic()))
 
 

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import contextvars
+import logging
 import os
 import threading
 from collections.abc import Callable
+
+from .episodes import Episode
+
+logger = logging.getLogger(__name__)
+
+#: Starting is tried whenever flags are read or fetched.
+_once = Episode(logger, "thread", "")
 
 
 def make_thread(name: str, target: Callable[..., None], *args: object) -> threading.Thread:
@@ -25,3 +33,19 @@ def make_thread(name: str, target: Callable[..., None], *args: object) -> thread
             threading.Event().wait()
 
     return threading.Thread(target=run, name=name, daemon=True)
+
+
+def start(thread: threading.Thread) -> bool:
+    """Start a thread. If the system refuses, that is logged once.
+
+    :returns: whether it was started.
+    """
+    try:
+        thread.start()
+    except RuntimeError as error:
+        _once.trouble(
+            f"The thread {thread.name} cannot be started ({error}), so flags are not kept fresh as "
+            "they should be. It is tried again. What limits the threads of this process?"
+        )
+        return False
+    return True

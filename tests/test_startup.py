@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 import time
 
 import pytest
@@ -17,7 +18,14 @@ from flask_flagsmith_realtime import (
     flags_changed,
     refresh_failed,
 )
+from flask_flagsmith_realtime.activity import Activity
+from flask_flagsmith_realtime.config import read_config
 from flask_flagsmith_realtime.emulator import Emulator
+from flask_flagsmith_realtime.listening import Listening
+from flask_flagsmith_realtime.mailbox import Mailbox
+
+#: For the stack of a thread: with it none can be started.
+NO_MEMORY = 1 << 47
 
 
 def test_unreachable_flagsmith_serves_defaults_and_recovers(
@@ -78,6 +86,43 @@ def test_only_the_first_read_waits_for_a_hanging_flagsmith() -> None:
         assert times[0] > 0.2
         assert sum(times[1:]) < times[0]
         flagsmith.stop(app)
+
+
+def test_what_cannot_start_is_tried_again_at_the_next_read(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    flagsmith = FlagsmithRealtime()
+    app = make_app(flagsmith, AUTOSTART=False, DEFAULTS={"banner_text": "by default"})
+    size = threading.stack_size(NO_MEMORY)
+    try:
+        for _ in range(2):
+            with app.app_context():
+                assert flags["banner_text"].value == "by default"
+                assert not flagsmith.status.running
+    finally:
+        threading.stack_size(size)
+    with app.app_context():
+        assert not flags["banner_text"].is_default
+        assert flagsmith.status.running
+    assert caplog.text.count("The thread flagsmith-refresher cannot be started") == 1
+
+
+def test_a_listener_that_cannot_start_is_tried_again_at_the_next_fetch(
+    emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = read_config(emulator.config)
+    listening = Listening(config, Mailbox(), Activity())
+    size = threading.stack_size(NO_MEMORY)
+    try:
+        for _ in range(2):
+            listening.start(emulator.client_side_key)
+    finally:
+        threading.stack_size(size)
+    assert emulator.streams_opened == 0
+    listening.start(emulator.client_side_key)
+    assert emulator.wait_for_streams(1)
+    listening.end()
+    assert caplog.text.count("The thread flagsmith-listener cannot be started") == 1
 
 
 def test_strict_does_not_fail_before_flagsmith_has_answered(

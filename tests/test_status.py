@@ -26,6 +26,7 @@ from flask_flagsmith_realtime import (
 from flask_flagsmith_realtime.activity import Activity, Trouble
 from flask_flagsmith_realtime.backoff import Reconnect
 from flask_flagsmith_realtime.config import read_config
+from flask_flagsmith_realtime.current import EXTENSION
 from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.listener import Listener
 from flask_flagsmith_realtime.mailbox import Connected, Mail, Mailbox
@@ -291,6 +292,23 @@ def test_under_test_it_is_offline_until_it_is_started(emulator: Emulator) -> Non
         assert flags["banner_text"]
         assert flagsmith.status.state in ("polling", "live")
     flagsmith.stop(app)
+
+
+def test_running_asks_the_threads_themselves(make_app: MakeApp, emulator: Emulator) -> None:
+    flagsmith, others = FlagsmithRealtime(), set(threading.enumerate())
+    app = make_app(flagsmith)
+    assert emulator.wait_for_streams(1)
+    assert flagsmith.status.running
+    # Whatever ends the refresher, it is not to look as if flags were kept fresh.
+    (refresher,) = (
+        thread
+        for thread in set(threading.enumerate()) - others
+        if thread.name == "flagsmith-refresher"
+    )
+    app.extensions[EXTENSION].realtime._run.mailbox.close()
+    refresher.join(PATIENCE_SECONDS)
+    assert not flagsmith.status.running
+    assert flagsmith.status.state == "stale"
 
 
 def test_status_of_several_apps_is_the_current_ones(make_app: MakeApp) -> None:
