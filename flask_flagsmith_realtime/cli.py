@@ -4,7 +4,7 @@ They are there for every app with the extension. Where this package is installed
 without the app, too, so that ``doctor`` can say what is wrong with an app that does not load.
 
 None starts a thread but ``watch``, which needs the stream, and ``emulator``. Errors go to standard
-error and end with status 1, a wrong command line with 2.
+error and end with status 1, also that there is no app; a wrong command line ends with 2.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 import click
 from flask import Flask
-from flask.cli import AppGroup, ScriptInfo
+from flask.cli import AppGroup, NoAppException, ScriptInfo
 
 from . import watching, wording
 from .app_state import AppState, state_of
@@ -158,7 +158,8 @@ def get_flag(
 def watch(as_json: bool) -> None:
     """Print each change as it arrives, until Ctrl-C.
 
-    Changes go to standard output; whether the stream is up goes to standard error.
+    Changes go to standard output; whether the stream is up goes to standard error. It is no member
+    of a fleet: it listens and fetches for itself.
 
     \b
     Example:
@@ -177,6 +178,8 @@ def watch(as_json: bool) -> None:
                 click.echo(news.message, err=True)
             else:
                 click.echo(json.dumps(news.as_dict()) if as_json else news.as_text())
+    except FlagsmithRealtimeError as error:
+        raise click.ClickException(str(error)) from None
     except KeyboardInterrupt:
         # How a person ends it.
         click.echo(err=True)
@@ -235,6 +238,9 @@ def _load_app() -> AppState:
         state = state_of(app)
     except FlagsmithRealtimeError as error:
         raise click.ClickException(str(error)) from None
+    except NoAppException as error:
+        # Flask calls it a wrong command line; a script could not tell it from one.
+        raise click.ClickException(error.format_message()) from None
     context.with_resource(app.app_context())
     return state
 
@@ -267,6 +273,9 @@ def _findings() -> Iterator[Finding]:
         state = state_of(app)
     except FlagsmithRealtimeError as error:
         yield doctor.broken_setup(error)
+        return
+    except (Exception, SystemExit) as error:
+        yield doctor.broken_app(error)
         return
     yield from doctor.examine(app, state.config, Path.cwd(), os.environ)
 

@@ -8,12 +8,15 @@ part of a finding.
 
 from __future__ import annotations
 
+import os
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from flask import Flask
+from flask.cli import NoAppException
 
 from . import http, judgements, probes, server_setup, webhook
 from .api import API
@@ -32,6 +35,15 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 def broken_setup(error: FlagsmithRealtimeError) -> Finding:
     """The app has no flags at all: its settings are wrong, or it has no extension."""
     return failed("settings", str(error), "Nothing else can be checked before that.")
+
+
+def broken_app(error: BaseException) -> Finding:
+    """The app does not load, for reasons of its own."""
+    return failed(
+        "app",
+        f"the app does not load: {_reason(error)}",
+        "Nothing else can be checked before that; 'flask routes' shows all that is said of it.",
+    )
 
 
 def examine(
@@ -216,6 +228,23 @@ def _examine_redis(config: Config) -> Finding:
             "stream of its own.",
         )
     return ok("Redis", f"{place(url)} answers: this app's processes share one stream")
+
+
+def _reason(error: BaseException) -> str:
+    """Why an app does not load. What its own errors say may hold a secret, so that is left out."""
+    cause = error.__context__
+    if isinstance(error, NoAppException):
+        # Flask puts a whole traceback into the message if it has an import to blame.
+        message = error.format_message()
+        if "\n" not in message or cause is None:
+            return message
+        error = cause
+    kind = type(error).__name__
+    if isinstance(error, SyntaxError):
+        return f"{kind}: {error}"
+    what = f"{kind}: {error}" if isinstance(error, ImportError) else kind
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{what} ({os.path.relpath(frames[-1].filename)}, line {frames[-1].lineno})"
 
 
 def _webhook_paths(app: Flask) -> list[str]:

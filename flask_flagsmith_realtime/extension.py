@@ -102,7 +102,10 @@ class FlagsmithRealtime:
         return self._webhook
 
     def start(self, app: Flask) -> None:
-        """Start listening now, if this process does not: also under test, or in a command."""
+        """Start listening now, if this process does not: also under test, or in a command.
+
+        :raises ConfigError: if there is no key, which under test need not be.
+        """
         state_of(app).realtime.start_by_hand()
 
     def stop(self, app: Flask) -> None:

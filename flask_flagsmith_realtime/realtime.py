@@ -20,7 +20,7 @@ from .activity import Activity
 from .api import API
 from .config import Config
 from .election import Pace
-from .errors import FetchError
+from .errors import ConfigError, FetchError
 from .holder import Holder
 from .mailbox import Told
 from .run import Run
@@ -119,7 +119,15 @@ class Realtime:
             self.start()
 
     def start_by_hand(self) -> None:
-        """Start because somebody asks for it, also under test."""
+        """Start because somebody asks for it, also under test.
+
+        :raises ConfigError: if there is no key, which under test need not be.
+        """
+        if self._config.environment_key is None and self._offline is None:
+            raise ConfigError(
+                "FLAGSMITH_ENVIRONMENT_KEY is missing. An app under test needs none until it is to "
+                "follow Flagsmith all the same: set it, and FLAGSMITH_API_URL, before init_app."
+            )
         self._by_hand = True
         self.start()
 

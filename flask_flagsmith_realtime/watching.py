@@ -19,6 +19,7 @@ from .app_state import AppState
 from .changes import FlagChange
 from .errors import FetchError
 from .flag import Flag
+from .realtime import Realtime
 from .snapshot import Snapshot
 
 #: The service ends healthy connections all the time; only what lasts longer than this is news.
@@ -111,7 +112,10 @@ class StreamLife:
 
 
 def follow(state: AppState) -> Iterator[StreamNews | ChangeNews]:
-    """Start the app's engine and hand on what happens, for ever."""
+    """Start the app's engine and hand on what happens, for ever.
+
+    :raises ConfigError: if the app has no key.
+    """
     happened: queue.SimpleQueue[tuple[str, dict[str, Any]]] = queue.SimpleQueue()
 
     # A signal does not keep its receivers alive: these names do.
@@ -141,6 +145,12 @@ def follow(state: AppState) -> Iterator[StreamNews | ChangeNews]:
     life = StreamLife(time.monotonic(), polling)
     if not config.enable_realtime_updates:
         yield StreamNews(f"FLAGSMITH_ENABLE_REALTIME_UPDATES is off: {polling}.")
+    if config.redis_url is not None:
+        _leave_fleet(state)
+        yield StreamNews(
+            "FLAGSMITH_REDIS_URL is set: watching listens to the stream and fetches for itself, "
+            "outside the fleet."
+        )
     state.realtime.start_by_hand()
     count: int | None = None
     while True:
@@ -165,6 +175,16 @@ def follow(state: AppState) -> Iterator[StreamNews | ChangeNews]:
             yield StreamNews(f"Watching {count} features. Ctrl-C ends it.")
         elif what == "changed" and content["previous"] is not None:
             yield from _changes(**content)
+
+
+def _leave_fleet(state: AppState) -> None:
+    """Give an app an engine without a fleet.
+
+    A member may become the leader, and a person may suspend or end a command at any time. Nor could
+    a follower tell how the stream is.
+    """
+    state.realtime.stop()
+    state.realtime = Realtime(state.app, dataclasses.replace(state.config, redis_url=None))
 
 
 def _changes(

@@ -18,6 +18,7 @@ from click.testing import Result
 from command_line import Directory
 from conftest import MakeApp
 from flask import Flask
+from fleet.conftest import RedisServer
 
 from flask_flagsmith_realtime import FlagsmithRealtime
 from flask_flagsmith_realtime.cli import trait_value
@@ -321,6 +322,44 @@ def test_watch_tells_that_the_stream_is_down_and_up_again(
         assert watch.interrupt() == 0
 
 
+def test_watch_under_test_follows_if_it_has_a_key(tmp_path: Path, emulator: Emulator) -> None:
+    directory = Directory(tmp_path, {**emulator.config, "TESTING": "true"})
+    with directory.start("flagsmith", "watch") as watch:
+        watch.err.find(lambda line: "stream is open" in line)
+        emulator.set_flag("new_checkout", enabled=True)
+        assert watch.out.next().endswith("new_checkout  off → on")
+
+
+def test_watch_under_test_without_a_key_says_so_and_asks_nobody(
+    tmp_path: Path, emulator: Emulator
+) -> None:
+    settings = {**emulator.config, "TESTING": "true"}
+    del settings["FLAGSMITH_ENVIRONMENT_KEY"]
+    result = Directory(tmp_path, settings).flask("flagsmith", "watch")
+    assert result.returncode == 1
+    assert result.stderr.startswith("Error: FLAGSMITH_ENVIRONMENT_KEY is missing.")
+    assert not emulator.calls
+
+
+def test_watch_stays_out_of_a_fleet(tmp_path: Path, emulator: Emulator) -> None:
+    redis = RedisServer(tmp_path).start()
+    try:
+        directory = Directory(tmp_path, {**emulator.config, "FLAGSMITH_REDIS_URL": redis.url})
+        with directory.start("flagsmith", "watch") as watch:
+            assert watch.err.next().startswith("FLAGSMITH_REDIS_URL is set: watching listens to")
+            assert watch.err.next() == "Watching 6 features. Ctrl-C ends it."
+            assert watch.err.next() == "The stream is open: changes arrive at once."
+            emulator.set_flag("new_checkout", enabled=True)
+            assert watch.out.next().endswith("new_checkout  off → on")
+            assert redis.keys() == {}
+            assert redis.subscribers() == 0
+            assert watch.interrupt() == 0
+            assert watch.err.rest() == [""]
+    finally:
+        redis.client.close()
+        redis.stop()
+
+
 def test_watch_of_an_offline_file_says_that_nothing_will_come(
     tmp_path: Path, emulator: Emulator
 ) -> None:
@@ -368,6 +407,15 @@ def test_an_app_without_the_extension_is_told_so(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert result.stderr.startswith("Error: The app 'shop' was not set up")
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("command", [("list",), ("get", "new_checkout"), ("watch",)])
+def test_an_app_that_is_not_there_is_no_wrong_command_line(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    result = Directory(tmp_path).flask("--app", "nope", "flagsmith", *command)
+    assert result.returncode == 1
+    assert result.stderr == "Error: Could not import 'nope'.\n"
 
 
 def test_a_terminal_without_arrows_is_no_obstacle(tmp_path: Path, emulator: Emulator) -> None:

@@ -13,6 +13,7 @@ from flask import Flask, current_app
 from werkzeug.serving import make_server
 
 from flask_flagsmith_realtime import (
+    ConfigError,
     FeatureNotFoundError,
     Flag,
     FlagChange,
@@ -445,6 +446,15 @@ def test_strict_message_takes_names_that_are_no_python_names() -> None:
     assert "flagsmith_flags.set({'my-flag': …}) or override_flags(app, {'my-flag': …})" in str(
         raised.value
     )
+
+
+def test_starting_without_a_key_is_refused() -> None:
+    app = Flask("shop")
+    app.testing = True
+    flagsmith = FlagsmithRealtime(app)
+    with pytest.raises(ConfigError, match=r"^FLAGSMITH_ENVIRONMENT_KEY is missing\. An app under"):
+        flagsmith.start(app)
+    assert flagsmith.status.state == "offline"
 
 
 def test_app_that_was_never_overridden_has_plain_flags(app: Flask) -> None:
