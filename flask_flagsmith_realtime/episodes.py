@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 
 from . import log
@@ -28,10 +29,15 @@ class Episode:
         """Something failed. Each message is logged once until :meth:`over`."""
         if message not in self._causes and len(self._causes) < _MOST_CAUSES:
             self._causes.add(message)
-            self._logger.warning("%s", message, extra=log.facts(f"{self._what}_trouble"))
+            self._warn(message, f"{self._what}_trouble")
 
     def over(self) -> None:
         """It works."""
         if self._causes:
             self._causes.clear()
-            self._logger.warning("%s", self._recovered, extra=log.facts(f"{self._what}_recovered"))
+            self._warn(self._recovered, f"{self._what}_recovered")
+
+    def _warn(self, message: str, event: str) -> None:
+        # A thread must outlive a filter of the app's that fails, such as one that wants a request.
+        with contextlib.suppress(Exception):
+            self._logger.warning("%s", message, extra=log.facts(event))

@@ -10,6 +10,7 @@ follower publishes what the leader has put into Redis.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
@@ -102,11 +103,7 @@ class Refresher:
                 # gevent's greenlets live on in a forked child; there, others have taken over.
                 if mail.closed or os.getpid() != self._pid:
                     return
-                self._read(mail)
-                if self._due <= time.monotonic():
-                    self._refresh()
-                for transition in mail.transitions:
-                    self._tell(transition)
+                self._attend(mail)
         finally:
             self._api.close()
 
@@ -120,6 +117,21 @@ class Refresher:
         if self.role is None:
             return self._role_due
         return self._schedule.due if self.role.fetches else math.inf
+
+    def _attend(self, mail: Mail) -> None:
+        """Do all that there is to do now. A mistake of ours is survived: without this thread flags
+        would freeze."""
+        try:
+            self._read(mail)
+            if self._due <= time.monotonic():
+                self._refresh()
+            for transition in mail.transitions:
+                self._tell(transition)
+        except Exception as error:
+            self._schedule.failed(time.monotonic())
+            # The log itself may be what fails: a filter of the app's that wants a request.
+            with contextlib.suppress(Exception):
+                self._say_once(error)
 
     def _read(self, mail: Mail) -> None:
         now = time.monotonic()
@@ -207,14 +219,17 @@ class Refresher:
         except FetchError as error:
             self._failed(error)
         except Exception as error:
-            # The thread must outlive a mistake of ours: without it flags would freeze.
-            if repr(error) != self._crash:
-                logger.exception(
-                    "Fetching flags failed unexpectedly.", extra=log.facts("fetch_crashed")
-                )
-            self._crash = repr(error)
+            self._say_once(error)
             self._failed(FetchError(f"Fetching flags failed unexpectedly: {error!r}."))
         self._mailbox.known = self._schedule.known
+
+    def _say_once(self, error: Exception) -> None:
+        """Log a mistake of ours with its traceback, unless it is the last one again."""
+        if repr(error) != self._crash:
+            self._crash = repr(error)
+            logger.exception(
+                "Fetching flags failed unexpectedly.", extra=log.facts("fetch_crashed")
+            )
 
     def _failed(self, error: FetchError) -> None:
         if self._mailbox.is_closed:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import pytest
-from conftest import Received
-from flask import Flask
+from conftest import MakeApp, Received
+from flask import Flask, request
 from misbehaving import MisbehavingFlagsmith
 
 from flask_flagsmith_realtime import signals
 from flask_flagsmith_realtime.activity import Activity
 from flask_flagsmith_realtime.api import API
 from flask_flagsmith_realtime.config import read_config
+from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.holder import Holder
 from flask_flagsmith_realtime.listening import Listening
-from flask_flagsmith_realtime.mailbox import Mailbox
+from flask_flagsmith_realtime.mailbox import Connected, Mailbox
 from flask_flagsmith_realtime.refresher import Refresher
 from flask_flagsmith_realtime.schedule import Schedule
 from flask_flagsmith_realtime.snapshot import Snapshot
@@ -47,6 +50,31 @@ class ClumsyHolder(Holder):
             self.mistakes -= 1
             raise ZeroDivisionError
         return super().publish(snapshot)
+
+
+class ClumsySchedule(Schedule):
+    """Makes mistakes when it is told of connections."""
+
+    mistakes = MISTAKES
+
+    def connected(self, now: float) -> None:
+        if self.mistakes:
+            self.mistakes -= 1
+            raise ZeroDivisionError
+        super().connected(now)
+
+
+class WantsRequest(logging.Handler):
+    """Has a filter that fails in every thread but a request's."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        raise RuntimeError(f"no request: {request.path}")
+
+
+def shows(value: str, content: dict[str, Any]) -> bool:
+    """Whether a signal's snapshot has a value."""
+    snapshot: Snapshot = content["snapshot"]
+    return snapshot.flags["banner_text"].value == value
 
 
 @pytest.fixture
@@ -89,3 +117,46 @@ def test_a_mistake_of_ours_does_not_end_the_thread(
     assert crash.exc_info is not None
     assert "ZeroDivisionError" in trouble.getMessage()
     assert recovery.getMessage() == "Flagsmith's API answers again."
+
+
+def test_neither_does_one_beside_the_fetches(
+    flagsmith: MisbehavingFlagsmith, caplog: pytest.LogCaptureFixture
+) -> None:
+    app, config = Flask(__name__), read_config(flagsmith.config)
+    mailbox, activity = Mailbox(), Activity()
+    listening = Listening(config, mailbox, activity)
+    schedule = ClumsySchedule(0.01, 60, 300)
+    refresher = Refresher(app, mailbox, schedule, API(config), Holder(), None, listening, activity)
+    refreshed = Received(signals.snapshot_refreshed, app)
+    thread = threading.Thread(target=refresher.run)
+    thread.start()
+    try:
+        refreshed.wait()
+        flagsmith.wait_for_streams(1)
+        for _ in range(MISTAKES):
+            mailbox.transition(Connected())
+        flagsmith.change("banner_text", value="after")
+        refreshed.wait_for(partial(shows, "after"))
+    finally:
+        mailbox.close()
+        listening.end()
+        thread.join()
+    assert [record.exc_info is None for record in caplog.records] == [False]
+
+
+def test_neither_does_a_log_that_fails(
+    emulator: Emulator, make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = make_app()
+    logger = logging.getLogger("flask_flagsmith_realtime")
+    handler = WantsRequest()
+    refreshed = Received(signals.snapshot_refreshed, app)
+    assert emulator.wait_for_streams(1)
+    caplog.set_level(logging.DEBUG, logger.name)
+    logger.addHandler(handler)
+    try:
+        for value in ("one", "two"):
+            emulator.set_flag("banner_text", value=value)
+            refreshed.wait_for(partial(shows, value))
+    finally:
+        logger.removeHandler(handler)
