@@ -6,6 +6,7 @@ before anybody sees them, and the environment key goes to the API's own origin o
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,7 @@ from flagsmith.utils.identities import generate_identity_data
 
 from . import epochs, http
 from .config import Config
+from .deadline import Deadline
 from .document import (
     check_environment_document,
     check_flags,
@@ -25,7 +27,12 @@ from .document import (
     check_identity_overrides,
     parse_json,
 )
-from .errors import FetchError, IdentityRefusedError, InvalidDocumentError
+from .errors import (
+    FetchError,
+    IdentityRefusedError,
+    IdentityUnspeakableError,
+    InvalidDocumentError,
+)
 from .identity import Identity
 from .snapshot import Snapshot, snapshot_of_document, snapshot_of_flags
 
@@ -33,7 +40,7 @@ from .snapshot import Snapshot, snapshot_of_document, snapshot_of_flags
 EPOCH_HEADER = "X-Flagsmith-Document-Updated-At"
 
 _LARGEST_BODY_BYTES = 64 * 1024 * 1024
-#: A body that comes in drops never times out by itself.
+#: How long the environment may take after its first answer could have begun, all pages of it.
 _LONGEST_BODY_SECONDS = 60.0
 _READ_BYTES = 65536
 _MOST_PAGES = 1000
@@ -73,15 +80,14 @@ class API:
         :raises FetchError: if there is no usable answer.
         """
         url = urljoin(self._config.api_url, "identities/")
-        question = generate_identity_data(
-            identity.identifier, identity.traits, transient=identity.transient
-        )
+        question = _question(identity, url)
         seconds = self._config.request_timeout_seconds
 
         def post() -> requests.Response:
             return http.post(self._session, url, self._headers, question, seconds)
 
-        _, body = self._ask(url, post, _LARGEST_BODY_BYTES, seconds)
+        with Deadline(self._sockets, seconds) as deadline:
+            _, body = self._ask(url, post, _LARGEST_BODY_BYTES, deadline)
         try:
             return [
                 EvaluatedFlag.from_api_flag(state) for state in check_identity(parse_json(body))
@@ -107,14 +113,14 @@ class API:
         identity overrides.
         """
         first_url = urljoin(self._config.api_url, "environment-document/")
-        url, left = first_url, _LARGEST_BODY_BYTES
+        url, left, ends_at = first_url, _LARGEST_BODY_BYTES, self._ends_at()
         document: dict[str, Any] = {}
         overrides: list[Any] = []
         page_epochs: list[float] = []
         seen: set[str] = set()
         while True:
             seen.add(url)
-            response, body = self._get(url, left)
+            response, body = self._get(url, left, ends_at)
             left -= len(body)
             try:
                 page = parse_json(body)
@@ -149,7 +155,7 @@ class API:
 
     def _fetch_flags(self) -> Snapshot:
         url = urljoin(self._config.api_url, "flags/")
-        response, body = self._get(url, _LARGEST_BODY_BYTES)
+        response, body = self._get(url, _LARGEST_BODY_BYTES, self._ends_at())
         try:
             answer = check_flags(parse_json(body))
         except InvalidDocumentError as error:
@@ -157,26 +163,39 @@ class API:
         epoch = epochs.parse_header(response.headers.get(EPOCH_HEADER))
         return snapshot_of_flags(answer, epoch, time.time(), self._config.environment_key or "")
 
-    def _get(self, url: str, most_bytes: int) -> tuple[requests.Response, bytes]:
+    def _ends_at(self) -> float:
+        """When a fetch that begins now is to be over."""
+        return time.monotonic() + self._config.request_timeout_seconds + _LONGEST_BODY_SECONDS
+
+    def _get(self, url: str, most_bytes: int, ends_at: float) -> tuple[requests.Response, bytes]:
         timeout = self._config.request_timeout_seconds
+        with Deadline(self._sockets, min(timeout, ends_at - time.monotonic())) as deadline:
 
-        def get() -> requests.Response:
-            return http.get(self._session, url, self._headers, (timeout, timeout))
+            def get() -> requests.Response:
+                response = http.get(self._session, url, self._headers, (timeout, timeout))
+                # A large body may take longer than the wait for it.
+                deadline.extend(ends_at)
+                return response
 
-        return self._ask(url, get, most_bytes, _LONGEST_BODY_SECONDS)
+            return self._ask(url, get, most_bytes, deadline)
 
     def _ask(
-        self, url: str, send: Callable[[], requests.Response], most_bytes: int, seconds: float
+        self,
+        url: str,
+        send: Callable[[], requests.Response],
+        most_bytes: int,
+        deadline: Deadline,
     ) -> tuple[requests.Response, bytes]:
-        """Send a request and read the answer.
-
-        :param seconds: how long the body may take.
-        """
+        """Send a request and read the answer."""
         try:
-            with send() as response:
+            with self._send(send) as response:
                 if response.status_code != 200:
                     raise self._refusal(response, url)
-                return response, _read(response, url, most_bytes, seconds)
+                body = _read(response, url, most_bytes)
+                if deadline.passed:
+                    # Some bodies have no other end than that of the connection.
+                    raise TimeoutError
+                return response, body
         except http.RedirectedElsewhereError as error:
             raise FetchError(
                 f"Flagsmith could not be asked at {_bare(url)}: {http.describe(error)}. If that is "
@@ -188,9 +207,21 @@ class API:
             OSError,
             ValueError,
         ) as error:
-            raise FetchError(
-                f"Flagsmith could not be asked at {_bare(url)}: {http.describe(error)}."
-            ) from None
+            is_late = deadline.passed and not isinstance(error, requests.Timeout)
+            reason = http.describe(TimeoutError() if is_late else error)
+            raise FetchError(f"Flagsmith could not be asked at {_bare(url)}: {reason}.") from None
+
+    def _send(self, send: Callable[[], requests.Response]) -> requests.Response:
+        """Send a request; once more if a connection that was kept open is gone: the server may have
+        closed it while the request was on its way."""
+        opened = self._sockets.opened
+        try:
+            return send()
+        except requests.ConnectionError as error:
+            if self._sockets.opened != opened or not http.was_dropped(error):
+                raise
+        self._session.close()
+        return send()
 
     def _refusal(self, response: requests.Response, url: str) -> FetchError:
         status = response.status_code
@@ -212,19 +243,32 @@ class API:
         return FetchError(message, retry_after=http.retry_after(response))
 
 
-def _read(response: requests.Response, url: str, most_bytes: int, seconds: float) -> bytes:
+def _question(identity: Identity, url: str) -> bytes:
+    """What to ask for an identity.
+
+    :raises IdentityUnspeakableError: if that cannot be said.
+    """
+    question = generate_identity_data(
+        identity.identifier, identity.traits, transient=identity.transient
+    )
+    try:
+        return json.dumps(question, allow_nan=False).encode()
+    except ValueError as error:
+        raise IdentityUnspeakableError(
+            f"Flagsmith was not asked at {url}: a trait of an identity is no JSON "
+            f"({type(error).__name__}). Is it a number of thousands of digits?"
+        ) from None
+
+
+def _read(response: requests.Response, url: str, most_bytes: int) -> bytes:
     """Read a body, but not without bounds."""
     body = bytearray()
-    deadline = time.monotonic() + seconds
-    # What has arrived, not blocks of a size: one could take for ever to fill up drop by drop.
     while chunk := response.raw.read1(_READ_BYTES, decode_content=True):
         body += chunk
         if len(body) > most_bytes:
             raise FetchError(
                 f"The answer of {_bare(url)} is larger than {_LARGEST_BODY_BYTES // 2**20} MiB."
             )
-        if time.monotonic() > deadline:
-            raise FetchError(f"The answer of {_bare(url)} was not complete after {seconds:g} s.")
     return bytes(body)
 
 

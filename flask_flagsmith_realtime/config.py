@@ -191,7 +191,10 @@ class Config:
         "Whether ``init_app`` starts the background threads. Off: the first read of a flag does.",
     )
     request_timeout_seconds: float = _option(
-        10.0, _seconds(0.05), "How long a call of the API may stay without an answer."
+        10.0,
+        _seconds(0.05),
+        "How long a call of the API may stay without an answer; one that asks for an identity, how "
+        "long it may take in all.",
     )
     startup_timeout_seconds: float = _option(
         5.0,

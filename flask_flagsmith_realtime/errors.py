@@ -45,5 +45,9 @@ class IdentityRefusedError(FetchError):
     """Flagsmith does not take one identity: its identifier, or a trait."""
 
 
+class IdentityUnspeakableError(IdentityRefusedError):
+    """Flagsmith cannot even be asked for one identity: a trait cannot be said in JSON."""
+
+
 class InvalidDocumentError(FetchError):
     """An answer or a file is not the environment document, or the list of flags, it should be."""

@@ -26,6 +26,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.util.connection import allowed_gai_family
 
 from .config import Config
 
@@ -46,6 +47,9 @@ class Sockets:
         self._lock = threading.Lock()
         self._open: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self._ended = False
+        self._interrupted = False
+        #: How many there have been.
+        self.opened = 0
 
     def add(self, opened: socket.socket) -> None:
         """Remember a socket.
@@ -54,8 +58,9 @@ class Sockets:
         """
         _open_sockets.add(opened)
         with self._lock:
+            self.opened += 1
             self._open.add(opened)
-            if self._ended:
+            if self._ended or self._interrupted:
                 opened.close()
                 raise ConnectionAbortedError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
 
@@ -64,6 +69,15 @@ class Sockets:
         with self._lock:
             for opened in self._open:
                 _shut_down(opened)
+
+    def begin(self) -> None:
+        """A call begins."""
+        self._interrupted = False
+
+    def interrupt(self) -> None:
+        """End the connections that are open, and each one to come until another call begins."""
+        self._interrupted = True
+        self.shut_down()
 
     def end(self) -> None:
         """End the connections that are open, and each one to come."""
@@ -92,9 +106,23 @@ class _HTTPConnection(HTTPConnection):
         self._sockets = sockets
 
     def _new_conn(self) -> socket.socket:
+        timeout = self.timeout
+        if timeout:
+            # All addresses of the host share it. urllib3 would give each of them as much.
+            self.timeout = timeout / self._count_addresses()
         opened = super()._new_conn()
+        self.timeout = timeout
+        opened.settimeout(timeout)
         self._sockets.add(opened)
         return opened
+
+    def _count_addresses(self) -> int:
+        host, family = self._dns_host.strip("[]"), allowed_gai_family()
+        try:
+            return len(socket.getaddrinfo(host, self.port, family, socket.SOCK_STREAM))
+        except (OSError, UnicodeError):
+            # urllib3 will find the same, and say so in its own way.
+            return 1
 
 
 class _HTTPSConnection(_HTTPConnection, HTTPSConnection):
@@ -195,13 +223,16 @@ def get(
         response = session.get(
             target, headers=headers, timeout=timeout, stream=True, allow_redirects=False
         )
-        location = requests.Session.get_redirect_target(session, response)
-        if location is None:
-            return response
-        response.close()
-        target = urljoin(target, location)
-        if origin(target) != origin(url):
+        try:
+            location = requests.Session.get_redirect_target(session, response)
+            if location is None:
+                return response
+            response.close()
+            target = urljoin(target, location)
             scheme, host, port = origin(target)
+        except ValueError:
+            raise RedirectedElsewhereError("it redirects to what is no URL") from None
+        if (scheme, host, port) != origin(url):
             raise RedirectedElsewhereError(
                 f"it redirects to {scheme}://{host}:{port}, another origin, which is not followed"
             )
@@ -209,21 +240,27 @@ def get(
 
 
 def post(
-    session: requests.Session, url: str, headers: dict[str, str], content: Any, seconds: float
+    session: requests.Session, url: str, headers: dict[str, str], content: bytes, seconds: float
 ) -> requests.Response:
-    """POST something as JSON, body of the answer unread, following no redirect.
+    """POST JSON, body of the answer unread, following no redirect.
 
     :param seconds: how long to wait for the connection and the answer's head, in all.
     :raises requests.RequestException: when no answer comes.
     """
     return session.post(
         url,
-        headers=headers,
-        json=content,
+        headers={**headers, "Content-Type": "application/json"},
+        data=content,
         timeout=urllib3.Timeout(total=seconds),  # type: ignore[arg-type]
         stream=True,
         allow_redirects=False,
     )
+
+
+def was_dropped(error: BaseException) -> bool:
+    """Whether a connection turned out to be gone when something was asked on it."""
+    gone = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)
+    return any(isinstance(cause, gone) for cause in _causes(error))
 
 
 def retry_after(response: requests.Response) -> float | None:
@@ -254,7 +291,7 @@ def describe(error: BaseException) -> str:
         return "the proxy (FLAGSMITH_PROXIES, or the environment's) cannot be reached"
     causes = _causes(error)
     words = (_words(cause) for cause in reversed(causes))
-    return next(filter(None, words), type(causes[-1]).__name__)
+    return next(filter(None, words), f"the request failed ({type(causes[-1]).__name__})")
 
 
 def _causes(error: BaseException) -> list[BaseException]:
@@ -287,8 +324,14 @@ def _words(cause: BaseException) -> str | None:
     return {
         "BadStatusLine": "the answer is not HTTP",
         "DecodeError": "the answer's compression is broken",
+        "HTTPException": "the answer is not HTTP",
         "IncompleteRead": "the answer was cut off",
+        "InvalidHeader": "a header of FLAGSMITH_CUSTOM_HEADERS cannot be sent",
+        "InvalidProxyURL": "the proxy's URL (FLAGSMITH_PROXIES, or the environment's) is none",
+        "InvalidSchema": "a SOCKS proxy needs the package PySocks: pip install pysocks",
         "LineTooLong": "the answer is not HTTP",
+        "LocationParseError": "there can be no host of that name",
+        "ProxySchemeUnknown": "the proxy's URL (FLAGSMITH_PROXIES, or the environment's) is none",
         "RemoteDisconnected": "the server closed the connection without an answer",
         "TimeoutError": "no answer in time",
     }.get(type(cause).__name__)

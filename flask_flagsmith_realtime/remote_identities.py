@@ -38,7 +38,7 @@ from .api import API
 from .circuit import Circuit
 from .config import Config
 from .episodes import Episode
-from .errors import FetchError, IdentityRefusedError
+from .errors import FetchError, IdentityRefusedError, IdentityUnspeakableError
 from .flag import Flag
 from .flag_pool import FlagPool
 from .identity import Identity
@@ -165,6 +165,9 @@ class RemoteIdentities:
                 if outcome is not None:
                     here.circuit.worked()
                     self._keep(key, _Answer(outcome, generation, asked_at))
+                elif isinstance(failure, IdentityUnspeakableError):
+                    here.circuit.given_up()
+                    self._refused(key)
                 elif isinstance(failure, IdentityRefusedError):
                     here.circuit.worked()
                     self._refused(key)

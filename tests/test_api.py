@@ -326,6 +326,8 @@ def test_a_broken_answer_is_an_error(
     ("answer", "words"),
     [
         (b"SSH-2.0-OpenSSH_9.6\r\n", "the answer is not HTTP"),
+        (b"HTTP/1.1 200 OK\r\n" + b"X-Y: z\r\n" * 200 + b"\r\n", "the answer is not HTTP"),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://[\r\n\r\n", "redirects to what is no URL"),
         (
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n",
             "the answer was cut off",
@@ -360,6 +362,19 @@ def test_a_host_that_does_not_exist_is_named(make_api: MakeAPI) -> None:
     assert "name cannot be resolved" in message
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [
+        ("API_URL", f"http://{'x' * 70}.com/api/v1/", "there can be no host of that name"),
+        ("PROXIES", {"http": "socks5://127.0.0.1:1"}, "SOCKS proxy needs the package PySocks"),
+    ],
+)
+def test_a_setting_that_can_never_work_is_named(
+    make_api: MakeAPI, setting: str, value: Any, words: str
+) -> None:
+    assert words in str(failure(make_api(**{setting: value})))
+
+
 def test_the_key_does_not_follow_a_redirect(
     flagsmith: MisbehavingFlagsmith, make_api: MakeAPI
 ) -> None:
@@ -382,19 +397,53 @@ def test_a_body_of_200_mib_is_not_read_to_its_end(
     assert call.sent < 100 * 2**20
 
 
-def test_a_body_in_drops_does_not_go_on_for_ever(
-    flagsmith: MisbehavingFlagsmith, make_api: MakeAPI, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("behaviour", answers.DRIPS.values(), ids=answers.DRIPS)
+def test_an_answer_in_drops_does_not_go_on_for_ever(
+    flagsmith: MisbehavingFlagsmith,
+    make_api: MakeAPI,
+    monkeypatch: pytest.MonkeyPatch,
+    behaviour: Behaviour,
 ) -> None:
     monkeypatch.setattr(api_module, "_LONGEST_BODY_SECONDS", 0.2)
+    flagsmith.environment_document.next(behaviour)
+    api = make_api(REQUEST_TIMEOUT_SECONDS=0.2)
+    assert "no answer in time" in str(failure(api))
+    assert api.fetch().flags, "the next call is not to suffer from it"
 
-    def drip(call: Call) -> None:
-        call.exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
-        while True:
-            call.exchange.send(b" ")
-            call.exchange.wait(0.01)
 
-    flagsmith.environment_document.next(drip)
-    assert "was not complete" in str(failure(make_api()))
+def test_a_body_has_more_time_than_its_beginning(
+    flagsmith: MisbehavingFlagsmith, make_api: MakeAPI
+) -> None:
+    def come_slowly(call: Call) -> None:
+        text = call.truth.version.body
+        call.exchange.send(answers.head(200, [("Content-Length", str(len(text)))]))
+        for start in range(0, len(text), len(text) // 6):
+            call.exchange.wait(0.1)
+            call.exchange.send(text[start : start + len(text) // 6])
+
+    flagsmith.environment_document.next(come_slowly)
+    assert make_api(REQUEST_TIMEOUT_SECONDS=0.4).fetch().flags
+
+
+def test_a_connection_that_was_kept_and_is_gone_is_replaced(
+    flagsmith: MisbehavingFlagsmith, make_api: MakeAPI
+) -> None:
+    api = make_api()
+    api.fetch()
+    # As when a request meets the server's idle time-out.
+    flagsmith.environment_document.next(answers.vanish)
+    assert api.fetch().flags
+    assert [call.connection for call in flagsmith.calls] == [1, 1, 2]
+
+
+def test_a_new_connection_that_ends_is_not_replaced(
+    flagsmith: MisbehavingFlagsmith, make_api: MakeAPI
+) -> None:
+    api = make_api()
+    api.fetch()
+    flagsmith.environment_document.always(answers.vanish)
+    failure(api)
+    assert [call.connection for call in flagsmith.calls] == [1, 1, 2]
 
 
 def test_a_fetch_that_hangs_can_be_interrupted(

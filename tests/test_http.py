@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ from flask_flagsmith_realtime import http as our_http
 from flask_flagsmith_realtime.config import read_config
 
 TIMEOUT = (5.0, 5.0)
+CONFIG = {"FLAGSMITH_ENVIRONMENT_KEY": "ser.key"}
 
 
 @pytest.fixture
@@ -98,9 +101,10 @@ def test_a_redirect_to_nowhere_is_an_error_that_callers_expect(
     flagsmith.environment_document.next(answers.redirect(location))
     with (
         session_for(flagsmith) as session,
-        pytest.raises((ValueError, requests.RequestException)),
+        pytest.raises(requests.RequestException) as caught,
     ):
-        ask(session, document_url(flagsmith))
+        ask(session, document_url(flagsmith)).raise_for_status()
+    assert our_http.describe(caught.value) != type(caught.value).__name__
 
 
 def test_the_body_of_a_redirect_is_not_read(flagsmith: MisbehavingFlagsmith) -> None:
@@ -236,6 +240,31 @@ def test_a_bundle_that_is_not_there_is_named(
     with session_for(tls_flagsmith) as session, pytest.raises(OSError, match="bundle") as caught:
         ask(session, f"{tls_flagsmith.api_url}flags/")
     assert "/no/such/bundle.pem" in our_http.describe(caught.value)
+
+
+# Addresses
+
+
+def test_all_addresses_of_a_host_share_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    # No resolver is at hand that knows a host of several.
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        port = listening.getsockname()[1]
+        while True:
+            # Until nobody else gets in.
+            one = stack.enter_context(socket.socket())
+            one.settimeout(0.05)
+            try:
+                one.connect(("127.0.0.1", port))
+            except TimeoutError:
+                break
+        address = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *args: [address] * 2)
+        session = stack.enter_context(
+            our_http.make_session(read_config(CONFIG), our_http.Sockets())
+        )
+        with pytest.raises(requests.exceptions.ConnectTimeout, match=r"connect timeout=0\.125\)"):
+            our_http.get(session, f"http://several.invalid:{port}/", {}, (0.25, 5.0))
 
 
 # Retry-After

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -169,6 +170,17 @@ class TestAsking:
             read(app, Identity(f"identity {number}"))
         assert len({request.connection for request in flagsmith.identities.requests}) == 1
 
+    def test_a_connection_that_was_kept_and_is_gone_is_replaced(
+        self, app: Flask, flagsmith: MisbehavingFlagsmith
+    ) -> None:
+        flagsmith.identities.always(answers.mangled(mark))
+        read(app)
+        # As when a request meets the server's idle time-out.
+        flagsmith.identities.next(answers.vanish)
+        assert read(app, Identity("bob")) == "marked"
+        asked = [request.connection for request in flagsmith.identities.requests]
+        assert asked[0] == asked[1] != asked[2]
+
     def test_requests_at_the_same_time_share_one_call(
         self, app: Flask, flagsmith: MisbehavingFlagsmith
     ) -> None:
@@ -327,6 +339,7 @@ FAILURES = {
     "hanging in the body": answers.hang_in_body,
     "forbidden": answers.forbid,
     "too many": answers.too_many("1"),
+    **answers.DRIPS,
 }
 
 
@@ -461,6 +474,27 @@ class TestFailures:
         flagsmith.identities.always(answers.redirect(flagsmith.elsewhere_url, 307))
         read(app)
         assert flagsmith.elsewhere.count == 0
+
+    def test_an_identity_that_cannot_be_said_is_its_own_fault(
+        self, app: Flask, flagsmith: MisbehavingFlagsmith
+    ) -> None:
+        failed = Received(refresh_failed, app)
+        flagsmith.identities.always(answers.mangled(mark))
+        for _ in range(3):
+            assert read(app, Identity("alice", {"big": 10**5000})) != "marked"
+            assert read(app, Identity("bob")) == "marked"
+        assert "Is it a number of thousands of digits?" in str(failed.wait()["error"])
+
+    def test_an_identity_that_cannot_be_said_tells_nothing_of_flagsmith(
+        self, make: Callable[..., Flask], flagsmith: MisbehavingFlagsmith
+    ) -> None:
+        app = make()
+        here = app.extensions[EXTENSION]._remote._here()
+        flagsmith.identities.next(answers.status(500))
+        read(app, Identity("bob"))
+        eventually(lambda: here.circuit._closed_until < time.monotonic())
+        read(app, Identity("alice", {"big": 10**5000}))
+        assert here.circuit._failures == 1
 
     def test_a_request_that_is_ended_leaves_nothing_behind(
         self, app: Flask, flagsmith: MisbehavingFlagsmith

@@ -184,6 +184,33 @@ def hang_in_body(call: Call) -> None:
     call.exchange.wait()
 
 
+def drip(beginning: bytes, drop: bytes) -> Behaviour:
+    """How an answer begins, then the same again and again, for ever: never silent, never done."""
+
+    def answer(call: Call) -> None:
+        call.exchange.send(beginning)
+        while True:
+            call.exchange.send(drop)
+            call.exchange.wait(0.01)
+
+    return answer
+
+
+#: Ways for an answer to come for ever, by name.
+DRIPS = {
+    "head in drops": drip(b"HTTP/1.1 200 OK\r\nX-Padding: ", b"a"),
+    "continue for ever": drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "body in drops": drip(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b" "),
+    "body without length in drops": drip(b"HTTP/1.1 200 OK\r\n\r\n[]", b" "),
+    "size of a chunk in drops": drip(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0"
+    ),
+    "gzip in drops": drip(
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\x08\x08\0\0\0\0\0\0", b"a"
+    ),
+}
+
+
 def slow(seconds: float) -> Behaviour:
     """The right answer, late."""
 
