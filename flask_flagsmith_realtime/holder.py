@@ -33,7 +33,7 @@ class Holder:
 
         All who come within that time wait for the rest of it; afterwards nobody waits any more.
 
-        :param seconds: how long to wait, counted from the first call.
+        :param seconds: how long to wait at most, counted from the first call.
         :returns: the snapshot, else the reserve, else ``None``.
         """
         with self._lock:
@@ -43,6 +43,15 @@ class Holder:
         if left > 0:
             self._arrived.wait(left)
         return self.take_what_there_is()
+
+    def expect(self) -> None:
+        """Somebody will publish: a first snapshot is worth waiting for."""
+        if self.snapshot is None:
+            self._arrived.clear()
+
+    def expect_nothing(self) -> None:
+        """Nobody will publish any more: who waits shall not."""
+        self._arrived.set()
 
     def take_what_there_is(self) -> Snapshot | None:
         """The newest snapshot, else the reserve, which then is the newest, else ``None``."""

@@ -129,17 +129,19 @@ class Realtime:
                 "follow Flagsmith all the same: set it, and FLAGSMITH_API_URL, before init_app."
             )
         self._by_hand = True
+        self._stopped = False
         self.start()
 
     def start(self) -> None:
-        """Start the threads, if they are not running. Does not wait for the network. If there can
-        be no threads, the next read of a flag tries again."""
+        """Start the threads, unless they are running, or somebody stopped them. Does not wait for
+        the network. If there can be no threads, the next read of a flag tries again."""
         with self._lock:
-            self._stopped = False
-            if self._run is not None or self._offline is not None:
+            # Asked here, where nobody stops meanwhile.
+            if self._stopped or self._run is not None or self._offline is not None:
                 return
             if self._holder.snapshot is None and self._file is not None:
                 self._holder = Holder(reserve=self._file.read())
+            self._holder.expect()
             process.watch_gevent()
             run = Run(self._app, self._config, self._holder, self._file, self._activity, self._pace)
             if run.start():
@@ -167,7 +169,7 @@ class Realtime:
         return None
 
     def stop(self) -> None:
-        """End the threads. Flags stay readable as they are."""
+        """End the threads until they are started by hand. Flags stay readable as they are."""
         self._stopped = True
         self._end_run()
 
@@ -210,5 +212,6 @@ class Realtime:
     def _end_run(self) -> None:
         with self._lock:
             run, self._run = self._run, None
+            self._holder.expect_nothing()
         if run is not None:
             run.stop()

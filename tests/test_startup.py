@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from conftest import MakeApp, Received
+from conftest import PATIENCE_SECONDS, MakeApp, Received
 from flask import Flask
 
 from flask_flagsmith_realtime import (
@@ -19,10 +19,11 @@ from flask_flagsmith_realtime import (
     refresh_failed,
 )
 from flask_flagsmith_realtime.activity import Activity
-from flask_flagsmith_realtime.config import read_config
+from flask_flagsmith_realtime.config import Config, read_config
 from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.listening import Listening
 from flask_flagsmith_realtime.mailbox import Mailbox
+from flask_flagsmith_realtime.realtime import Realtime
 
 #: For the stack of a thread: with it none can be started.
 NO_MEMORY = 1 << 47
@@ -123,6 +124,51 @@ def test_a_listener_that_cannot_start_is_tried_again_at_the_next_fetch(
     assert emulator.wait_for_streams(1)
     listening.end()
     assert caplog.text.count("The thread flagsmith-listener cannot be started") == 1
+
+
+class LateRealtime(Realtime):
+    """Is held up between the decision to start and the start."""
+
+    def __init__(self, app: Flask, config: Config) -> None:
+        super().__init__(app, config)
+        self.is_about_to_start = threading.Event()
+        self.goes_on = threading.Event()
+
+    def start(self) -> None:
+        self.is_about_to_start.set()
+        self.goes_on.wait(PATIENCE_SECONDS)
+        super().start()
+
+
+def test_a_first_read_at_the_same_time_does_not_undo_a_stop(emulator: Emulator) -> None:
+    realtime = LateRealtime(Flask("shop"), read_config(emulator.config))
+    reader = threading.Thread(target=realtime.read)
+    reader.start()
+    assert realtime.is_about_to_start.wait(PATIENCE_SECONDS)
+    realtime.stop()
+    realtime.goes_on.set()
+    reader.join(PATIENCE_SECONDS)
+    assert not realtime.status().running
+    realtime.start_by_hand()
+    assert realtime.status().running
+    realtime.stop()
+
+
+def test_a_stop_ends_the_wait_of_a_first_read() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        app = Flask("shop")
+        app.config.update(
+            FLAGSMITH_ENVIRONMENT_KEY="ser.key",
+            FLAGSMITH_API_URL=f"http://127.0.0.1:{deaf.getsockname()[1]}/api/v1/",
+            FLAGSMITH_STARTUP_TIMEOUT_SECONDS=2 * PATIENCE_SECONDS,
+        )
+        realtime = Realtime(app, read_config(app.config))
+        reader = threading.Thread(target=realtime.read)
+        reader.start()
+        deaf.accept()[0].close()
+        realtime.stop()
+        reader.join(PATIENCE_SECONDS)
+        assert not reader.is_alive()
 
 
 def test_strict_does_not_fail_before_flagsmith_has_answered(
