@@ -15,6 +15,7 @@ from .errors import ConfigError, NotInitializedError
 from .flags import Flags, MissingFeatures
 from .identity_loader import IdentityLoader
 from .local_identities import LocalIdentities
+from .on_change import OnChange
 from .overrides import Layer, OverriddenFlags
 from .realtime import Realtime
 from .remote_identities import RemoteIdentities, RequestIdentities
@@ -24,9 +25,18 @@ logger = logging.getLogger(__name__)
 
 
 class AppState:
-    """All that the extension keeps for one app, in ``app.extensions``."""
+    """All that the extension keeps for one app, in ``app.extensions``.
 
-    def __init__(self, app: Flask, config: Config, loader: IdentityLoader, pace: Pace) -> None:
+    :param app: the app.
+    :param config: its settings.
+    :param loader: says who is asking.
+    :param on_change: is told of changes, by a signal that does not keep it alive: the app does.
+    :param pace: the times of the fleet, if there is one.
+    """
+
+    def __init__(
+        self, app: Flask, config: Config, loader: IdentityLoader, on_change: OnChange, pace: Pace
+    ) -> None:
         self.app = app
         self.config = config
         self.missing = MissingFeatures(config, lambda: app.testing)
@@ -35,6 +45,7 @@ class AppState:
             _check_redis(config.redis_url)
         self.realtime = Realtime(app, config, snapshot, pace)
         self.loader = loader
+        self.on_change = on_change
         self._remote = RemoteIdentities(app, config)
         self._evaluation = Episode(logger, "evaluation", "Flags can be evaluated again.")
         self._newest: tuple[Snapshot | None, Bound | None] = None, None

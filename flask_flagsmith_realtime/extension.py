@@ -18,11 +18,12 @@ from .current import EXTENSION, context_app, flags
 from .election import Pace
 from .errors import ConfigError, NotInitializedError
 from .identity_loader import IdentityLoader
+from .on_change import OnChange
 from .status import Status
 
 logger = logging.getLogger(__name__)
 
-OnChange = TypeVar("OnChange", bound=Callable[[FlagChange], Any])
+Function = TypeVar("Function", bound=Callable[[FlagChange], Any])
 Loader = TypeVar("Loader", bound=Callable[[], Any])
 
 
@@ -44,7 +45,7 @@ class FlagsmithRealtime:
     _pace = Pace()
 
     def __init__(self, app: Flask | None = None) -> None:
-        self._on_change: list[tuple[frozenset[str], Callable[[FlagChange], Any]]] = []
+        self._on_change = OnChange()
         self._loader = IdentityLoader()
         self._apps: weakref.WeakSet[Flask] = weakref.WeakSet()
         self._health = health.make_blueprint(lambda: self.status)
@@ -68,10 +69,11 @@ class FlagsmithRealtime:
             )
         config = read_config(app.config, testing=app.testing)
         self._apps.add(app)
-        app.extensions[EXTENSION] = state = AppState(app, config, self._loader, self._pace)
+        state = AppState(app, config, self._loader, self._on_change, self._pace)
+        app.extensions[EXTENSION] = state
         app.context_processor(lambda: {"flags": flags})
         app.cli.add_command(cli.flagsmith)
-        signals.flags_changed.connect(self._tell_of_changes, sender=app, weak=False)
+        signals.flags_changed.connect(self._on_change.tell, sender=app)
         if config.offline_file is None:
             uwsgi.warn_without_threads()
             if config.autostart and should_start(app):
@@ -112,7 +114,7 @@ class FlagsmithRealtime:
         """Stop listening for good. Flags stay readable as they are."""
         state_of(app).realtime.stop()
 
-    def on_change(self, *feature_names: str) -> Callable[[OnChange], OnChange]:
+    def on_change(self, *feature_names: str) -> Callable[[Function], Function]:
         """Register a function to be called when one of these features changes.
 
         .. code-block:: python
@@ -129,8 +131,8 @@ class FlagsmithRealtime:
         if not feature_names or not all(isinstance(name, str) for name in feature_names):
             raise TypeError('on_change takes features\' names: @flagsmith.on_change("pricing")')
 
-        def register(function: OnChange) -> OnChange:
-            self._on_change.append((frozenset(feature_names), function))
+        def register(function: Function) -> Function:
+            self._on_change.register(feature_names, function)
             return function
 
         return register
@@ -167,8 +169,3 @@ class FlagsmithRealtime:
             if apps
             else "This FlagsmithRealtime was given no app: call flagsmith.init_app(app) first."
         )
-
-    def _tell_of_changes(self, app: Flask, changes: Any, **_: Any) -> None:
-        for names, function in self._on_change:
-            for name in sorted(names & changes.keys()):
-                signals.call(app, function, f"called on a change of {name}", changes[name])

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import threading
+import weakref
 
 import pytest
-from conftest import MakeApp, Received
+from conftest import PATIENCE_SECONDS, MakeApp, Received
 from flask import Flask
 
 from flask_flagsmith_realtime import (
     ConfigError,
+    FlagChange,
     FlagsmithRealtime,
     NotInitializedError,
     flags,
     flags_changed,
 )
+from flask_flagsmith_realtime.current import EXTENSION
 from flask_flagsmith_realtime.emulator import Emulator
 
 
@@ -135,3 +140,43 @@ def test_without_autostart_the_first_read_starts(make_app: MakeApp, emulator: Em
     with app.app_context():
         assert flags["banner_text"]
     assert emulator.wait_for_streams(1)
+
+
+@pytest.mark.parametrize("runs", [False, True])
+def test_an_app_that_is_not_used_any_more_is_freed(emulator: Emulator, runs: bool) -> None:
+    def create_app() -> Flask:
+        app = Flask("shop")
+        app.config.update(emulator.config, TESTING=not runs)
+        flagsmith = FlagsmithRealtime(app)
+
+        @flagsmith.on_change("banner_text")
+        def react(change: FlagChange) -> str:
+            return app.name
+
+        with app.app_context():
+            flags.for_identity("alice").is_feature_enabled("new_checkout")
+        flagsmith.stop(app)
+        return app
+
+    others = set(threading.enumerate())
+    apps = [weakref.ref(create_app()) for _ in range(3)]
+    for thread in set(threading.enumerate()) - others:
+        if thread.name.startswith("flagsmith-"):
+            thread.join(PATIENCE_SECONDS)
+    gc.collect()
+    assert [app() for app in apps] == [None, None, None]
+
+
+def test_on_change_needs_no_reference_to_the_extension(emulator: Emulator) -> None:
+    app, called = Flask("shop"), threading.Event()
+
+    def set_up() -> None:
+        app.config.update(emulator.config)
+        FlagsmithRealtime(app).on_change("banner_text")(lambda change: called.set())
+
+    set_up()
+    gc.collect()
+    assert emulator.wait_for_streams(1)
+    emulator.set_flag("banner_text", value="new")
+    assert called.wait(PATIENCE_SECONDS)
+    app.extensions[EXTENSION].realtime.stop()
