@@ -35,7 +35,7 @@ from .config import Config
 from .election import Election, Pace, Role
 from .episodes import Episode
 from .mailbox import Delivery, Mailbox, Told
-from .redis_store import RedisStore, StoreError, Subscription, new_version
+from .redis_store import DamagedError, RedisStore, StoreError, Subscription, new_version
 from .snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
@@ -80,6 +80,8 @@ class Fleet:
         self._yields = False
         #: The note of a webhook that is still to be passed on.
         self._untold: str | None = None
+        #: Whether this process has the lock, as far as it knows.
+        self._holds_lock = False
         #: Why flags could not be stored, of the tries since the last one that succeeded.
         self._failed_stores: list[str] = []
 
@@ -88,9 +90,7 @@ class Fleet:
         while not self._is_over():
             self._stopping.wait(self._attend())
         if self._process == os.getpid():
-            with contextlib.suppress(StoreError):
-                if self._election.role is Role.LEADER:
-                    self._store.release()
+            self._release()
             self._store.close()
 
     def stop(self) -> None:
@@ -165,6 +165,9 @@ class Fleet:
             if what == "stored":
                 if version != self._known:
                     self._read()
+            elif what == "damaged":
+                if self._holds_lock:
+                    self._read()
             elif what == "free" and self._yields:
                 self._yields = False
                 next_beat = time.monotonic() + self._election.pace.beat_seconds
@@ -181,9 +184,9 @@ class Fleet:
         :returns: when to ask again, and whether flags were found that no message told of.
         """
         if len(self._failed_stores) >= _MOST_FAILED_STORES:
-            self._store.release()
             raise _UnfitError(self._failed_stores[-1])
         beat = self._store.beat()
+        self._holds_lock = beat.leads
         news = beat.version != self._known
         if news or (beat.leads and beat.version is None):
             self._read()
@@ -202,7 +205,22 @@ class Fleet:
         return time.monotonic() + delay, news and beat.version is not None
 
     def _read(self) -> None:
-        stored = self._store.read()
+        """Read what lies in Redis. What is damaged, the leader alone removes and replaces: one
+        whose package is too old to read it shall not."""
+        try:
+            stored = self._store.read()
+        except DamagedError as error:
+            if not self._holds_lock:
+                self._store.complain()
+                raise
+            self._store.discard(error.version)
+            stored = None
+            logger.warning(
+                "In the Redis at %s, %s. This process leads, and replaces it.",
+                self._store.place,
+                error,
+                extra=log.facts("fleet_flags_replaced"),
+            )
         self._known = None if stored is None else stored.version
         if stored is None:
             self._mailbox.deliver(Delivery(None))
@@ -229,6 +247,8 @@ class Fleet:
                 "Redis cannot be used for now: %s.", reason, extra=log.facts("fleet_interrupted")
             )
         self._assign(before)
+        if self._election.role is Role.ALONE:
+            self._release()
         return delay
 
     def _give_up(self, reason: str) -> float:
@@ -237,7 +257,16 @@ class Fleet:
         self._failed_stores.clear()
         self._go_alone(reason)
         self._assign(before)
+        self._release()
         return delay
+
+    def _release(self) -> None:
+        """Let another process lead, if this one does. Who goes alone must not keep the lock: it
+        stores nothing, and all others would wait for it. If that fails, the lock expires."""
+        if self._holds_lock:
+            self._holds_lock = False
+            with contextlib.suppress(StoreError):
+                self._store.release()
 
     def _go_alone(self, reason: str) -> None:
         # When it joins again, it has to compare what it holds with what lies there. A webhook's

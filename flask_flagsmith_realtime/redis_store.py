@@ -45,10 +45,12 @@ _KEPT_SECONDS = 7 * 24 * 3600
 _CONFIRMATION_SECONDS = 2.0
 
 # Who leads? Takes the lock if it is free. It is written in any case: a Redis that is full or
-# read-only shall be noticed by all. A lock that somebody has made last for ever gets an end again.
+# read-only shall be noticed by all. A lock that somebody has made last for ever, or for long, gets
+# an end again.
 _BEAT = """
 local holder = redis.call('GET', KEYS[2]) or ARGV[1]
-if holder == ARGV[1] or redis.call('PTTL', KEYS[2]) < 0 then
+local left = redis.call('PTTL', KEYS[2])
+if holder == ARGV[1] or left < 0 or left > tonumber(ARGV[2]) then
     redis.call('SET', KEYS[2], holder, 'PX', ARGV[2])
 else
     redis.call('SET', KEYS[2], holder, 'KEEPTTL')
@@ -59,9 +61,13 @@ return {holder == ARGV[1] and 1 or 0, redis.call('PTTL', KEYS[2]), marks[1], mar
 
 _READ = """
 if redis.call('HSTRLEN', KEYS[1], 'data') > tonumber(ARGV[1]) then
-    return redis.error_reply('TOOLARGE')
+    return redis.call('HMGET', KEYS[1], 'version')
 end
-return redis.call('HMGET', KEYS[1], 'version', 'data', 'fetched_at', 'replaced')
+return redis.call('HMGET', KEYS[1], 'version', 'fetched_at', 'replaced', 'data')
+"""
+
+_DISCARD = """
+if redis.call('HMGET', KEYS[1], 'version')[1] == ARGV[1] then redis.call('DEL', KEYS[1]) end
 """
 
 # A newer epoch is never replaced by an older one. Of two contents of one epoch, and where an answer
@@ -132,12 +138,23 @@ _REFUSALS = (
         "HSTRLEN and PUBLISH are used",
     ),
     (("MOVED", "MovedError"), "it is a cluster, which needs a proxy before it"),
-    (("TOOLARGE",), f"the flags in it are larger than {_LARGEST_BYTES // 2**20} MiB"),
 )
 
 
 class StoreError(Exception):
     """Redis cannot be used. The message says why, without a password."""
+
+
+class DamagedError(StoreError):
+    """What lies in Redis cannot be used.
+
+    :param reason: why.
+    :param version: its version.
+    """
+
+    def __init__(self, reason: str, version: str) -> None:
+        super().__init__(reason)
+        self.version = version
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,18 +222,27 @@ class RedisStore:
         """Read the flags, checking them as strictly as an answer of the API.
 
         :returns: what lies there; ``None`` if nothing does.
+        :raises DamagedError: if it cannot be used.
         """
-        version, data, fetched_at, replaced = self._run(_READ, _LARGEST_BYTES)
+        version, *content = self._run(_READ, _LARGEST_BYTES)
         if version is None:
             return None
+        version = version.decode("utf-8", "replace")
         try:
-            snapshot = unpack(data or b"", self._environment_key)
-            snapshot = dataclasses.replace(snapshot, fetched_at=float(fetched_at))
-            return Stored(version.decode(), snapshot, float(replaced) if replaced else None)
+            return Stored(version, *self._unpack(*content))
         except (InvalidDocumentError, TypeError, ValueError) as error:
-            raise StoreError(
-                f"what lies in it at {self._keys[0]} is not usable ({error}); delete that key"
+            raise DamagedError(
+                f"what lies in it at {self._keys[0]} is not usable ({error})", version
             ) from None
+
+    def discard(self, version: str) -> None:
+        """Remove what lies there, unless it is another version by now."""
+        self._run(_DISCARD, version)
+
+    def complain(self) -> None:
+        """Tell the leader that what lies there cannot be used."""
+        with _explained():
+            self._client.publish(self._channel, "damaged")
 
     def write(self, snapshot: Snapshot, version: str, replaced: float | None = None) -> str | None:
         """Store flags, unless newer ones are there; and tell the others.
@@ -270,6 +296,18 @@ class RedisStore:
         """Close the connections that nobody uses at the moment."""
         with contextlib.suppress(Exception):
             self._client.connection_pool.disconnect(inuse_connections=False)
+
+    def _unpack(
+        self,
+        fetched_at: bytes | None = None,
+        replaced: bytes | None = None,
+        data: bytes | None = None,
+    ) -> tuple[Snapshot, float | None]:
+        if data is None:
+            raise ValueError(f"it is larger than {_LARGEST_BYTES // 2**20} MiB, or not there")
+        snapshot = unpack(data, self._environment_key)
+        snapshot = dataclasses.replace(snapshot, fetched_at=float(fetched_at or b""))
+        return snapshot, float(replaced) if replaced else None
 
     def _run(self, script: str, *arguments: Any) -> Any:
         with _explained():

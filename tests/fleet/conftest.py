@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,12 +29,6 @@ QUICK = Pace(
     longest_retry_seconds=0.5,
     unfit_seconds=60.0,
 )
-
-
-class QuickFlagsmith(FlagsmithRealtime):
-    """The extension with the times of a test's fleet."""
-
-    _pace = QUICK
 
 
 class RedisServer:
@@ -81,6 +76,16 @@ class RedisServer:
         """The fleet's keys by the last part of their names."""
         return {key.rpartition(":")[2]: key for key in self.client.keys("*")}
 
+    def wait_for_flags(self) -> str:
+        """Wait until flags lie here.
+
+        :returns: the name of their key.
+        """
+        wait_until(lambda: "environment" in self.keys())
+        name = self.keys()["environment"]
+        wait_until(lambda: self.client.hget(name, "version") is not None)
+        return name
+
     def subscribers(self) -> int:
         """How many processes listen to messages."""
         return sum(client["sub"] == "1" for client in self.client.client_list())
@@ -102,10 +107,12 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
 class Member:
     """One process of a fleet, as far as a test can tell: an app with an engine of its own."""
 
-    def __init__(self, name: str, settings: dict[str, Any]) -> None:
+    def __init__(self, name: str, settings: dict[str, Any], pace: Pace) -> None:
         self.app = Flask(name)
         self.app.config.update(settings)
-        self.flagsmith = QuickFlagsmith(self.app)
+        self.flagsmith = FlagsmithRealtime()
+        self.flagsmith._pace = pace
+        self.flagsmith.init_app(self.app)
         self._state = self.app.extensions["flagsmith_realtime"]
 
     @property
@@ -136,12 +143,13 @@ class Members:
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self.settings = settings
+        self.pace = QUICK
         self.all: list[Member] = []
 
     def start(self, count: int, **settings: Any) -> list[Member]:
         more = {f"FLAGSMITH_{name}": value for name, value in settings.items()}
         started = [
-            Member(f"member_{len(self.all) + number}", {**self.settings, **more})
+            Member(f"member_{len(self.all) + number}", {**self.settings, **more}, self.pace)
             for number in range(count)
         ]
         self.all += started
@@ -179,6 +187,58 @@ class Members:
 
     def describe(self) -> str:
         return str([(member.app.name, member.role, member.banner) for member in self.all])
+
+
+class Gate:
+    """Stands before a Redis and lets everything pass but large answers.
+
+    :param port: that of the Redis.
+    """
+
+    LARGEST_BYTES = 1024
+
+    def __init__(self, port: int) -> None:
+        self._behind = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._sockets: list[socket.socket] = []
+        self._start(self._accept)
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
+
+    def close(self) -> None:
+        for one in (self._listener, *self._sockets):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+    def _start(self, work: Callable[..., None], *arguments: Any) -> None:
+        threading.Thread(target=work, args=arguments, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._behind))
+                self._sockets += [client, server]
+                self._start(self._pass, client, server, False)
+                self._start(self._pass, server, client, True)
+
+    def _pass(self, source: socket.socket, target: socket.socket, checks: bool) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if checks and len(data) > self.LARGEST_BYTES:
+                    return
+                target.sendall(data)
+            target.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def gate(redis_server: RedisServer) -> Iterator[Gate]:
+    made = Gate(redis_server.port)
+    yield made
+    made.close()
 
 
 @pytest.fixture

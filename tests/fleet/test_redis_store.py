@@ -9,7 +9,13 @@ import pytest
 
 from flask_flagsmith_realtime.config import Config
 from flask_flagsmith_realtime.emulator import Emulator
-from flask_flagsmith_realtime.redis_store import RedisStore, StoreError, fleet_digest, new_version
+from flask_flagsmith_realtime.redis_store import (
+    DamagedError,
+    RedisStore,
+    StoreError,
+    fleet_digest,
+    new_version,
+)
 from flask_flagsmith_realtime.snapshot import Snapshot, snapshot_of_document
 from fleet.conftest import RedisServer, wait_until
 
@@ -70,6 +76,16 @@ def test_lock_without_an_end_gets_one(stores: Stores, redis_server: RedisServer)
     first, second = stores(), stores()
     assert first.beat().leads
     redis_server.client.persist(redis_server.keys()["leader"])
+    assert not second.beat().leads
+    wait_until(lambda: second.beat().leads)
+
+
+def test_lock_with_an_end_too_far_gets_a_nearer_one(
+    stores: Stores, redis_server: RedisServer
+) -> None:
+    first, second = stores(), stores()
+    assert first.beat().leads
+    redis_server.client.expire(redis_server.keys()["leader"], 100_000)
     assert not second.beat().leads
     wait_until(lambda: second.beat().leads)
 
@@ -203,8 +219,25 @@ def test_damaged_flags_are_refused(
     store = stores()
     assert write(store, snapshot(document, 2.0))
     redis_server.client.hset(redis_server.keys()["environment"], mapping=changes)
-    with pytest.raises(StoreError, match=r":environment is not usable.*delete that key"):
+    with pytest.raises(DamagedError, match=":environment is not usable"):
         store.read()
+
+
+def test_only_the_damaged_version_is_discarded(
+    stores: Stores, redis_server: RedisServer, document: dict[str, Any]
+) -> None:
+    store = stores()
+    assert write(store, snapshot(document, 2.0))
+    redis_server.client.hset(redis_server.keys()["environment"], "data", "damaged")
+    with pytest.raises(DamagedError) as caught:
+        store.read()
+    # Somebody stores meanwhile.
+    assert write(store, snapshot(document, 3.0))
+    store.discard(caught.value.version)
+    stored = store.read()
+    assert stored is not None
+    store.discard(stored.version)
+    assert store.read() is None
 
 
 def test_flags_of_another_key_are_refused(
@@ -230,7 +263,7 @@ def test_flags_that_are_too_large_are_not_fetched(
     assert write(store, snapshot(document, 2.0))
     name = redis_server.keys()["environment"]
     redis_server.client.hset(name, "data", " " * (64 * 1024 * 1024 + 1))
-    with pytest.raises(StoreError, match="larger than 64 MiB"):
+    with pytest.raises(DamagedError, match="larger than 64 MiB"):
         store.read()
 
 

@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from conftest import Received
@@ -14,7 +15,7 @@ from flask import Flask
 
 from flask_flagsmith_realtime import FlagsmithRealtime, flags, flags_changed
 from flask_flagsmith_realtime.emulator import Emulator
-from fleet.conftest import Members, RedisServer, calls, wait_until
+from fleet.conftest import QUICK, Gate, Members, RedisServer, calls, wait_until
 
 Break = Callable[[RedisServer], None]
 
@@ -215,26 +216,85 @@ def test_missed_message_is_made_up_for_by_the_beat(
     wait_until(lambda: all(member.snapshot.epoch == newer for member in members.all))
 
 
-def test_flags_in_redis_are_checked(
+@pytest.mark.parametrize(
+    "damage",
+    [{"version": "evil", "data": '{"format": 1}'}, {"version": "evil", "epoch": "9e99"}],
+    ids=["data", "epoch"],
+)
+def test_damaged_flags_in_redis_are_replaced_by_the_leader(
     members: Members,
     redis_server: RedisServer,
     emulator: Emulator,
     caplog: pytest.LogCaptureFixture,
+    damage: dict[str, str],
 ) -> None:
-    members.start(2)
-    assert members.leader
+    # The others may try for long until they carry on alone.
+    members.pace = replace(QUICK, patience_seconds=300.0)
+    members.start(3)
+    assert emulator.wait_for_streams(1)
+    leader = members.leader
     members.wait_for_flags()
-    environment = redis_server.keys()["environment"]
-    redis_server.client.hset(environment, mapping={"version": "evil", "data": '{"format": 1}'})
-    members.wait_for_role("alone")
-    assert emulator.wait_for_streams(2)
+    before = calls(emulator)
+    environment = redis_server.wait_for_flags()
+    redis_server.client.hset(environment, mapping={"data": "?", **damage})
+    wait_until(lambda: redis_server.client.hget(environment, "version") not in ("evil", None))
+    assert members.leader is leader
     emulator.set_flag("banner_text", value="right")
     members.wait_for("right")
-    assert "is not usable" in caplog.text
-    assert "delete that key" in caplog.text
-    redis_server.client.delete(environment)
-    assert members.leader
+    assert calls(emulator) == before + 1
+    assert emulator.streams_opened == 1
+    assert caplog.text.count("is not usable") == 1
+    assert "This process leads, and replaces it" in caplog.text
+    assert "can be used again" not in caplog.text
+
+
+def test_damage_that_the_leader_has_not_seen_is_told_to_it(
+    members: Members, redis_server: RedisServer, emulator: Emulator
+) -> None:
+    members.start(1)
+    leader = members.leader
+    # The version stays: to the leader nothing is new.
+    redis_server.client.hset(redis_server.wait_for_flags(), "data", "damaged")
+    members.start(1)
+    members.wait_for_flags()
+    assert members.leader is leader
+    emulator.set_flag("banner_text", value="right")
+    members.wait_for("right")
     assert emulator.wait_for_streams(1)
+
+
+def test_new_leader_replaces_damaged_flags_by_those_it_fetches(
+    members: Members, redis_server: RedisServer, emulator: Emulator
+) -> None:
+    (first,) = members.start(1)
+    environment = redis_server.wait_for_flags()
+    members.stop(first)
+    redis_server.client.hset(environment, "data", "damaged")
+    members.start(3)
+    members.wait_for_flags()
+    assert members.leader
+    emulator.set_flag("banner_text", value="right")
+    members.wait_for("right")
+    assert emulator.wait_for_streams(1)
+
+
+def test_process_that_cannot_read_leaves_the_lead_to_one_that_can(
+    members: Members, redis_server: RedisServer, emulator: Emulator, gate: Gate
+) -> None:
+    # Its lock is not to be waited for.
+    members.pace = replace(QUICK, expiry_seconds=300.0)
+    (first,) = members.start(1)
+    redis_server.wait_for_flags()
+    members.stop(first)
+    # It can take the lock, but what lies there is more than it gets.
+    (cut_off,) = members.start(1, REDIS_URL=gate.url)
+    wait_until(lambda: cut_off.role == "alone")
+    (other,) = members.start(1)
+    wait_until(lambda: other.role == "leader")
+    for number in range(3):
+        emulator.set_flag("banner_text", value=f"number {number}")
+        members.wait_for(f"number {number}")
+    assert (cut_off.role, other.role) == ("alone", "leader")
 
 
 def test_leader_that_cannot_store_leaves_the_lead(
