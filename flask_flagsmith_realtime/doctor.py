@@ -206,28 +206,26 @@ def _advice(config: Config) -> str:
 
 def _examine_redis(config: Config) -> Finding:
     try:
-        from redis import RedisError
-
-        from .redis_url import open_client, place
+        from .redis_probe import rehearse
+        from .redis_store import StoreError
+        from .redis_url import place
     except ImportError:
         return failed(
             "Redis",
             "FLAGSMITH_REDIS_URL is set, but the package redis is not installed",
             "pip install 'flask-flagsmith-realtime[redis]'",
         )
-    url = config.redis_url or ""
+    where = place(config.redis_url or "")
     try:
-        with open_client(url, http.Sockets()) as client:
-            client.ping()
-    except (RedisError, OSError, ValueError) as error:
-        # What the library says may repeat a part of the password.
+        rehearse(config)
+    except StoreError as error:
         return failed(
             "Redis",
-            f"{place(url)} cannot be used ({type(error).__name__})",
-            "Check FLAGSMITH_REDIS_URL, and that Redis is running. Until then each process has a "
-            "stream of its own.",
+            f"{where} cannot be used: {error}",
+            "Check FLAGSMITH_REDIS_URL, and that Redis. Until then each process has a stream of "
+            "its own.",
         )
-    return ok("Redis", f"{place(url)} answers: this app's processes share one stream")
+    return ok("Redis", f"{where} takes all that a fleet asks of it: processes share one stream")
 
 
 def _reason(error: BaseException) -> str:

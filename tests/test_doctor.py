@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import http.server
 import json
+import re
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +19,8 @@ import trustme
 from click.testing import Result
 from command_line import Directory
 from flask import Flask
-from misbehaving import MisbehavingFlagsmith, Stream, answers, eventually
+from fleet.conftest import RedisServer
+from misbehaving import MisbehavingFlagsmith, Stream, answers
 
 from flask_flagsmith_realtime import FlagsmithRealtime, probes, server_setup
 from flask_flagsmith_realtime.config import read_config
@@ -451,20 +452,65 @@ def test_webhooks_need_a_route_and_a_long_secret(emulator: Emulator) -> None:
     assert found.message == "taken at /flagsmith/webhook; the secret has 32 characters"
 
 
-def test_redis_is_asked(emulator: Emulator, tmp_path: Path) -> None:
-    socket = tmp_path / "redis.sock"
-    command = ["redis-server", "--port", "0", "--unixsocket", str(socket), "--save", ""]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
-    try:
-        eventually(socket.exists)
-        found = find(app_with(emulator.config, REDIS_URL=f"unix://{socket}"), "Redis")
-        assert found["level"] == "ok"
-    finally:
-        process.terminate()
-        process.wait()
-    found = find(app_with(emulator.config, REDIS_URL=f"unix://{socket}"), "Redis")
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path).start()
+    yield server
+    server.client.close()
+    server.stop()
+
+
+def test_redis_is_asked_for_all_that_a_fleet_does_there(
+    emulator: Emulator, redis_server: RedisServer
+) -> None:
+    app = app_with(emulator.config, REDIS_URL=redis_server.url)
+    found = find(app, "Redis")
+    assert found["level"] == "ok"
+    assert f"127.0.0.1:{redis_server.port}" in found["message"]
+    assert redis_server.client.keys() == []
+    redis_server.stop()
+    found = find(app, "Redis")
     assert found["level"] == "failed"
-    assert "cannot be used" in found["message"]
+    assert found["message"].endswith("cannot be used: connection refused")
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("CONFIG SET maxmemory 1", "it is full: it has reached its maxmemory"),
+        ("REPLICAOF 127.0.0.1 9", "it is read-only: a replica"),
+        ("CONFIG SET requirepass sesame", "it does not accept the user name and the password"),
+        ("ACL SETUSER default -hset", "its user lacks a permission; the keys"),
+        ("ACL SETUSER default -hstrlen", "its user lacks a permission; the keys"),
+        ("ACL SETUSER default -del", "its user lacks a permission; the keys"),
+        ("ACL SETUSER default -eval -evalsha", "its user lacks a permission; the keys"),
+        ("ACL SETUSER default resetchannels", "its user lacks a permission; the keys"),
+        ("ACL SETUSER default resetkeys ~shop:*", "its user lacks a permission; the keys"),
+    ],
+)
+def test_a_redis_that_answers_but_cannot_be_used_fails(
+    emulator: Emulator, redis_server: RedisServer, command: str, words: str
+) -> None:
+    redis_server.client.execute_command(command)
+    found = find(app_with(emulator.config, REDIS_URL=redis_server.url), "Redis")
+    assert found["level"] == "failed"
+    assert f"cannot be used: {words}" in found["message"]
+    assert "Until then each process has a stream of its own" in found["advice"]
+
+
+def test_the_rights_of_the_documentation_are_enough(
+    emulator: Emulator, redis_server: RedisServer
+) -> None:
+    page = Path(__file__).parents[1] / "docs" / "fleet.rst"
+    rights = re.search(r"ACL SETUSER flags on >a-long-password (.*?)\n\n", page.read_text(), re.S)
+    assert rights is not None
+    words = rights[1].replace("\\", " ").split()
+    redis_server.client.execute_command("ACL", "SETUSER", "flags", "on", ">a-password", *words)
+    url = f"redis://flags:a-password@127.0.0.1:{redis_server.port}/0"
+    found = find(app_with(emulator.config, REDIS_URL=url), "Redis")
+    assert found["level"] == "ok", found["message"]
+    assert redis_server.client.keys() == []
+    assert "a-password" not in found["message"]
 
 
 # The server's set-up
