@@ -171,7 +171,7 @@ class Fleet:
             elif what == "free" and self._yields:
                 self._yields = False
                 next_beat = time.monotonic() + self._election.pace.beat_seconds
-            elif what:
+            elif what and (what != "told" or self._holds_lock):
                 next_beat, _ = self._beat()
             elif time.monotonic() >= next_beat:
                 next_beat, missed = self._beat()

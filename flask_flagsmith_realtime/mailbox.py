@@ -43,6 +43,11 @@ class Told:
 
     moment: float | None
 
+    def and_before(self, before: Told | None) -> Told:
+        """This one and one that came before, in one: the newest moment counts."""
+        moments = [self.moment, None if before is None else before.moment]
+        return Told(max((moment for moment in moments if moment is not None), default=None))
+
 
 @dataclass(frozen=True)
 class Delivery:
@@ -120,9 +125,7 @@ class Mailbox:
     def tell(self, told: Told) -> None:
         """Put in that a webhook came. Of several, the newest moment counts."""
         with self._condition:
-            moments = [told.moment, self._told.moment if self._told is not None else None]
-            known = [moment for moment in moments if moment is not None]
-            self._told = Told(max(known, default=None))
+            self._told = told.and_before(self._told)
             self._condition.notify()
 
     def deliver(self, delivery: Delivery) -> None:

@@ -85,8 +85,10 @@ class Refresher:
         self.role = Role.ALONE if fleet is None else None
         self._role_due = time.monotonic() + FIRST_ROLE_SECONDS
         self._failed_as_leader = 0
-        #: What webhooks said before the role was known.
+        #: What webhooks said and is still to be passed on.
         self._untold: Told | None = None
+        #: When the leader may be told again.
+        self._tell_at = -math.inf
         self._episode = Episode(logger, "fetch", "Flagsmith's API answers again.")
         #: The last mistake of ours, whose traceback is in the log.
         self._crash: str | None = None
@@ -98,7 +100,7 @@ class Refresher:
         self._ident = threading.get_ident()
         try:
             while True:
-                wait = max(0.0, self._due - time.monotonic())
+                wait = max(0.0, min(self._due, self._tell_due) - time.monotonic())
                 mail = self._mailbox.take(min(wait, _LONGEST_WAIT_SECONDS))
                 # gevent's greenlets live on in a forked child; there, others have taken over.
                 if mail.closed or os.getpid() != self._pid:
@@ -117,6 +119,14 @@ class Refresher:
         if self.role is None:
             return self._role_due
         return self._schedule.due if self.role.fetches else math.inf
+
+    @property
+    def _tell_due(self) -> float:
+        """When what webhooks said is to be passed on: not before it is known to whom; and the
+        leader, which would not fetch more often, is not told more often."""
+        if self._untold is None or self.role is None:
+            return math.inf
+        return -math.inf if self.role.fetches else self._tell_at
 
     def _attend(self, mail: Mail) -> None:
         """Do all that there is to do now. A mistake of ours is survived: without this thread flags
@@ -138,8 +148,8 @@ class Refresher:
         if self._fleet is not None:
             self._read_of_fleet(mail, self._fleet, now)
         if mail.told is not None:
-            self._untold = mail.told
-        if self._untold is not None and self.role is not None:
+            self._untold = mail.told.and_before(self._untold)
+        if self._untold is not None and self._tell_due <= now:
             self._pass_on(self._untold, now)
             self._untold = None
         for transition in mail.transitions:
@@ -207,6 +217,7 @@ class Refresher:
 
     def _pass_on(self, told: Told, now: float) -> None:
         if self.role is Role.FOLLOWER and self._fleet is not None:
+            self._tell_at = now + self._schedule.min_interval
             self._fleet.tell(told)
         else:
             self._schedule.told(told.moment, now)

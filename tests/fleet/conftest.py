@@ -18,6 +18,7 @@ from flask import Flask
 from flask_flagsmith_realtime import FlagsmithRealtime
 from flask_flagsmith_realtime.election import Pace
 from flask_flagsmith_realtime.emulator import Emulator
+from flask_flagsmith_realtime.mailbox import Told
 
 PATIENCE_SECONDS = 20.0
 
@@ -133,6 +134,10 @@ class Member:
     def calls(self) -> int:
         """How often it has asked the API."""
         return int(self.flagsmith.status.calls)
+
+    def tell(self) -> None:
+        """Do what a signed call of the webhook does."""
+        self._state.realtime.tell(Told(None))
 
     def stop(self) -> None:
         self.flagsmith.stop(self.app)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
+from dataclasses import replace
 
 import pytest
 from conftest import Received
 
 from flask_flagsmith_realtime import flags, flags_changed, snapshot_refreshed
 from flask_flagsmith_realtime.emulator import Emulator
-from fleet.conftest import Members, RedisServer, calls, wait_until
+from fleet.conftest import QUICK, Members, RedisServer, calls, wait_until
 
 
 def test_cold_start_of_fifty_makes_one_call(members: Members, emulator: Emulator) -> None:
@@ -188,6 +190,55 @@ def test_status_tells_who_leads(members: Members) -> None:
     members.wait_for_flags()
     # It has no stream, and polls nothing.
     assert follower.flagsmith.status.state == "live"
+
+
+def test_storm_of_webhooks_at_a_follower_is_told_as_often_as_it_can_help(
+    members: Members, redis_server: RedisServer, emulator: Emulator
+) -> None:
+    members.start(2, REFRESH_MIN_INTERVAL_SECONDS=0.3)
+    leader = members.leader
+    members.wait_for_flags()
+    (follower,) = members.of_role("follower")
+    messages = redis_server.client.pubsub()
+    messages.psubscribe("*")
+    before, started = leader.calls, time.monotonic()
+    while time.monotonic() < started + 1:
+        follower.tell()
+        time.sleep(0.001)
+    emulator.set_flag("banner_text", value="at the end of the storm")
+    follower.tell()
+    members.wait_for("at the end of the storm")
+    passed = time.monotonic() - started
+    told = 0
+    while message := messages.get_message(timeout=0.2):
+        told += message["data"] == "told"
+    messages.close()
+    assert 1 <= told <= passed / 0.3 + 2
+    assert leader.calls > before
+
+
+def test_only_the_leader_asks_redis_what_a_webhook_said(
+    members: Members, redis_server: RedisServer
+) -> None:
+    # There are no beats but those that are asked for.
+    members.pace = replace(QUICK, beat_seconds=300.0, expiry_seconds=900.0)
+    members.start(4)
+    assert members.leader
+    members.wait_for_flags()
+    wait_until(lambda: redis_server.subscribers() == 4)
+    environment = redis_server.wait_for_flags()
+    channel = environment.replace(":environment", ":changes")
+    before = scripts_run(redis_server)
+    for _ in range(10):
+        redis_server.client.publish(channel, "told")
+    # This one is for all; it comes after the others.
+    redis_server.client.publish(channel, "free")
+    wait_until(lambda: scripts_run(redis_server) >= before + 10 + 4)
+    assert scripts_run(redis_server) == before + 10 + 4
+
+
+def scripts_run(server: RedisServer) -> int:
+    return int(server.client.info("commandstats")["cmdstat_evalsha"]["calls"])
 
 
 @pytest.mark.parametrize("timeout", [0, 5])
