@@ -47,7 +47,7 @@ class AppState:
         self.loader = loader
         self.on_change = on_change
         self._remote = RemoteIdentities(app, config)
-        self._evaluation = Episode(logger, "evaluation", "Flags can be evaluated again.")
+        self._evaluation = _new_evaluation()
         self._newest: tuple[Snapshot | None, Bound | None] = None, None
         #: What a test overrides, the innermost last. Replaced as a whole.
         self.overrides: tuple[Layer, ...] = ()
@@ -71,11 +71,19 @@ class AppState:
         if snapshot.evaluator is None:
             identities = RequestIdentities(self._remote, snapshot)
             return bind(Flags(snapshot, defaults, missing, identities))
+        newest, _ = self._newest
+        if newest is not None and newest.epoch != snapshot.epoch:
+            self._evaluation = _new_evaluation()
         flags = Flags(snapshot, defaults, missing, LocalIdentities(snapshot, self._evaluation))
         bound = bind(flags)
         # One for all who read under this snapshot, so that each identity is evaluated once.
         self._newest = snapshot, bound
         return bound
+
+
+def _new_evaluation() -> Episode:
+    """What cannot be evaluated is said once for each state of the environment's rules."""
+    return Episode(logger, "evaluation", "")
 
 
 def _check_redis(url: str) -> None:

@@ -188,9 +188,10 @@ class IdentityFlags(Mapping[str, Flag]):
                 self.own.setdefault(flag.feature_name, self._rules.pool.of(flag))
 
     def _cannot_evaluate(self, what: str, error: Exception) -> None:
+        # Without the error's text, which may tell a trait, and differ with each identity.
         self._rules.episode.trouble(
-            f"The Flagsmith SDK cannot evaluate {what} for an identity "
-            f"({type(error).__name__}: {error}). The environment's serves."
+            f"The Flagsmith SDK cannot evaluate {what} for an identity: {type(error).__name__}. Do "
+            "its rules fit all values of the traits that they ask for? The environment's serves."
         )
 
 

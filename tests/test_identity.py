@@ -318,6 +318,30 @@ class TestEvaluationThatFails:
         assert "cannot evaluate the feature 'beta_dashboard' for an identity" in said[0]
         assert "cannot evaluate its segments for an identity" in said[1]
         assert all("ValueError" in line for line in said)
+
+    def test_it_is_said_once_whoever_asks_and_again_after_a_change(
+        self, make_app: MakeApp, emulator: Emulator, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        app = make_app()
+        changed = Received(flags_changed, app)
+        assert emulator.wait_for_streams(1)
+
+        def everybody() -> None:
+            with app.app_context():
+                for number in range(20):
+                    # The length is in the error's text, and so may be what a trait holds.
+                    identity = Identity("bob@example.com", {"plan": "9" * (5000 + number)})
+                    assert flags.for_identity(identity)["beta_dashboard"] is not None
+
+        everybody()
+        everybody()
+        assert len(caplog.records) == 1
+        assert "5000" not in caplog.text
+        emulator.set_flag("banner_text", value="one")
+        changed.wait()
+        everybody()
+        everybody()
+        assert len(caplog.records) == 2
         assert "bob@example.com" not in caplog.text
 
 
