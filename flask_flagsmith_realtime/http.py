@@ -231,6 +231,7 @@ def get(
             target = urljoin(target, location)
             scheme, host, port = origin(target)
         except ValueError:
+            response.close()
             raise RedirectedElsewhereError("it redirects to what is no URL") from None
         if (scheme, host, port) != origin(url):
             raise RedirectedElsewhereError(
