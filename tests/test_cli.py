@@ -315,10 +315,12 @@ def test_watch_as_json_is_one_object_a_line(tmp_path: Path, emulator: Emulator) 
         assert watch.interrupt() == 0
 
 
-def test_watch_tells_that_the_stream_is_down_and_up_again(
-    tmp_path: Path, emulator: Emulator
-) -> None:
-    with Directory(tmp_path, emulator.config).start("flagsmith", "watch") as watch:
+def test_watch_tells_that_the_stream_is_down_and_up_again(tmp_path: Path) -> None:
+    # Its greeting would ask for longer waits before the stream is opened again.
+    with (
+        Emulator(greeting=False) as emulator,
+        Directory(tmp_path, emulator.config).start("flagsmith", "watch") as watch,
+    ):
         watch.err.find(lambda line: "stream is open" in line)
         emulator.stop()
         down = watch.err.find(lambda line: line.startswith("The stream is down"))
