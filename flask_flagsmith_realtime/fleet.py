@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import secrets
 import threading
@@ -35,7 +36,7 @@ from .config import Config
 from .election import Election, Pace, Role
 from .episodes import Episode
 from .mailbox import Delivery, Mailbox, Told
-from .redis_store import DamagedError, RedisStore, StoreError, Subscription, new_version
+from .redis_store import Beat, DamagedError, RedisStore, StoreError, Subscription, new_version
 from .snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
@@ -185,7 +186,7 @@ class Fleet:
         """
         if len(self._failed_stores) >= _MOST_FAILED_STORES:
             raise _UnfitError(self._failed_stores[-1])
-        beat = self._store.beat()
+        beat = self._store.beat(self._activity.report)
         self._holds_lock = beat.leads
         news = beat.version != self._known
         if news or (beat.leads and beat.version is None):
@@ -193,9 +194,8 @@ class Fleet:
         if beat.leads and self._joined and beat.told is not None and beat.told != self._note:
             self._mailbox.tell(Told(_moment(beat.told)))
         self._note, self._joined = beat.told, True
-        if beat.fetched_at != self._fetched_at and not beat.leads:
-            # The same flags again, perhaps: they are fresh, although nothing is to be read.
-            self._activity.answered()
+        if not beat.leads:
+            self._hear(beat)
         self._fetched_at = beat.fetched_at
         self._episode.over()
         before = self._election.role
@@ -203,6 +203,14 @@ class Fleet:
         self._assign(before)
         self._pass_on()
         return time.monotonic() + delay, news and beat.version is not None
+
+    def _hear(self, beat: Beat) -> None:
+        """The leader may have fetched the same flags again: they are fresh, although nothing is to
+        be read."""
+        if beat.fetched_at != self._fetched_at:
+            self._activity.answered()
+        held = beat.version is not None and beat.version == self._known
+        self._activity.heard(beat.report, _seconds(beat.fetched_at) if held else None)
 
     def _read(self) -> None:
         """Read what lies in Redis. What is damaged, the leader alone removes and replaces: one
@@ -289,8 +297,14 @@ class Fleet:
 
 
 def _moment(note: str) -> float | None:
-    """The moment in a webhook's note. Anything else in Redis's place is none."""
+    """The moment in a webhook's note."""
+    return _seconds(note.partition(" ")[2])
+
+
+def _seconds(text: str | None) -> float | None:
+    """A number as it lies in Redis. Anything else in its place is none."""
     try:
-        return float(note.partition(" ")[2])
+        number = float(text or "")
     except ValueError:
         return None
+    return number if math.isfinite(number) else None

@@ -19,7 +19,7 @@ from . import greenlets, process, uwsgi
 from .activity import Activity
 from .api import API
 from .config import Config
-from .election import Pace
+from .election import Pace, Role
 from .errors import ConfigError, FetchError
 from .holder import Holder
 from .mailbox import Told
@@ -207,7 +207,7 @@ class Realtime:
         if run is None or run.fleet is None:
             return None
         role = run.refresher.role
-        return role is not None and role.fetches
+        return None if role in (None, Role.ALONE) else role is Role.LEADER
 
     def _end_run(self) -> None:
         with self._lock:

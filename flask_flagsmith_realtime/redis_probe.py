@@ -6,6 +6,7 @@ import dataclasses
 import secrets
 import time
 
+from .activity import POLLING
 from .config import Config
 from .redis_store import RedisStore, StoreError, new_version
 from .snapshot import snapshot_of_flags
@@ -26,7 +27,7 @@ def rehearse(config: Config) -> None:
     store = RedisStore(made_up, _LOCK_SECONDS)
     try:
         with store.subscribe() as subscription:
-            store.beat()
+            store.beat(POLLING)
             version = new_version()
             try:
                 store.write(snapshot_of_flags([], None, time.time(), ""), version)

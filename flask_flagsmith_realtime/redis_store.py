@@ -5,7 +5,8 @@ cluster keeps them together; the key itself is nowhere in Redis:
 
 - ``flask-flagsmith-realtime:{…}:environment``, a hash: the newest flags as an archive (``data``),
   their ``epoch``, a digest of their ``content``, when they were ``fetched_at``, and a ``version``,
-  which differs from write to write.
+  which differs from write to write; the last note of a webhook (``told``), and how the leader is
+  supplied (``report``).
 - ``flask-flagsmith-realtime:{…}:leader``, the lock: a token of the process that leads. It expires.
 - ``flask-flagsmith-realtime:{…}:changes``, the channel. Its messages say only that it is worth
   looking: the truth is in the keys.
@@ -46,7 +47,8 @@ _CONFIRMATION_SECONDS = 2.0
 
 # Who leads? Takes the lock if it is free. It is written in any case: a Redis that is full or
 # read-only shall be noticed by all. A lock that somebody has made last for ever, or for long, gets
-# an end again.
+# an end again. Who leads says how it is supplied; that this fails shall not leave a lock behind of
+# which nobody knows.
 _BEAT = """
 local holder = redis.call('GET', KEYS[2]) or ARGV[1]
 local left = redis.call('PTTL', KEYS[2])
@@ -55,8 +57,12 @@ if holder == ARGV[1] or left < 0 or left > tonumber(ARGV[2]) then
 else
     redis.call('SET', KEYS[2], holder, 'KEEPTTL')
 end
-local marks = redis.call('HMGET', KEYS[1], 'version', 'told', 'fetched_at')
-return {holder == ARGV[1] and 1 or 0, redis.call('PTTL', KEYS[2]), marks[1], marks[2], marks[3]}
+if holder == ARGV[1] then
+    redis.pcall('HSET', KEYS[1], 'report', ARGV[3])
+    redis.pcall('EXPIRE', KEYS[1], ARGV[4])
+end
+local marks = redis.call('HMGET', KEYS[1], 'version', 'told', 'fetched_at', 'report')
+return {holder == ARGV[1] and 1 or 0, redis.call('PTTL', KEYS[2]), unpack(marks, 1, 4)}
 """
 
 _READ = """
@@ -165,7 +171,8 @@ class Beat:
     :param lock_seconds: when the leader's lock expires, unless it is renewed.
     :param version: the version of what lies in Redis; ``None`` if nothing does.
     :param told: differs each time that a webhook came; ``None`` if none has come.
-    :param fetched_at: differs each time that the leader fetched; ``None`` if nothing lies there.
+    :param fetched_at: when the leader fetched last; ``None`` if nothing lies there.
+    :param report: how the leader is supplied, see :attr:`.Activity.report`.
     """
 
     leads: bool
@@ -173,6 +180,7 @@ class Beat:
     version: str | None
     told: str | None
     fetched_at: str | None
+    report: str | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,12 +218,15 @@ class RedisStore:
         self._keys = [f"{prefix}:environment", f"{prefix}:leader"]
         self._channel = f"{prefix}:changes"
 
-    def beat(self) -> Beat:
+    def beat(self, report: str) -> Beat:
         """Take the lock if it is free, renew it if it is this process's own.
 
+        :param report: how this process is supplied, for the others if it leads.
         :raises StoreError: as all of these methods do.
         """
-        leads, milliseconds, *marks = self._run(_BEAT, self._token, self._expiry)
+        leads, milliseconds, *marks = self._run(
+            _BEAT, self._token, self._expiry, report, _KEPT_SECONDS
+        )
         return Beat(bool(leads), milliseconds / 1000, *map(_text, marks))
 
     def read(self) -> Stored | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
@@ -31,19 +32,21 @@ class Status:
       or the app is under test.
     - ``starting``: there are no flags of Flagsmith's yet; defaults serve. An engine that is not
       ``running`` is here until a flag is read.
-    - ``stale``: the flags may be older than they should be. The newest call failed; or no answer
+    - ``stale``: the flags may be older than they should be. The newest call failed, here or in the
+      process that leads the fleet; or no answer
       came for two intervals, of ``FLAGSMITH_LIVE_REFRESH_INTERVAL_SECONDS`` if it would be
       ``live``, else of ``FLAGSMITH_ENVIRONMENT_REFRESH_INTERVAL_SECONDS``; or the engine is not
       ``running`` any more.
-    - ``live``: each change is announced: the stream is open; or it is another process of the fleet
-      that listens, and this one hears of it through Redis.
+    - ``live``: each change is announced: the stream is open, here or in the process that leads the
+      fleet. What that one tells is known to the others within two beats, ten seconds.
     - ``polling``: no change is announced, and flags are fetched regularly.
 
     :param state: one of these.
     :param running: whether the engine's threads run in this process.
     :param epoch: when the environment changed last, as far as the flags held go; ``None`` if that
         is not known.
-    :param age_seconds: how long ago those flags were fetched; ``None`` without any.
+    :param age_seconds: how long ago those flags were fetched, be it that they were the same again;
+        ``None`` without any.
     :param last_event: when the stream announced something last.
     :param last_error: what went wrong last, be it over by now.
     :param last_error_at: when that was.
@@ -51,7 +54,9 @@ class Status:
     :param calls: how often this process has asked for the environment. A document that comes in
         pages counts once, and calls for single identities do not.
     :param reconnects: how often this process has opened the stream again.
-    :param leader: whether this process listens and fetches for its fleet; ``None`` without a fleet.
+    :param leader: whether this process listens and fetches for its fleet; ``None`` if it is in
+        none: no Redis is configured, or it cannot be used and each process is alone, or it is not
+        known yet.
     """
 
     state: State
@@ -100,7 +105,7 @@ def make_status(
     :param running: whether they run.
     :param offline: whether there is no network by intention.
     """
-    age = None if snapshot is None else max(0.0, now.epoch - snapshot.fetched_at)
+    age = None if snapshot is None else _age(snapshot, activity, now)
     state: State
     if offline:
         state = "offline"
@@ -109,7 +114,7 @@ def make_status(
     elif not running or _are_stale(config, age, activity, now):
         state = "stale"
     else:
-        state = "live" if _are_announced(activity) else "polling"
+        state = "live" if activity.is_announced else "polling"
     trouble = activity.trouble
     return Status(
         state=state,
@@ -126,17 +131,18 @@ def make_status(
     )
 
 
-def _are_announced(activity: Activity) -> bool:
-    return activity.connected_since is not None or activity.follows
+def _age(snapshot: Snapshot, activity: Activity, now: Now) -> float:
+    fetched_at = max(snapshot.fetched_at, activity.leader_fetched_at or -math.inf)
+    return max(0.0, now.epoch - fetched_at)
 
 
 def _are_stale(config: Config, age: float, activity: Activity, now: Now) -> bool:
-    if activity.failing:
+    if activity.is_failing:
         return True
     # Flags that this process did not fetch, from a file or its parent, are as old as they say.
     unheard = now.since(activity.answered_at)
     unheard = age if unheard is None else unheard
-    if _are_announced(activity):
+    if activity.is_announced:
         interval = config.live_refresh_interval_seconds
         # Without an interval nothing but an event is expected.
         return interval > 0 and unheard > STALE_AFTER_INTERVALS * interval

@@ -119,8 +119,19 @@ def test_offline_goes_before_everything() -> None:
         ({"answered_at": ago(290), "disconnected_at": ago(1)}, "polling"),
         ({"answered_at": ago(290), "disconnected_at": ago(121)}, "stale"),
         ({"answered_at": ago(1), "disconnected_at": ago(1000)}, "polling"),
-        ({"answered_at": ago(599), "follows": True}, "live"),
-        ({"answered_at": ago(601), "follows": True}, "stale"),
+        # A follower is supplied as its leader is.
+        ({"answered_at": ago(599), "follows": True, "leader_report": "live"}, "live"),
+        ({"answered_at": ago(601), "follows": True, "leader_report": "live"}, "stale"),
+        ({"answered_at": ago(119), "follows": True, "leader_report": "polling"}, "polling"),
+        ({"answered_at": ago(121), "follows": True, "leader_report": "polling"}, "stale"),
+        ({"answered_at": ago(1), "follows": True, "leader_report": "failing"}, "stale"),
+        ({"answered_at": ago(1), "follows": True, "leader_report": None}, "polling"),
+        # What it failed in before counts no more, nor what a leader said that it does not follow.
+        (
+            {"answered_at": ago(1), "follows": True, "leader_report": "live", "failing": True},
+            "live",
+        ),
+        ({"answered_at": ago(1), "leader_report": "live"}, "polling"),
     ],
 )
 def test_states_of_what_this_process_fetched(did: dict[str, Any], state: str) -> None:
@@ -186,6 +197,40 @@ def test_who_fetches_in_a_fleet() -> None:
     activity.fetch_itself()
     assert not activity.follows
     assert activity.disconnected_at is not None, "polling begins here"
+
+
+def test_what_a_process_says_of_itself_to_its_fleet() -> None:
+    activity = Activity()
+    assert activity.report == "polling"
+    activity.connected()
+    assert activity.report == "live"
+    activity.failed("The API is away.")
+    assert activity.report == "failing"
+    activity.answered()
+    assert activity.report == "live"
+
+
+def test_what_a_follower_hears_of_its_leader() -> None:
+    activity = Activity()
+    activity.follow()
+    activity.heard("live", NOW.epoch - 5)
+    assert activity.disconnected_at is None
+    assert activity.trouble is None
+    told = make_status(
+        CONFIG, snapshot(age=900), activity, NOW, running=True, offline=False, leader=False
+    )
+    assert told.age_seconds == 5.0
+    activity.heard("failing", None)
+    assert activity.disconnected_at is not None, "polling begins here"
+    assert activity.trouble is not None
+    trouble = activity.trouble
+    activity.heard("failing", None)
+    assert activity.trouble is trouble, "said once"
+    activity.fetch_itself()
+    told = make_status(
+        CONFIG, snapshot(age=900), activity, NOW, running=True, offline=False, leader=None
+    )
+    assert told.age_seconds == 900.0
 
 
 def test_running_app_is_live(make_app: MakeApp, emulator: Emulator) -> None:

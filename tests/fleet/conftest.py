@@ -190,6 +190,13 @@ class Members:
         """Wait until all have a role."""
         wait_until(lambda: len(self.of_role(role)) == len(self.all), self.describe)
 
+    def wait_for_state(self, state: str) -> None:
+        """Wait until the status of all has a state."""
+        wait_until(
+            lambda: all(member.flagsmith.status.state == state for member in self.all),
+            lambda: str([member.flagsmith.status for member in self.all]),
+        )
+
     def describe(self) -> str:
         return str([(member.app.name, member.role, member.banner) for member in self.all])
 

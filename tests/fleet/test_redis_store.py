@@ -60,34 +60,46 @@ def write(store: RedisStore, flags: Snapshot, replaced: float | None = None) -> 
 
 def test_one_leads_until_its_lock_expires_or_is_released(stores: Stores) -> None:
     first, second = stores(), stores()
-    assert first.beat().leads
-    assert not second.beat().leads
-    assert first.beat().leads
-    assert 0 < second.beat().lock_seconds <= EXPIRY_SECONDS
-    wait_until(lambda: second.beat().leads)
-    assert not first.beat().leads
+    assert first.beat("live").leads
+    assert not second.beat("live").leads
+    assert first.beat("live").leads
+    assert 0 < second.beat("live").lock_seconds <= EXPIRY_SECONDS
+    wait_until(lambda: second.beat("live").leads)
+    assert not first.beat("live").leads
     first.release()
-    assert second.beat().leads
+    assert second.beat("live").leads
     second.release()
-    assert first.beat().leads
+    assert first.beat("live").leads
+
+
+def test_leader_tells_how_it_is_supplied(stores: Stores, redis_server: RedisServer) -> None:
+    leader, other = stores(), stores()
+    assert leader.beat("polling").report == "polling"
+    # Nobody else's word counts.
+    assert other.beat("live").report == "polling"
+    leader.beat("failing")
+    assert other.beat("live").report == "failing"
+    # It is not kept for ever where no flags ever come.
+    assert redis_server.client.ttl(redis_server.keys()["environment"]) > 0
+    assert other.beat("live").version is None
 
 
 def test_lock_without_an_end_gets_one(stores: Stores, redis_server: RedisServer) -> None:
     first, second = stores(), stores()
-    assert first.beat().leads
+    assert first.beat("live").leads
     redis_server.client.persist(redis_server.keys()["leader"])
-    assert not second.beat().leads
-    wait_until(lambda: second.beat().leads)
+    assert not second.beat("live").leads
+    wait_until(lambda: second.beat("live").leads)
 
 
 def test_lock_with_an_end_too_far_gets_a_nearer_one(
     stores: Stores, redis_server: RedisServer
 ) -> None:
     first, second = stores(), stores()
-    assert first.beat().leads
+    assert first.beat("live").leads
     redis_server.client.expire(redis_server.keys()["leader"], 100_000)
-    assert not second.beat().leads
-    wait_until(lambda: second.beat().leads)
+    assert not second.beat("live").leads
+    wait_until(lambda: second.beat("live").leads)
 
 
 def test_what_was_written_is_read(stores: Stores, document: dict[str, Any]) -> None:
@@ -100,14 +112,14 @@ def test_what_was_written_is_read(stores: Stores, document: dict[str, Any]) -> N
     assert stored.snapshot.document == snapshot(document, 2.25).document
     assert stored.snapshot.fetched_at == 1.5
     assert stored.replaced is None
-    assert store.beat().version == stored.version
+    assert store.beat("live").version == stored.version
 
 
 def test_newer_epoch_is_never_replaced_by_an_older_one(
     stores: Stores, document: dict[str, Any]
 ) -> None:
     leader, other = stores(), stores()
-    assert leader.beat().leads
+    assert leader.beat("live").leads
     assert write(leader, snapshot(document, 2.0))
     assert not write(other, snapshot(document, 1.0))
     assert not write(leader, snapshot(document, 1.0))
@@ -119,7 +131,7 @@ def test_of_two_contents_of_one_epoch_the_leader_s_counts(
     stores: Stores, document: dict[str, Any]
 ) -> None:
     leader, other = stores(), stores()
-    assert leader.beat().leads
+    assert leader.beat("live").leads
     assert write(leader, snapshot(document, 2.0, "one"))
     assert not write(other, snapshot(document, 2.0, "two"))
     assert write(leader, snapshot(document, 2.0, "two"))
@@ -127,9 +139,9 @@ def test_of_two_contents_of_one_epoch_the_leader_s_counts(
 
 def test_leader_that_was_paused_replaces_nothing(stores: Stores, document: dict[str, Any]) -> None:
     paused, leader = stores(), stores()
-    assert paused.beat().leads
+    assert paused.beat("live").leads
     assert write(paused, snapshot(document, 2.0, "one"))
-    wait_until(lambda: leader.beat().leads)
+    wait_until(lambda: leader.beat("live").leads)
     assert write(leader, snapshot(document, 2.0, "two"))
     # It wakes, with what it had fetched before.
     assert not write(paused, snapshot(document, 2.0, "one"))
@@ -143,7 +155,7 @@ def test_leader_may_go_back_on_purpose_and_says_so(
     stores: Stores, document: dict[str, Any]
 ) -> None:
     leader, other = stores(), stores()
-    assert leader.beat().leads
+    assert leader.beat("live").leads
     assert write(leader, snapshot(document, 5.0))
     assert write(leader, snapshot(document, 1.0), replaced=5.0)
     stored = other.read()
@@ -166,7 +178,7 @@ def test_answers_without_an_epoch_are_the_leader_s(
     stores: Stores, document: dict[str, Any]
 ) -> None:
     leader, other = stores(), stores()
-    assert leader.beat().leads
+    assert leader.beat("live").leads
     assert write(leader, snapshot(document, None, "one"))
     assert not write(other, snapshot(document, None, "two"))
     assert write(leader, snapshot(document, None, "two"))
@@ -174,7 +186,7 @@ def test_answers_without_an_epoch_are_the_leader_s(
 
 def test_same_flags_once_more_are_no_news(stores: Stores, document: dict[str, Any]) -> None:
     store = stores()
-    assert store.beat().leads
+    assert store.beat("live").leads
     first = store.write(snapshot(document, 2.0), new_version())
     with store.subscribe() as subscription:
         later = snapshot_of_document({**document, "name": "name"}, 2.0, 99.5)
@@ -189,12 +201,12 @@ def test_same_flags_once_more_are_no_news(stores: Stores, document: dict[str, An
 def test_messages_tell_when_to_look(stores: Stores, document: dict[str, Any]) -> None:
     store = stores()
     with stores().subscribe() as subscription:
-        assert store.beat().leads
+        assert store.beat("live").leads
         version = store.write(snapshot(document, 2.0), new_version())
         assert subscription.wait(20) == f"stored {version}"
         store.tell("a note")
         assert subscription.wait(20) == "told"
-        assert store.beat().told == "a note"
+        assert store.beat("live").told == "a note"
         store.release()
         assert subscription.wait(20) == "free"
 
@@ -247,7 +259,7 @@ def test_flags_of_another_key_are_refused(
     assert write(store, snapshot(document, 2.0))
     there = redis_server.client.hgetall(redis_server.keys()["environment"])
     other = RedisStore(Config(environment_key="ser.other", redis_url=redis_server.url), 15)
-    other.beat()
+    other.beat("live")
     (other_lock,) = redis_server.client.keys("*:leader")
     name = other_lock.replace(":leader", ":environment")
     redis_server.client.hset(name, mapping=there)
@@ -281,7 +293,7 @@ def test_keys_lie_in_one_slot_of_a_cluster(
     stores: Stores, redis_server: RedisServer, document: dict[str, Any]
 ) -> None:
     store = stores()
-    store.beat()
+    store.beat("live")
     write(store, snapshot(document, 2.0))
     tags = {key.partition("{")[2].partition("}")[0] for key in redis_server.client.keys("*")}
     assert len(tags) == 1
@@ -294,7 +306,7 @@ def test_password_is_in_no_error(redis_server: RedisServer) -> None:
     store = RedisStore(config, 15)
     assert "hidden" not in store.place
     with pytest.raises(StoreError) as caught:
-        store.beat()
+        store.beat("live")
     assert "does not accept the user name and the password" in str(caught.value)
     assert "hidden" not in str(caught.value) + repr(config)
     store.close()

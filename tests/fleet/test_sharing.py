@@ -166,30 +166,50 @@ def test_threads_are_named_daemons(members: Members) -> None:
     assert all(thread.daemon for thread in ours)
 
 
-def test_follower_is_not_stale_while_the_leader_polls(members: Members, emulator: Emulator) -> None:
+def test_flags_of_a_follower_are_as_old_as_the_leader_s(
+    members: Members, emulator: Emulator
+) -> None:
     members.start(2, LIVE_REFRESH_INTERVAL_SECONDS=0.3)
     leader = members.leader
     members.wait_for_flags()
     (follower,) = members.of_role("follower")
-    before = leader.calls
-    # Many intervals without a change.
+    began, before = time.time(), leader.calls
+    # The same flags again; the follower has nothing to read.
     wait_until(lambda: leader.calls >= before + 8)
+    wait_until(lambda: (follower.flagsmith.status.age_seconds or 0) < time.time() - began)
     wait_until(lambda: follower.flagsmith.status.state == "live")
+
+
+def test_follower_is_live_while_the_leader_is(members: Members, emulator: Emulator) -> None:
+    members.start(3, ENVIRONMENT_REFRESH_INTERVAL_SECONDS=0.3)
+    assert members.leader
+    members.wait_for_state("live")
+    # Nothing is due for long: it is only the leader who knows.
     emulator.stop()
-    wait_until(lambda: follower.flagsmith.status.state == "stale")
+    members.wait_for_state("stale")
+    for member in members.all:
+        assert member.flagsmith.status.last_error
     emulator.start()
-    wait_until(lambda: follower.flagsmith.status.state == "live")
+    members.wait_for_state("live")
 
 
-def test_status_tells_who_leads(members: Members) -> None:
+def test_follower_of_one_that_polls_is_polling(members: Members) -> None:
+    members.start(2, ENABLE_REALTIME_UPDATES=False)
+    assert members.leader
+    members.wait_for_flags()
+    assert [member.flagsmith.status.state for member in members.all] == ["polling"] * 2
+
+
+def test_status_tells_who_leads(members: Members, redis_server: RedisServer) -> None:
     members.start(2)
     leader = members.leader
     assert leader.flagsmith.status.leader is True
     (follower,) = members.of_role("follower")
     assert follower.flagsmith.status.leader is False
-    members.wait_for_flags()
-    # It has no stream, and polls nothing.
-    assert follower.flagsmith.status.state == "live"
+    redis_server.stop()
+    members.wait_for_role("alone")
+    # There is no fleet for now.
+    assert [member.flagsmith.status.leader for member in members.all] == [None, None]
 
 
 def test_storm_of_webhooks_at_a_follower_is_told_as_often_as_it_can_help(
