@@ -97,6 +97,10 @@ class RemoteIdentities:
         self._episode = Episode(
             logger, "identity_fetch", "Flagsmith's API answers for identities again."
         )
+        #: Never over: that others are answered does not mean that who was refused would be.
+        self._refusals = Episode(logger, "identity_refused", "")
+        #: The kinds of mistakes of ours that are in the log.
+        self._crashes: set[type[Exception]] = set()
         self._generations = _Generations()
         self._answers: OrderedDict[Hashable, _Answer] = OrderedDict()
         self._processes: dict[int, _Process] = {}
@@ -153,11 +157,9 @@ class RemoteIdentities:
         except FetchError as error:
             failure = error
         except Exception as error:
-            logger.exception(
-                "Asking Flagsmith for an identity failed unexpectedly.",
-                extra=log.facts("identity_fetch_crashed"),
-            )
-            failure = FetchError(f"Asking for an identity failed unexpectedly: {error!r}.")
+            self._say_once(error)
+            name = type(error).__name__
+            failure = FetchError(f"Asking for an identity failed unexpectedly ({name}).")
         finally:
             # Also where a server's timeout, no Exception, ends the request.
             with here.lock:
@@ -211,8 +213,19 @@ class RemoteIdentities:
         retry_at = time.monotonic() + self._ttl
         self._keep(key, _Answer(kept.flags, kept.generation, kept.asked_at, retry_at))
 
+    def _say_once(self, error: Exception) -> None:
+        """Log a mistake of ours with its traceback, unless one of its kind has been. The text of
+        each may be another: it can name the identity."""
+        if type(error) not in self._crashes:
+            self._crashes.add(type(error))
+            logger.exception(
+                "Asking Flagsmith for an identity failed unexpectedly.",
+                extra=log.facts("identity_fetch_crashed"),
+            )
+
     def _tell(self, error: FetchError) -> None:
-        self._episode.trouble(
+        episode = self._refusals if isinstance(error, IdentityRefusedError) else self._episode
+        episode.trouble(
             f"{error} An identity's last good flags serve, or the environment's; it is tried again."
         )
         signals.send(signals.refresh_failed, self._app, error=error)

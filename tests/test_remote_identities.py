@@ -23,6 +23,7 @@ from flask_flagsmith_realtime import (
     flags_changed,
     refresh_failed,
 )
+from flask_flagsmith_realtime.circuit import Circuit
 from flask_flagsmith_realtime.current import EXTENSION
 from flask_flagsmith_realtime.emulator import Emulator
 
@@ -495,6 +496,39 @@ class TestFailures:
         eventually(lambda: here.circuit._closed_until < time.monotonic())
         read(app, Identity("alice", {"big": 10**5000}))
         assert here.circuit._failures == 1
+
+    def test_a_refusal_is_said_once_though_others_are_answered(
+        self, app: Flask, flagsmith: MisbehavingFlagsmith, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for who in ("alice", "bob"):
+            flagsmith.identities.next(answers.status(400))
+            read(app, Identity(who))
+            read(app, Identity(f"{who}'s sister"))
+        assert [record.__dict__["flagsmith_event"] for record in caplog.records] == [
+            "identity_refused_trouble"
+        ]
+
+    def test_a_mistake_of_ours_is_said_once(
+        self, app: Flask, flagsmith: MisbehavingFlagsmith, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        here = app.extensions[EXTENSION]._remote._here()
+
+        class BrokenAPI:
+            def fetch_identity(self, identity: Identity) -> None:
+                raise RuntimeError(f"broken for {identity.identifier}")
+
+            def close(self) -> None:
+                pass
+
+        for who in ("alice", "bob"):
+            here.circuit = Circuit()
+            here.idle.append(BrokenAPI())
+            read(app, Identity(who))
+        said = [record for record in caplog.records if record.exc_info]
+        assert [record.getMessage() for record in said] == [
+            "Asking Flagsmith for an identity failed unexpectedly."
+        ]
+        assert len(caplog.records) == 2
 
     def test_a_request_that_is_ended_leaves_nothing_behind(
         self, app: Flask, flagsmith: MisbehavingFlagsmith
