@@ -35,6 +35,16 @@ class Disconnected:
 
 
 @dataclass(frozen=True)
+class Greeted:
+    """The first event of a connection came.
+
+    :param epoch: the epoch that it names, if it names one.
+    """
+
+    epoch: float | None
+
+
+@dataclass(frozen=True)
 class Told:
     """A webhook said that something changed.
 
@@ -67,7 +77,7 @@ class Mail:
 
     :param newest: the newest epoch announced, if any was.
     :param unnumbered: whether an event came in that names no epoch.
-    :param greeted: whether an event came in since the newest connection.
+    :param greeted: the first event of the newest connection, if it came in.
     :param transitions: what happened to the connection, in order.
     :param told: what webhooks said, if any came.
     :param delivery: what lies in the fleet's Redis, if that is news.
@@ -77,7 +87,7 @@ class Mail:
 
     newest: float | None = None
     unnumbered: bool = False
-    greeted: bool = False
+    greeted: Greeted | None = None
     transitions: tuple[Connected | Disconnected, ...] = ()
     told: Told | None = None
     delivery: Delivery | None = None
@@ -95,7 +105,8 @@ class Mailbox:
         self._condition = threading.Condition()
         self._newest: float | None = None
         self._unnumbered = False
-        self._greeted = False
+        self._greeted: Greeted | None = None
+        self._awaits_greeting = False
         self._nudged = False
         self._closed = False
         self._told: Told | None = None
@@ -106,7 +117,9 @@ class Mailbox:
     def announce(self, epoch: float | None) -> None:
         """Put in the epoch of an event, or ``None`` for an event that names none."""
         with self._condition:
-            self._greeted = True
+            if self._awaits_greeting:
+                self._greeted = Greeted(epoch)
+                self._awaits_greeting = False
             if epoch is None:
                 self._unnumbered = True
             elif self._newest is None or self._newest in self.known:
@@ -119,7 +132,8 @@ class Mailbox:
         """Put in that the connection has come or gone."""
         with self._condition:
             self._transitions.append(transition)
-            self._greeted = False
+            self._greeted = None
+            self._awaits_greeting = isinstance(transition, Connected)
             self._condition.notify()
 
     def tell(self, told: Told) -> None:
@@ -174,8 +188,8 @@ class Mailbox:
                 role=self._role,
                 closed=self._closed,
             )
-            self._newest = self._told = self._delivery = self._role = None
-            self._unnumbered = self._greeted = self._nudged = False
+            self._newest = self._greeted = self._told = self._delivery = self._role = None
+            self._unnumbered = self._nudged = False
             self._transitions.clear()
             return mail
 

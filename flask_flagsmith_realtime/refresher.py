@@ -102,12 +102,16 @@ class Refresher:
             while True:
                 wait = max(0.0, min(self._due, self._tell_due) - time.monotonic())
                 mail = self._mailbox.take(min(wait, _LONGEST_WAIT_SECONDS))
-                # gevent's greenlets live on in a forked child; there, others have taken over.
-                if mail.closed or os.getpid() != self._pid:
+                if mail.closed or self._is_over:
                     return
                 self._attend(mail)
         finally:
             self._api.close()
+
+    @property
+    def _is_over(self) -> bool:
+        # gevent's greenlets live on in a forked child; there, others have taken over.
+        return self._mailbox.is_closed or os.getpid() != self._pid
 
     @property
     def is_current_thread(self) -> bool:
@@ -157,8 +161,8 @@ class Refresher:
                 self._schedule.connected(now)
             else:
                 self._schedule.disconnected(now)
-        if mail.greeted:
-            self._schedule.greeted()
+        if mail.greeted is not None:
+            self._schedule.greeted(mail.greeted.epoch)
         if mail.unnumbered:
             self._schedule.announced(None, now)
         if mail.newest is not None:
@@ -226,7 +230,9 @@ class Refresher:
         self._schedule.started(time.monotonic())
         self._activity.calling()
         try:
-            self._answered(self._api.fetch())
+            snapshot = self._api.fetch()
+            if not self._is_over:
+                self._answered(snapshot)
         except FetchError as error:
             self._failed(error)
         except Exception as error:
@@ -243,7 +249,7 @@ class Refresher:
             )
 
     def _failed(self, error: FetchError) -> None:
-        if self._mailbox.is_closed:
+        if self._is_over:
             # The fetch was interrupted: there is nothing to say of Flagsmith.
             return
         self._schedule.failed(time.monotonic(), error.retry_after)

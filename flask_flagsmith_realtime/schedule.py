@@ -9,7 +9,8 @@ What it promises, for any order of events, answers and failures:
 - The held epoch never falls, but to an older state that the API keeps serving for five minutes. And
   what the API answers is taken at once, unless it is older than what is held.
 - An epoch that was announced is asked for until an answer has it, about a minute in all. Then it is
-  settled: remembered by value, so that a server which goes on announcing it costs nothing more.
+  settled: remembered by value, so that a server which goes on announcing it costs nothing more,
+  or, where it greets each connection with it, no more than polling.
 - Two fetches are never closer together than the minimum interval, and no fetch comes before the
   time that the server asked for by Retry-After.
 - The number of fetches is bounded: nine for each distinct epoch, one for each connection of the
@@ -84,6 +85,7 @@ class Schedule:
     _held_since: float = field(default=-math.inf, init=False)
     _wanted: bool = field(default=True, init=False)
     _catch_up_at: float = field(default=math.inf, init=False)
+    _catch_up_not_before: float = field(default=-math.inf, init=False)
     _poll_at: float = field(default=math.inf, init=False)
     _asked: dict[float, _Ask] = field(default_factory=dict, init=False)
     _settled: dict[float, None] = field(default_factory=dict, init=False)
@@ -104,7 +106,8 @@ class Schedule:
         else:
             asks = (ask.due for ask in self._asked.values())
             told = math.inf if self._told is None else self._told.due
-            wish = min(self._poll_at, self._catch_up_at, self._older_taken_at, told, *asks)
+            catch_up = max(self._catch_up_at, self._catch_up_not_before)
+            wish = min(self._poll_at, catch_up, self._older_taken_at, told, *asks)
         return max(wish, self._started_at + self.min_interval, self._not_before)
 
     @property
@@ -158,9 +161,19 @@ class Schedule:
         self.live = False
         self._poll_at = min(self._poll_at, now + self._interval())
 
-    def greeted(self) -> None:
-        """An event came after the last connection: what it announces stands for all before it."""
-        self._catch_up_at = math.inf
+    def greeted(self, epoch: float | None) -> None:
+        """The first event after a connection came: what it announces stands for all before it.
+
+        Not so if that was announced before, and no answer ever had it: then it may be repeated for
+        ever, and a change hide behind it. There is a catch-up all the same, at polling's pace.
+
+        :param epoch: the epoch that it names, if it names one.
+        """
+        is_known = epoch in self._asked or epoch in self._settled
+        if is_known and epoch is not None and self.held is not None and epoch > self.held:
+            self._catch_up_not_before = self._started_at + self.poll_interval
+        else:
+            self._catch_up_at = math.inf
 
     def announced(self, epoch: float | None, now: float) -> None:
         """The stream sent an event.

@@ -160,8 +160,8 @@ class World:
                 self.schedule.connected(self.now)
             else:
                 self.schedule.disconnected(self.now)
-        if mail.greeted:
-            self.schedule.greeted()
+        if mail.greeted is not None:
+            self.schedule.greeted(mail.greeted.epoch)
         if mail.unnumbered:
             self.schedule.announced(None, self.now)
         if mail.newest is not None:

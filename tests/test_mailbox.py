@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from flask_flagsmith_realtime.mailbox import Connected, Disconnected, Mail, Mailbox
+from flask_flagsmith_realtime.mailbox import Connected, Disconnected, Greeted, Mail, Mailbox
 
 PATIENCE_SECONDS = 20.0
 
@@ -25,7 +25,7 @@ def test_an_empty_mailbox_gives_nothing(mailbox: Mailbox) -> None:
 def test_mail_is_taken_once(mailbox: Mailbox) -> None:
     mailbox.announce(5.0)
     mailbox.announce(None)
-    assert mailbox.take(timeout=0) == Mail(newest=5.0, unnumbered=True, greeted=True)
+    assert mailbox.take(timeout=0) == Mail(newest=5.0, unnumbered=True)
     assert mailbox.take(timeout=0) == Mail()
 
 
@@ -54,8 +54,22 @@ def test_an_epoch_that_became_known_meanwhile_does_not_hide_a_real_one(mailbox: 
 
 def test_a_known_epoch_alone_still_greets(mailbox: Mailbox) -> None:
     mailbox.known = frozenset({9e9})
+    mailbox.transition(Connected())
     mailbox.announce(9e9)
-    assert mailbox.take(timeout=0).greeted
+    assert mailbox.take(timeout=0).greeted == Greeted(9e9)
+
+
+@pytest.mark.parametrize("first", [5.0, None])
+def test_only_the_first_event_of_a_connection_greets(mailbox: Mailbox, first: float | None) -> None:
+    mailbox.transition(Connected())
+    mailbox.announce(first)
+    mailbox.announce(6.0)
+    assert mailbox.take(timeout=0).greeted == Greeted(first)
+    mailbox.announce(7.0)
+    assert mailbox.take(timeout=0).greeted is None
+    mailbox.transition(Disconnected("because"))
+    mailbox.announce(8.0)
+    assert mailbox.take(timeout=0).greeted is None
 
 
 def test_transitions_come_in_order(mailbox: Mailbox) -> None:
@@ -75,7 +89,7 @@ def test_only_an_event_of_the_newest_connection_greets(mailbox: Mailbox) -> None
     mailbox.transition(Disconnected("because"))
     mailbox.transition(Connected())
     mail = mailbox.take(timeout=0)
-    assert (mail.newest, mail.greeted) == (5.0, False)
+    assert (mail.newest, mail.greeted) == (5.0, None)
 
 
 def test_transitions_do_not_pile_up(mailbox: Mailbox) -> None:

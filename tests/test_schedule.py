@@ -40,7 +40,7 @@ def test_flags_are_polled_every_minute_while_the_stream_is_down(schedule: Schedu
 def test_flags_are_polled_every_five_minutes_while_the_stream_is_up(schedule: Schedule) -> None:
     fetch(schedule, START, now=10.0)
     schedule.connected(now=11.0)
-    schedule.greeted()
+    schedule.greeted(START)
     assert schedule.due == 10.0 + 0.9 * 300
     schedule.disconnected(now=100.0)
     assert schedule.due == 100.0 + 0.9 * 60
@@ -50,7 +50,7 @@ def test_never_polling_while_the_stream_is_up(schedule: Schedule) -> None:
     schedule.live_interval = 0.0
     fetch(schedule, START, now=10.0)
     schedule.connected(now=11.0)
-    schedule.greeted()
+    schedule.greeted(START)
     assert schedule.due == math.inf
 
 
@@ -180,7 +180,7 @@ def test_an_older_state_is_taken_when_the_api_keeps_serving_it_for_five_minutes(
             # A recycled connection changes nothing.
             schedule.disconnected(now)
             schedule.connected(now)
-            schedule.greeted()
+            schedule.greeted(START)
         now = max(now, schedule.due)
     assert len(verdicts) == 10
     assert schedule.held == START - 5
@@ -209,7 +209,7 @@ def test_a_greeting_with_what_is_held_costs_nothing(schedule: Schedule) -> None:
     for now in range(30, 270, 30):
         schedule.disconnected(now)
         schedule.connected(now)
-        schedule.greeted()
+        schedule.greeted(START + 0.5)
         schedule.announced(START + 0.5, now)
         assert schedule.due > now + 1
 
@@ -217,10 +217,27 @@ def test_a_greeting_with_what_is_held_costs_nothing(schedule: Schedule) -> None:
 def test_a_greeting_with_something_newer_is_fetched_once(schedule: Schedule) -> None:
     fetch(schedule, START, now=0.0)
     schedule.connected(now=10.0)
-    schedule.greeted()
+    schedule.greeted(START + 5)
     schedule.announced(START + 5, now=10.0)
     fetch(schedule, START + 5, now=10.0)
     assert schedule.due > 60
+
+
+def test_a_greeting_that_no_answer_ever_had_hides_no_change(schedule: Schedule) -> None:
+    """It stands for nothing: the catch-up stays, at polling's pace."""
+    fetch(schedule, START, now=0.0)
+    schedule.announced(START + 10, now=10.0)
+    while schedule.due < 100:
+        fetched_at = max(schedule.due, 10.0)
+        fetch(schedule, START, fetched_at)
+    for now in (80.0, 110.0):
+        schedule.disconnected(now)
+        schedule.connected(now)
+        schedule.greeted(START + 10)
+        schedule.announced(START + 10, now)
+        assert schedule.due == fetched_at + 60
+    fetch(schedule, START + 5, now=fetched_at + 60)
+    assert schedule.due > fetched_at + 200
 
 
 def test_failures_are_retried_after_growing_delays_then_at_the_polling_pace(
@@ -352,7 +369,12 @@ def test_greeted_for_ever_with_an_epoch_that_the_api_never_has() -> None:
         world.announce(START + 1e6)
         calls += fetches_in(world, 30.0)
         world.disconnect()
-    assert 9 + 3600 / 330 - 1 <= calls <= 9 + 3600 / 270 + 1
+        world.flagsmith.change(world.now)
+        world.flagsmith.catch_up()
+    # A change in the gap is not announced. It is seen as if there were no stream.
+    assert 3600 / 60 <= calls <= 9 + 3600 / 60 + 1
+    assert world.schedule.held is not None
+    assert world.schedule.held >= world.flagsmith.truth - 90
 
 
 def test_an_absurd_epoch_hides_no_change() -> None:

@@ -205,9 +205,11 @@ class ScheduleMachine(RuleBasedStateMachine):
         elif stream != "as it is" or not schedule.live_interval:
             world.disconnect()
             world.connect()
-            if stream == "up, greeted with nonsense" and schedule.live_interval:
+            if stream == "up, greeted with nonsense" and flagsmith.kind != "epochless":
                 self.send("absurd again")
-        promised = max(schedule.poll_interval, schedule.live_interval, RETRY_SECONDS[-1]) * 1.2
+        # Each connection is caught up with, unless its greeting says that there is no need.
+        live_interval = schedule.live_interval if stream == "as it is" else 0.0
+        promised = max(schedule.poll_interval, live_interval, RETRY_SECONDS[-1]) * 1.2
         if schedule.held is not None and flagsmith.truth < schedule.held:
             promised += OLDER_TAKEN_AFTER_SECONDS
         world.run(world.silence * 1.1 + promised + 10 * (1 + flagsmith.seconds))
