@@ -55,9 +55,11 @@ class Realtime:
         self._pace = pace or Pace()
         self._offline = offline
         self._run: Run | None = None
+        #: Whether somebody stopped it: only a start by hand undoes that.
         self._stopped = False
         #: Whether somebody asked for it, rather than a setting: that counts under test, too.
         self._by_hand = False
+        #: Whether it is to start when it takes over, although it does not run now.
         self._resumes = False
         self._renew()
         process.register(self)
