@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from urllib.parse import urljoin
 
 import click
 import pytest
@@ -55,7 +56,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def described(built: Path) -> dict[str, set[str]]:
     """What the built pages describe: names by kind."""
-    inventory = InventoryFile.loads(built.joinpath("objects.inv").read_bytes(), uri="").data
+    with built.joinpath("objects.inv").open("rb") as file:
+        inventory = InventoryFile.load(file, "", urljoin)
     return {kind: set(names) for kind, names in inventory.items()}
 
 
