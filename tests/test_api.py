@@ -247,7 +247,9 @@ def test_a_wrong_url_is_named(flagsmith: MisbehavingFlagsmith, make_api: MakeAPI
 
 
 @pytest.mark.parametrize(
-    ("retry_after", "least", "most"), [("7", 7, 7), (answers.date_in(3600), 3000, 3600)]
+    ("retry_after", "least", "most"),
+    [("7", 7, 7), (answers.date_in(3600), 3000, 3600)],
+    ids=["seconds", "date"],
 )
 def test_retry_after_is_handed_on(
     flagsmith: MisbehavingFlagsmith,
