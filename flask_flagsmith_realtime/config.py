@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import logging
 import os
+import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -29,6 +30,11 @@ _LONGEST_SECONDS = 30 * 24 * 3600.0
 
 #: Flask reads environment variables as JSON, where the shell has taken its own quotes away before.
 _QUOTED = """in an environment variable, a number is text within two kinds of quotes: '"1234"'"""
+
+#: What a header's name is made of (RFC 9110).
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_PROXIED = ("http", "https", "all")
+_PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 
 _Check = Callable[[Any], Any]
 
@@ -143,15 +149,34 @@ def _text_to_text(value: Any) -> Mapping[str, str]:
 def _headers(value: Any) -> Mapping[str, str]:
     headers = _text_to_text(value)
     for name, content in headers.items():
-        if name.lower() == "x-environment-key":
+        if name.strip().lower() == "x-environment-key":
             raise ValueError(f"holds {name}; set FLAGSMITH_ENVIRONMENT_KEY instead")
-        if not name or not (name + content).isprintable():
-            raise ValueError(f"holds {name!r}, which is not a header: it has control characters")
+        if not _HEADER_NAME.fullmatch(name):
+            raise ValueError(f"holds {name!r}, which is not a header's name")
+        if not content.isprintable() or content != content.strip():
+            raise ValueError(f"holds {name!r} with control characters, or spaces around its value")
         try:
-            (name + content).encode("latin-1")
+            content.encode("latin-1")
         except UnicodeEncodeError:
             raise ValueError(f"holds {name!r} with characters that no header can carry") from None
     return headers
+
+
+def _proxies(value: Any) -> Mapping[str, str]:
+    proxies = _text_to_text(value)
+    for name, proxy in proxies.items():
+        if name.partition("://")[0] not in _PROXIED:
+            raise ValueError(f"holds {name!r}; its keys are {', '.join(map(repr, _PROXIED))}")
+        try:
+            parts = urlsplit(proxy)
+            usable = parts.scheme in _PROXY_SCHEMES and parts.hostname and parts.port != 0
+        except ValueError:
+            usable = False
+        # None at all is a way to do without the environment's proxy.
+        if proxy and (not usable or not proxy.isprintable() or " " in proxy):
+            # What may hold a password is not repeated.
+            raise ValueError(f"holds no URL for {name!r}; it takes one such as http://proxy:3128")
+    return proxies
 
 
 def _option(default: Any, check: _Check, doc: str, *, secret: bool = False) -> Any:
@@ -253,7 +278,7 @@ class Config:
         secret=True,
     )
     proxies: Mapping[str, str] = _option(
-        {}, _text_to_text, "Proxies by scheme, as Requests takes them.", secret=True
+        {}, _proxies, "Proxies by scheme, as Requests takes them.", secret=True
     )
 
     @property
@@ -315,6 +340,9 @@ def unknown_settings(settings: Mapping[str, Any]) -> dict[str, str]:
     known = [field.name.upper() for field in dataclasses.fields(Config)]
     unknown = {}
     for name in settings:
+        if not isinstance(name, str):
+            # Nobody's setting, but a dict takes it.
+            continue
         # What they have in common would make any two of them look alike.
         own = name.removeprefix(PREFIX)
         if name.startswith(PREFIX) and own not in known:

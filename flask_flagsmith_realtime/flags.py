@@ -160,6 +160,8 @@ class Flags:
         default = self._defaults.get(feature_name)
         if default is not None:
             return default
+        if not isinstance(feature_name, str):
+            raise TypeError(f"A feature's name is {type(feature_name).__name__}; give it as text.")
         self._on_missing(feature_name, self._snapshot)
         return Flag(feature_name, is_default=True)
 

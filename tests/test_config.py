@@ -89,6 +89,8 @@ def test_every_setting_is_documented() -> None:
         ("WEBHOOK_SECRET", "s3cret", "s3cret"),
         ("CUSTOM_HEADERS", {"X-Gateway": "yes"}, {"X-Gateway": "yes"}),
         ("PROXIES", {"https": "http://proxy:3128"}, {"https": "http://proxy:3128"}),
+        ("PROXIES", {"all": "socks5h://p:1"}, {"all": "socks5h://p:1"}),
+        ("PROXIES", {"http://flagsmith": ""}, {"http://flagsmith": ""}),
     ],
 )
 def test_right_values(name: str, value: Any, read_as: Any) -> None:
@@ -142,8 +144,18 @@ WRONG: list[tuple[str, Any, str]] = [
     ("CUSTOM_HEADERS", "X: y", "is str; it takes a dict of text to text"),
     ("CUSTOM_HEADERS", {"X": 5}, "it takes a dict of text to text"),
     ("CUSTOM_HEADERS", {"X-Environment-KEY": "x"}, "set FLAGSMITH_ENVIRONMENT_KEY instead"),
-    ("CUSTOM_HEADERS", {"X": "a\r\nY: b"}, "it has control characters"),
+    ("CUSTOM_HEADERS", {"X": "a\r\nY: b"}, "holds 'X' with control characters"),
     ("CUSTOM_HEADERS", {"": "a"}, "is not a header"),
+    ("CUSTOM_HEADERS", {"X-Environment-Key ": "x"}, "set FLAGSMITH_ENVIRONMENT_KEY instead"),
+    ("CUSTOM_HEADERS", {"a:b": "c"}, "holds 'a:b', which is not a header's name"),
+    ("CUSTOM_HEADERS", {"X ": "a"}, "holds 'X ', which is not a header's name"),
+    ("CUSTOM_HEADERS", {"X": " a"}, "holds 'X' with control characters, or spaces around"),
+    ("CUSTOM_HEADERS", {"X": "€"}, "holds 'X' with characters that no header can carry"),
+    *[
+        ("PROXIES", {"http": proxy}, "holds no URL for 'http'; it takes one such as http://proxy")
+        for proxy in ("user:pw@", "proxy:3128", "http://", "ftp://h", "http://h:x", "http://[::1")
+    ],
+    ("PROXIES", {"htps": "http://proxy"}, "holds 'htps'; its keys are 'http', 'https', 'all'"),
     ("PROXIES", "http://proxy", "is str; it takes a dict of text to text"),
 ]  # fmt: skip
 
@@ -159,6 +171,11 @@ def test_wrong_values_are_refused_by_name(name: str, value: Any, reason: str) ->
 def test_every_setting_refuses_something() -> None:
     refused = {name for name, _, _ in WRONG}
     assert refused == {field.name.upper() for field in dataclasses.fields(Config)}
+
+
+def test_a_key_that_is_no_text_is_nobodys() -> None:
+    settings: Any = {1: 2, None: 3, "FLAGSMITH_ENVIRONMENT_KEY": KEY}
+    assert read_config(settings) == read()
 
 
 def test_none_is_as_if_it_were_not_set() -> None:
@@ -250,6 +267,7 @@ def test_the_kind_of_key_tells_no_key() -> None:
         ("CUSTOM_HEADERS", {"Authorization": ["hush"]}),
         ("CUSTOM_HEADERS", {"X-Environment-Key": "hush"}),
         ("PROXIES", ["http://user:hush@proxy"]),
+        ("PROXIES", {"http": "user:hush@proxy"}),
     ],
 )
 def test_no_error_repeats_a_secret(name: str, value: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from conftest import MakeApp, Received
@@ -100,3 +101,12 @@ def test_flags_are_iterated_as_they_are_read(app: Flask) -> None:
         assert {flag.feature_name for flag in flags.all_flags()} == set(names)
         assert all(name in flags for name in names)
         assert "nothing_like_it" not in flags
+
+
+@pytest.mark.parametrize("name", [None, 7])
+def test_a_name_that_is_no_text_is_named(app: Flask, name: Any) -> None:
+    words = f"A feature's name is {type(name).__name__}; give it as text"
+    with app.app_context():
+        for read in (flags.is_feature_enabled, flags.get_feature_value, flags.get_flag):
+            with pytest.raises(TypeError, match=words):
+                read(name)
