@@ -25,12 +25,20 @@ from dataclasses import dataclass, field
 
 from .backoff import Random, spread
 
-#: How long a process that starts waits for its first role. Then it goes on alone until it has one.
-FIRST_ROLE_SECONDS = 4.0
+#: How long a process that starts waits for its first role at least, and half as long again at most.
+#: Then it goes on alone until it has one. A Redis that does not answer is given up sooner, see
+#: :class:`.RedisStore`; this is for one that is slow in another way. On a busy machine many that
+#: start at once have their roles in less.
+_FIRST_ROLE_SECONDS = 1.5
 
 _FIRST_RETRY_SECONDS = 0.5
 #: A lock is asked for this much after it expires, at most, whatever the beat.
 _AFTER_EXPIRY_SECONDS = 0.5
+
+
+def first_role_seconds(random: Random = random.random) -> float:
+    """How long a process that starts waits for its first role, so that not all stop at once."""
+    return _FIRST_ROLE_SECONDS * (1.0 + 0.5 * random())
 
 
 class Role(enum.Enum):

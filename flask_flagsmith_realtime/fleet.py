@@ -287,6 +287,9 @@ class Fleet:
 
     def _assign(self, before: Role | None) -> None:
         role = self._election.role
+        if before is None:
+            # The first flags waited for the role. Now there is time.
+            self._store.be_patient()
         if role is not None and role is not before:
             logger.debug(
                 "This process is %s in its fleet.",

@@ -25,6 +25,7 @@ def rehearse(config: Config) -> None:
     """
     made_up = dataclasses.replace(config, environment_key=secrets.token_hex(16))
     store = RedisStore(made_up, _LOCK_SECONDS)
+    store.be_patient()
     try:
         with store.subscribe() as subscription:
             store.beat(POLLING)

@@ -44,6 +44,10 @@ _LARGEST_BYTES = 64 * 1024 * 1024
 #: How long what nobody fetches any more stays.
 _KEPT_SECONDS = 7 * 24 * 3600
 _CONFIRMATION_SECONDS = 2.0
+#: How long a process that starts waits for an answer: somebody may be waiting for its first flags.
+#: It is the time of the socket, not of the clock, so that many can start at once on a busy machine
+#: with a Redis that answers.
+_FIRST_ANSWERS_SECONDS = 0.3
 
 # Who leads? Takes the lock if it is free. It is written in any case: a Redis that is full or
 # read-only shall be noticed by all. A lock that somebody has made last for ever, or for long, gets
@@ -205,18 +209,24 @@ class RedisStore:
     """
 
     def __init__(self, config: Config, expiry_seconds: float) -> None:
-        url, key = config.redis_url or "", config.environment_key or ""
+        self._url = url = config.redis_url or ""
+        key = config.environment_key or ""
         self._environment_key = key
         self._expiry = int(expiry_seconds * 1000)
         #: Names this process.
         self._token = secrets.token_hex(16)
         self._sockets = http.Sockets()
-        self._client: Redis = open_client(url, self._sockets)
+        self._client: Redis = open_client(url, self._sockets, _FIRST_ANSWERS_SECONDS)
         #: Where Redis is, in words that a log line may hold.
         self.place = place(url)
         prefix = f"flask-flagsmith-realtime:{{{fleet_digest(config.api_url, key)}}}"
         self._keys = [f"{prefix}:environment", f"{prefix}:leader"]
         self._channel = f"{prefix}:changes"
+
+    def be_patient(self) -> None:
+        """Wait for answers as long as is usual, from now on: until then it is not long."""
+        hasty, self._client = self._client, open_client(self._url, self._sockets)
+        hasty.connection_pool.disconnect(inuse_connections=False)
 
     def beat(self, report: str) -> Beat:
         """Take the lock if it is free, renew it if it is this process's own.

@@ -26,7 +26,6 @@ from redis.sentinel import Sentinel
 from . import http
 from .errors import ConfigError
 
-#: A process that starts must not wait long for a Redis that is gone.
 _CONNECT_SECONDS = 1.0
 _ANSWER_SECONDS = 2.0
 _SENTINEL = "+sentinel"
@@ -69,10 +68,11 @@ def check_url(url: str) -> None:
     )
 
 
-def open_client(url: str, sockets: http.Sockets) -> Redis:
+def open_client(url: str, sockets: http.Sockets, answer_seconds: float = _ANSWER_SECONDS) -> Redis:
     """Make a client. It connects when it is first used.
 
     :param sockets: where its sockets are remembered.
+    :param answer_seconds: how long it waits for an answer, and for a connection at most.
     :raises ValueError: if the URL is wrong.
     """
 
@@ -81,8 +81,8 @@ def open_client(url: str, sockets: http.Sockets) -> Redis:
         connection.on_connect()
 
     options: dict[str, Any] = {
-        "socket_connect_timeout": _CONNECT_SECONDS,
-        "socket_timeout": _ANSWER_SECONDS,
+        "socket_connect_timeout": min(_CONNECT_SECONDS, answer_seconds),
+        "socket_timeout": answer_seconds,
         "socket_keepalive": True,
         # Trying again is the fleet's business.
         "retry": Retry(NoBackoff(), 0),

@@ -25,7 +25,7 @@ from . import log, signals
 from .activity import Activity
 from .api import API
 from .changes import diff
-from .election import FIRST_ROLE_SECONDS, Role, Step, judge
+from .election import Role, Step, first_role_seconds, judge
 from .episodes import Episode
 from .errors import FetchError
 from .holder import Holder
@@ -81,9 +81,9 @@ class Refresher:
         self._listening = listening
         self._activity = activity
         self._fleet = fleet
-        #: ``None`` until the fleet says so, or :data:`FIRST_ROLE_SECONDS` have passed.
+        #: ``None`` until the fleet says so, or it has not done so in time.
         self.role = Role.ALONE if fleet is None else None
-        self._role_due = time.monotonic() + FIRST_ROLE_SECONDS
+        self._role_due = time.monotonic() + first_role_seconds()
         self._failed_as_leader = 0
         #: What webhooks said and is still to be passed on.
         self._untold: Told | None = None

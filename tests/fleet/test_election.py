@@ -9,7 +9,7 @@ from functools import partial
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flask_flagsmith_realtime.election import Election, Pace, Role, Step, judge
+from flask_flagsmith_realtime.election import Election, Pace, Role, Step, first_role_seconds, judge
 
 PACE = Pace()
 numbers = st.floats(0.001, 1, exclude_max=True)
@@ -91,6 +91,11 @@ def test_follower_asks_as_soon_as_the_lock_is_free(lock: float, number: float) -
     delay = make_election(number).answered(False, lock)
     assert delay <= max(lock, 0) + 0.5
     assert delay <= 1.1 * PACE.beat_seconds
+
+
+@given(number=numbers)
+def test_wait_for_the_first_role_is_short_and_spread(number: float) -> None:
+    assert math.isclose(first_role_seconds(lambda: number), 1.5 + 0.75 * number)
 
 
 def test_tries_to_join_again_are_few() -> None:
