@@ -92,12 +92,12 @@ class Activity:
     def heard(self, report: str | None, fetched_at: float | None) -> None:
         """The leader has told how it is supplied.
 
-        :param report: its :attr:`report`.
+        :param report: its :attr:`report`; ``None`` if it has told nothing since Redis was emptied.
         :param fetched_at: when it fetched the flags that are held here, if it told.
         """
         if fetched_at is not None:
             self.leader_fetched_at = fetched_at
-        if report == self.leader_report:
+        if report is None or report == self.leader_report:
             return
         if self.leader_report == LIVE:
             self.disconnected_at = time.monotonic()

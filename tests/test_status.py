@@ -216,6 +216,8 @@ def test_what_a_follower_hears_of_its_leader() -> None:
     activity.heard("live", NOW.epoch - 5)
     assert activity.disconnected_at is None
     assert activity.trouble is None
+    activity.heard(None, None)
+    assert activity.is_announced
     told = make_status(
         CONFIG, snapshot(age=900), activity, NOW, running=True, offline=False, leader=False
     )
