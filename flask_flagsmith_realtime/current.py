@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from flask import Flask, has_app_context
@@ -39,9 +38,8 @@ Bound: TypeAlias = "tuple[Flags, Identity | None, _Lookup, _Lookup]"
 #: The apps whose identity loaders are at work here, and what is read of their flags meanwhile. Not
 #: in ``g``: other threads of a context must not take those for theirs, and a loader may push a
 #: context, or be run by another thread.
-_loading: ContextVar[Mapping[Flask, Bound]] = ContextVar(
-    "flagsmith_loading", default=MappingProxyType({})
-)
+_loading: ContextVar[Mapping[Flask, Bound]] = ContextVar("flagsmith_loading")
+_NOBODY: Mapping[Flask, Bound] = {}
 
 #: Gives the current app context. Raises LookupError or RuntimeError if there is none.
 _context: Callable[[], AppContext]
@@ -90,21 +88,23 @@ def _bind(context: AppContext) -> Bound:
     bound: Bound
     if state.loader.function is None:
         bound = state.bound()
-    elif (reading := _loading.get().get(app)) is not None:
-        return reading
     else:
-        bound = _load(app, state.loader, state.bound())
+        loading = _loading.get(_NOBODY)
+        if app in loading:
+            return loading[app]
+        bound = _load(app, state.loader, state.bound(), loading)
     # Of several threads that share a context, all get the flags of the first.
     bound = context.g.__dict__.setdefault(_BOUND, bound)
     return bound
 
 
-def _load(app: Flask, loader: IdentityLoader, bound: Bound) -> Bound:
+def _load(app: Flask, loader: IdentityLoader, bound: Bound, others: Mapping[Flask, Bound]) -> Bound:
     """Ask the identity loader, and give what is to be read in the context.
 
     :param bound: the environment's flags.
+    :param others: the apps whose loaders are at work here already.
     """
-    loading = {**_loading.get(), app: bound}
+    loading = {**others, app: bound}
     token = _loading.set(loading)
     try:
         identity = loader.load(app)
