@@ -427,6 +427,19 @@ def test_a_body_has_more_time_than_its_beginning(
     assert make_api(REQUEST_TIMEOUT_SECONDS=0.4).fetch().flags
 
 
+def test_a_fetch_needs_no_further_thread(
+    flagsmith: MisbehavingFlagsmith, make_api: MakeAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Where the system has none left, nobody looks at the clock.
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    api = make_api()
+    api.fetch()
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    assert api.fetch().flags
+
+
 def test_a_connection_that_was_kept_and_is_gone_is_replaced(
     flagsmith: MisbehavingFlagsmith, make_api: MakeAPI
 ) -> None:
