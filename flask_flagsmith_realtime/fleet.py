@@ -81,7 +81,7 @@ class Fleet:
         self._yields = False
         #: The note of a webhook that is still to be passed on.
         self._untold: str | None = None
-        #: Whether this process has the lock, as far as it knows.
+        #: Whether this process has the lock, or may have it.
         self._holds_lock = False
         #: Why flags could not be stored, of the tries since the last one that succeeded.
         self._failed_stores: list[str] = []
@@ -186,6 +186,8 @@ class Fleet:
         """
         if len(self._failed_stores) >= _MOST_FAILED_STORES:
             raise _UnfitError(self._failed_stores[-1])
+        # It may have been taken also where no answer comes.
+        self._holds_lock = True
         beat = self._store.beat(self._activity.report)
         self._holds_lock = beat.leads
         news = beat.version != self._known

@@ -202,15 +202,14 @@ class Members:
 
 
 class Gate:
-    """Stands before a Redis and lets everything pass but large answers.
+    """Stands before a Redis and lets everything pass but large answers, or what is chosen.
 
     :param port: that of the Redis.
     """
 
-    LARGEST_BYTES = 1024
-
     def __init__(self, port: int) -> None:
         self._behind = port
+        self.holds: Callable[[bytes], bool] = lambda answer: len(answer) > 1024
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets: list[socket.socket] = []
         self._start(self._accept)
@@ -240,7 +239,7 @@ class Gate:
     def _pass(self, source: socket.socket, target: socket.socket, checks: bool) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
-                if checks and len(data) > self.LARGEST_BYTES:
+                if checks and self.holds(data):
                     return
                 target.sendall(data)
             target.shutdown(socket.SHUT_RDWR)

@@ -306,15 +306,19 @@ def test_new_leader_replaces_damaged_flags_by_those_it_fetches(
     assert emulator.wait_for_streams(1)
 
 
-def test_process_that_cannot_read_leaves_the_lead_to_one_that_can(
-    members: Members, redis_server: RedisServer, emulator: Emulator, gate: Gate
+@pytest.mark.parametrize("what", ["flags", "beats"])
+def test_process_that_gets_no_answer_leaves_the_lead_to_one_that_does(
+    members: Members, redis_server: RedisServer, emulator: Emulator, gate: Gate, what: str
 ) -> None:
+    if what == "beats":
+        # Of all answers these have six parts.
+        gate.holds = lambda answer: answer.startswith(b"*6\r\n")
     # Its lock is not to be waited for.
     members.pace = replace(QUICK, expiry_seconds=300.0)
     (first,) = members.start(1)
     redis_server.wait_for_flags()
     members.stop(first)
-    # It can take the lock, but what lies there is more than it gets.
+    # It can take the lock, but it does not get what lies there, or not even to know who leads.
     (cut_off,) = members.start(1, REDIS_URL=gate.url)
     wait_until(lambda: cut_off.role == "alone")
     (other,) = members.start(1)
