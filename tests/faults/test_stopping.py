@@ -35,8 +35,10 @@ def test_a_hanging_fetch_ends_with_its_app(
         extension.start(app)
         flagsmith.wait_for(lambda: flagsmith.environment_document.count == 1)
         extension.stop(app)
-        left = set(threading.enumerate()) - threads
-        assert not [thread for thread in left if thread.name.startswith("flagsmith-")]
+        for thread in set(threading.enumerate()) - threads:
+            if thread.name.startswith("flagsmith-"):
+                thread.join(PATIENCE_SECONDS)
+                assert not thread.is_alive()
         assert flagsmith.environment_document.count == 1
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
