@@ -34,6 +34,10 @@ failed.wait({PATIENCE_SECONDS})
 """
 
 
+#: Settings of an app that asks nobody for anything by itself.
+ASLEEP = {"FLAGSMITH_ENVIRONMENT_KEY": "ser.key", "FLAGSMITH_AUTOSTART": "false"}
+
+
 @pytest.fixture
 def misbehaving() -> Iterator[MisbehavingFlagsmith]:
     with MisbehavingFlagsmith() as running:
@@ -99,7 +103,7 @@ def test_a_key_in_a_variable_that_flask_does_not_read(tmp_path: Path) -> None:
 
 def test_a_key_in_a_variable_that_nobody_reads(tmp_path: Path) -> None:
     source = APP.replace("app.config.from_prefixed_env()\n", "")
-    directory = Directory(tmp_path, {"FLAGSMITH_ENVIRONMENT_KEY": "ser.key"}, source)
+    directory = Directory(tmp_path, ASLEEP, source)
     line = last_line(directory)
     assert "although the environment variable FLASK_FLAGSMITH_ENVIRONMENT_KEY is set" in line
     assert "call app.config.from_prefixed_env() before" in line
@@ -214,14 +218,14 @@ def test_a_flagsmith_without_a_stream(tmp_path: Path, misbehaving: MisbehavingFl
 
 def test_the_extension_created_twice(tmp_path: Path) -> None:
     source = APP + "FlagsmithRealtime().init_app(app)\n"
-    line = last_line(Directory(tmp_path, {"FLAGSMITH_ENVIRONMENT_KEY": "ser.key"}, source))
+    line = last_line(Directory(tmp_path, ASLEEP, source))
     assert "The app 'app' has been set up by FlagsmithRealtime before" in line
     assert "pass the app to it or to its init_app, not to both" in line
 
 
 def test_flags_outside_an_app_context(tmp_path: Path) -> None:
     source = APP + 'flags.is_feature_enabled("new_checkout")\n'
-    line = last_line(Directory(tmp_path, {"FLAGSMITH_ENVIRONMENT_KEY": "ser.key"}, source))
+    line = last_line(Directory(tmp_path, ASLEEP, source))
     assert "NotInitializedError: flags were read outside an app context" in line
     assert "'with app.app_context():'" in line
 
@@ -246,7 +250,7 @@ def test_a_methods_name_with_a_typo(tmp_path: Path, emulator: Emulator) -> None:
 
 
 def test_a_settings_name_with_a_typo(tmp_path: Path) -> None:
-    settings = {"FLAGSMITH_ENVIRONMENT_KEY": "ser.key", "FLAGSMITH_DEFAULT": "{}"}
+    settings = {**ASLEEP, "FLAGSMITH_DEFAULT": "{}"}
     log = log_of(Directory(tmp_path, settings))
     assert "FLAGSMITH_DEFAULT is not a setting of flask-flagsmith-realtime" in log
     assert "did you mean FLAGSMITH_DEFAULTS?" in log

@@ -20,7 +20,7 @@ from flask_flagsmith_realtime.election import Pace
 from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.mailbox import Told
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 #: As the real one, but quicker.
 QUICK = Pace(
