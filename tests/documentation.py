@@ -38,7 +38,7 @@ from flask_flagsmith_realtime import FlagsmithRealtime
 from flask_flagsmith_realtime.current import EXTENSION
 from flask_flagsmith_realtime.emulator import Emulator
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 _RAISED = re.compile(r"\w+Error: ")
 
 

@@ -21,7 +21,7 @@ from flask_flagsmith_realtime.config import read_config
 from flask_flagsmith_realtime.listener import Listener
 from flask_flagsmith_realtime.mailbox import Connected, Disconnected, Mail, Mailbox
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pytest
 
 from flask_flagsmith_realtime.mailbox import Connected, Disconnected, Greeted, Mail, Mailbox
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from flask_flagsmith_realtime.emulator import Emulator
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 
 class RawStream:

@@ -20,7 +20,7 @@ from flask_flagsmith_realtime.emulator import Emulator
 
 HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 
 _ADDRESS = re.compile(r"(?:Listening at: |Running on |TCP address )(?:http://)?(127\.0\.0\.1:\d+)")
 
