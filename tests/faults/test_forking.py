@@ -53,7 +53,6 @@ def test_threads_load_no_module(environ: dict[str, str], tmp_path: Path) -> None
             env={**os.environ, **flagsmith.environ, **more, **environ},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
             text=True,
         ) as program:
             flagsmith.wait_for(lambda: flagsmith.stream.count >= 3 and len(flagsmith.calls) >= 4)

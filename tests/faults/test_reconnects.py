@@ -36,7 +36,6 @@ def test_a_thousand_connections_leave_nothing_behind() -> None:
             [*program, json.dumps(flagsmith.config), flagsmith.client_side_key],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
             text=True,
         ) as process:
             assert process.stdin is not None
