@@ -32,7 +32,7 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from . import http
+from . import http, redis_scripts
 from .archive import pack, unpack
 from .config import Config
 from .errors import InvalidDocumentError
@@ -48,87 +48,6 @@ _CONFIRMATION_SECONDS = 2.0
 #: It is the time of the socket, not of the clock, so that many can start at once on a busy machine
 #: with a Redis that answers.
 _FIRST_ANSWERS_SECONDS = 0.3
-
-# Who leads? Takes the lock if it is free. It is written in any case: a Redis that is full or
-# read-only shall be noticed by all. A lock that somebody has made last for ever, or for long, gets
-# an end again. Who leads says how it is supplied; that this fails shall not leave a lock behind of
-# which nobody knows.
-_BEAT = """
-local holder = redis.call('GET', KEYS[2]) or ARGV[1]
-local left = redis.call('PTTL', KEYS[2])
-if holder == ARGV[1] or left < 0 or left > tonumber(ARGV[2]) then
-    redis.call('SET', KEYS[2], holder, 'PX', ARGV[2])
-else
-    redis.call('SET', KEYS[2], holder, 'KEEPTTL')
-end
-if holder == ARGV[1] then
-    redis.pcall('HSET', KEYS[1], 'report', ARGV[3])
-    redis.pcall('EXPIRE', KEYS[1], ARGV[4])
-end
-local marks = redis.call('HMGET', KEYS[1], 'version', 'told', 'fetched_at', 'report')
-return {holder == ARGV[1] and 1 or 0, redis.call('PTTL', KEYS[2]), unpack(marks, 1, 4)}
-"""
-
-_READ = """
-if redis.call('HSTRLEN', KEYS[1], 'data') > tonumber(ARGV[1]) then
-    return redis.call('HMGET', KEYS[1], 'version')
-end
-return redis.call('HMGET', KEYS[1], 'version', 'fetched_at', 'replaced', 'data')
-"""
-
-_DISCARD = """
-if redis.call('HMGET', KEYS[1], 'version')[1] == ARGV[1] then redis.call('DEL', KEYS[1]) end
-"""
-
-# A newer epoch is never replaced by an older one. Of two contents of one epoch, and where an answer
-# has no epoch, the leader's counts.
-_MAY_STORE = """
-local there = redis.call('HMGET', KEYS[1], 'version', 'epoch', 'content', 'replaced')
-local leads = redis.call('GET', KEYS[2]) == ARGV[1]
-local new, old, replaced = tonumber(ARGV[4]), tonumber(there[2]), tonumber(there[4])
-if there[1] then
-    if there[2] == ARGV[4] and there[3] == ARGV[6] then
-        redis.call('HSET', KEYS[1], 'fetched_at', ARGV[5])
-        redis.call('EXPIRE', KEYS[1], ARGV[8])
-        return there[1]
-    end
-    if new and old and new ~= old then
-        if new < old then return false end
-        if replaced and new <= replaced and not leads then return false end
-    elseif not leads then
-        return false
-    end
-end
-if not (replaced and new and new < replaced) then replaced = nil end
-"""
-
-# The API has kept serving an older state: the leader, and nobody who only believes to be it, puts
-# it in place of the newer one.
-_MAY_REPLACE = """
-if redis.call('GET', KEYS[2]) ~= ARGV[1] then return false end
-local replaced = tonumber(ARGV[9])
-"""
-
-_WRITE = """
-redis.call('HSET', KEYS[1], 'version', ARGV[3], 'epoch', ARGV[4], 'fetched_at', ARGV[5],
-    'content', ARGV[6], 'data', ARGV[7],
-    'replaced', replaced and string.format('%.17g', replaced) or '')
-redis.call('EXPIRE', KEYS[1], ARGV[8])
-redis.call('PUBLISH', ARGV[2], 'stored ' .. ARGV[3])
-return ARGV[3]
-"""
-
-_TELL = """
-redis.call('HSET', KEYS[1], 'told', ARGV[2])
-redis.call('PUBLISH', ARGV[1], 'told')
-"""
-
-_RELEASE = """
-if redis.call('GET', KEYS[2]) == ARGV[1] then
-    redis.call('DEL', KEYS[2])
-    redis.call('PUBLISH', ARGV[2], 'free')
-end
-"""
 
 #: What a Redis that cannot be used says, or redis-py for it, and what that means.
 _REFUSALS = (
@@ -235,7 +154,7 @@ class RedisStore:
         :raises StoreError: as all of these methods do.
         """
         leads, milliseconds, *marks = self._run(
-            _BEAT, self._token, self._expiry, report, _KEPT_SECONDS
+            redis_scripts.BEAT, self._token, self._expiry, report, _KEPT_SECONDS
         )
         return Beat(bool(leads), milliseconds / 1000, *map(_text, marks))
 
@@ -245,7 +164,7 @@ class RedisStore:
         :returns: what lies there; ``None`` if nothing does.
         :raises DamagedError: if it cannot be used.
         """
-        version, *content = self._run(_READ, _LARGEST_BYTES)
+        version, *content = self._run(redis_scripts.READ, _LARGEST_BYTES)
         if version is None:
             return None
         version = version.decode("utf-8", "replace")
@@ -258,7 +177,7 @@ class RedisStore:
 
     def discard(self, version: str) -> None:
         """Remove what lies there, unless it is another version by now."""
-        self._run(_DISCARD, version)
+        self._run(redis_scripts.DISCARD, version)
 
     def complain(self) -> None:
         """Tell the leader that what lies there cannot be used."""
@@ -290,19 +209,19 @@ class RedisStore:
             _KEPT_SECONDS,
         ]
         if replaced is None:
-            return _text(self._run(_MAY_STORE + _WRITE, *arguments))
-        return _text(self._run(_MAY_REPLACE + _WRITE, *arguments, _number(replaced)))
+            return _text(self._run(redis_scripts.STORE, *arguments))
+        return _text(self._run(redis_scripts.REPLACE, *arguments, _number(replaced)))
 
     def tell(self, what: str) -> None:
         """Leave a note for the leader, and call it.
 
         :param what: the note. Each differs from the one before.
         """
-        self._run(_TELL, self._channel, what)
+        self._run(redis_scripts.TELL, self._channel, what)
 
     def release(self) -> None:
         """Give the lock back, if this process has it, and tell the others."""
-        self._run(_RELEASE, self._token, self._channel)
+        self._run(redis_scripts.RELEASE, self._token, self._channel)
 
     def subscribe(self) -> Subscription:
         """Listen to the channel from now on."""
