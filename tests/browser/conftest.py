@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from processes.conftest import PATIENCE_SECONDS, Served
+from programs import find_program
 
 ROOT = Path(__file__).parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -32,9 +32,7 @@ expect.set_options(timeout=PATIENCE_SECONDS * 1000)
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium, as it is installed."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.fail(f"No browser: install chromium. Looked for {', '.join(BROWSERS)} on the PATH.")
+    found = find_program(*BROWSERS)
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=found, args=OPTIONS)
         yield running

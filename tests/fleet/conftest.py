@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import redis
 from flask import Flask
+from programs import find_program
 
 from flask_flagsmith_realtime import FlagsmithRealtime
 from flask_flagsmith_realtime.election import Pace
@@ -52,7 +53,7 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> RedisServer:
-        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1"]
+        command = [find_program("redis-server"), "--port", str(self.port), "--bind", "127.0.0.1"]
         command += ["--save", "", "--appendonly", "no", "--dir", str(self._directory)]
         self._process = subprocess.Popen(
             [*command, *self._options],

@@ -12,6 +12,7 @@ import pytest
 import redis
 import trustme
 from flask import Flask
+from programs import find_program
 
 from flask_flagsmith_realtime import ConfigError, FlagsmithRealtime
 from flask_flagsmith_realtime.emulator import Emulator
@@ -170,7 +171,7 @@ def sentinel(tmp_path: Path, redis_server: RedisServer) -> Iterator[int]:
         f"sentinel monitor mymaster 127.0.0.1 {redis_server.port} 1\n"
     )
     process = subprocess.Popen(
-        ["redis-server", str(settings), "--sentinel"],
+        [find_program("redis-server"), str(settings), "--sentinel"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
