@@ -55,12 +55,12 @@ def test_new_member_starts_from_redis_without_a_call(members: Members, emulator:
 
 
 def test_filled_redis_serves_a_start_while_flagsmith_is_away(
-    members: Members, emulator: Emulator
+    members: Members, redis_server: RedisServer, emulator: Emulator
 ) -> None:
     emulator.set_flag("banner_text", value="stored")
     (first,) = members.start(1)
     members.wait_for("stored")
-    assert emulator.wait_for_streams(1)
+    redis_server.wait_for_flags()
     members.stop(first)
     emulator.stop()
     (second,) = members.start(1)
