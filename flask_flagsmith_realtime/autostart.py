@@ -7,14 +7,10 @@ server's reloader: it serves no request, and the child listens already.
 
 from __future__ import annotations
 
-import logging
-
 import click
 from flask import Flask
 from flask.helpers import get_debug_flag
 from werkzeug.serving import is_running_from_reloader
-
-logger = logging.getLogger(__name__)
 
 
 def should_start(app: Flask) -> bool:

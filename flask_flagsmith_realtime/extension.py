@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -20,8 +19,6 @@ from .errors import ConfigError, NotInitializedError
 from .identity_loader import IdentityLoader
 from .on_change import OnChange
 from .status import Status
-
-logger = logging.getLogger(__name__)
 
 Function = TypeVar("Function", bound=Callable[[FlagChange], Any])
 Loader = TypeVar("Loader", bound=Callable[[], Any])
