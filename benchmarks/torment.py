@@ -41,7 +41,7 @@ class Torment:
 
     def __init__(self, flagsmith: MisbehavingFlagsmith, seed: str) -> None:
         self._flagsmith = flagsmith
-        self._settled = threading.Event()
+        self._given_up = threading.Event()
         self._over = threading.Event()
         self._luck = {name: random.Random(f"{seed} {name}") for name in ("flags", "api", "stream")}
         self._changing = threading.Thread(target=self._change, daemon=True)
@@ -68,7 +68,7 @@ class Torment:
 
     def stop(self) -> None:
         """Make one last change, then end all faults."""
-        self._settled.set()
+        self._given_up.set()
         self._changing.join()
         self._make_change(announce=True)
         self._over.set()
@@ -79,7 +79,7 @@ class Torment:
 
     def _change(self) -> None:
         luck = self._luck["flags"]
-        while not self._settled.wait(luck.expovariate(1 / CHANGE_SECONDS)):
+        while not self._given_up.wait(luck.expovariate(1 / CHANGE_SECONDS)):
             self.moments += 1
             for _ in range(luck.choice([1, 1, 1, 1, 1, 1, 1, 1, 2, 100])):
                 self._make_change(announce=luck.random() < 0.8)

@@ -5,9 +5,8 @@ The public names are those of this module. See the documentation for how they wo
 
 from __future__ import annotations
 
-from .changes import FlagChange
 from .current import flags
-from .errors import (
+from .exceptions import (
     ConfigError,
     FeatureNotFoundError,
     FetchError,
@@ -16,10 +15,10 @@ from .errors import (
     NotInitializedError,
 )
 from .extension import FlagsmithRealtime
-from .flag import Flag
-from .flags import Flags
-from .guard import flag_required
-from .identity import Identity
+from .flag_required import flag_required
+from .model import Flag, FlagChange, Identity, Snapshot
+from .monitoring import Status
+from .reading import Flags
 from .signals import (
     flags_changed,
     refresh_failed,
@@ -27,8 +26,6 @@ from .signals import (
     stream_connected,
     stream_disconnected,
 )
-from .snapshot import Snapshot
-from .status import Status
 
 __version__ = "0.1.0"
 

@@ -6,20 +6,17 @@ import logging
 
 from flask import Flask
 
-from . import offline
 from .config import Config
 from .current import EXTENSION, Bound, bind
-from .election import Pace
-from .episodes import Episode
-from .errors import ConfigError, NotInitializedError
-from .flags import Flags, MissingFeatures
-from .identity_loader import IdentityLoader
-from .local_identities import LocalIdentities
-from .on_change import OnChange
-from .overrides import Layer, OverriddenFlags
-from .realtime import Realtime
-from .remote_identities import RemoteIdentities, RequestIdentities
-from .snapshot import Snapshot
+from .engine import Engine
+from .exceptions import ConfigError, NotInitializedError
+from .fleet.election import FleetTimings
+from .identities import IdentityLoader, LocalIdentities, RemoteIdentities, RequestIdentities
+from .logs import OncePerCause
+from .model import Snapshot
+from .reading import Flags, Layer, MissingFeatures, OverriddenFlags
+from .signals import OnChange
+from .storage import read_offline_file
 
 logger = logging.getLogger(__name__)
 
@@ -35,15 +32,20 @@ class AppState:
     """
 
     def __init__(
-        self, app: Flask, config: Config, loader: IdentityLoader, on_change: OnChange, pace: Pace
+        self,
+        app: Flask,
+        config: Config,
+        loader: IdentityLoader,
+        on_change: OnChange,
+        pace: FleetTimings,
     ) -> None:
         self.app = app
         self.config = config
         self.missing = MissingFeatures(config, lambda: app.testing)
-        snapshot = None if config.offline_file is None else offline.read(config.offline_file)
+        snapshot = None if config.offline_file is None else read_offline_file(config.offline_file)
         if config.redis_url is not None:
             _check_redis(config.redis_url)
-        self.realtime = Realtime(app, config, snapshot, pace)
+        self.realtime = Engine(app, config, snapshot, pace)
         self.loader = loader
         self.on_change = on_change
         self._remote = RemoteIdentities(app, config)
@@ -81,14 +83,14 @@ class AppState:
         return bound
 
 
-def _new_evaluation() -> Episode:
+def _new_evaluation() -> OncePerCause:
     """What cannot be evaluated is said once for each state of the environment's rules."""
-    return Episode(logger, "evaluation", "")
+    return OncePerCause(logger, "evaluation", "")
 
 
 def _check_redis(url: str) -> None:
     try:
-        from .redis_url import check_url
+        from .fleet.redis_client import check_url
     except ImportError:
         raise ConfigError(
             "FLAGSMITH_REDIS_URL is set, but the package redis is not installed: "

@@ -16,13 +16,10 @@ from flask import Flask, has_app_context
 from flask.ctx import AppContext, _AppCtxGlobals
 from flask.globals import app_ctx
 
-from .errors import NotInitializedError
-from .flag import Flag, FlagValue
-from .flags import UNSET, Flags, Identities, OnMissing, Unset
-from .identity import Identity, TraitValue
-from .identity_loader import IdentityLoader
-from .local_identities import IdentityFlags
-from .snapshot import Snapshot
+from .exceptions import NotInitializedError
+from .identities import IdentityFlags, IdentityLoader
+from .model import Flag, FlagValue, Identity, Snapshot, TraitValue
+from .reading import UNSET, Flags, Identities, OnMissing, Unset
 
 #: Where the extension keeps what belongs to an app, in ``app.extensions``.
 EXTENSION = "flagsmith_realtime"

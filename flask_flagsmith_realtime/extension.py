@@ -8,17 +8,18 @@ from typing import Any, TypeVar
 
 from flask import Blueprint, Flask, current_app
 
-from . import cli, health, signals, uwsgi, webhook
+from . import health, signals, webhook
 from .app_state import AppState, state_of
-from .autostart import should_start
-from .changes import FlagChange
+from .cli import flagsmith
 from .config import read_config
 from .current import EXTENSION, context_app, flags
-from .election import Pace
-from .errors import ConfigError, NotInitializedError
-from .identity_loader import IdentityLoader
-from .on_change import OnChange
-from .status import Status
+from .exceptions import ConfigError, NotInitializedError
+from .fleet.election import FleetTimings
+from .identities import IdentityLoader
+from .model import FlagChange
+from .monitoring import Status
+from .processes import should_start, warn_without_uwsgi_threads
+from .signals import OnChange
 
 Function = TypeVar("Function", bound=Callable[[FlagChange], Any])
 Loader = TypeVar("Loader", bound=Callable[[], Any])
@@ -39,7 +40,7 @@ class FlagsmithRealtime:
     """
 
     #: The times of a fleet. Those that share a Redis have the same; tests have shorter ones.
-    _pace = Pace()
+    _pace = FleetTimings()
 
     def __init__(self, app: Flask | None = None) -> None:
         self._on_change = OnChange()
@@ -69,10 +70,10 @@ class FlagsmithRealtime:
         state = AppState(app, config, self._loader, self._on_change, self._pace)
         app.extensions[EXTENSION] = state
         app.context_processor(lambda: {"flags": flags})
-        app.cli.add_command(cli.flagsmith)
+        app.cli.add_command(flagsmith)
         signals.flags_changed.connect(self._on_change.tell, sender=app)
         if config.offline_file is None:
-            uwsgi.warn_without_threads()
+            warn_without_uwsgi_threads()
             if config.autostart and should_start(app):
                 state.realtime.autostart()
 

@@ -11,7 +11,7 @@ from typing import Any
 from flask import Blueprint
 from werkzeug.wrappers import Response
 
-from .status import Status
+from .monitoring import Status
 
 
 def make_blueprint(status: Callable[[], Status]) -> Blueprint:

@@ -8,14 +8,15 @@ receiver that raises is logged with its name and stops no other.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from blinker import NamedSignal, Namespace
 from flask import Flask, current_app, has_request_context
 
-from . import log
+from . import logs
+from .model import FlagChange
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ _signals = Namespace()
 
 #: Flags are not what they were. Sent with ``changes``, a mapping of feature names to
 #: :class:`~flask_flagsmith_realtime.FlagChange`, ``snapshot``, the new
-#: :class:`~flask_flagsmith_realtime.snapshot.Snapshot`, ``previous``, the one before, and
+#: :class:`~flask_flagsmith_realtime.Snapshot`, ``previous``, the one before, and
 #: ``leader``, whether this process has fetched it: of a fleet that shares flags through Redis, that
 #: is one process; without a fleet it is each. The first snapshot of a process is no change, unless
 #: defaults were served before it: then ``previous`` is ``None`` and every feature is in
@@ -60,7 +61,7 @@ def send(signal: NamedSignal, app: Flask, **content: Any) -> None:
         logger.exception(
             "Sending %s failed.",
             signal.name,
-            extra=log.facts("signal_failed", signal=signal.name),
+            extra=logs.fields("signal_failed", signal=signal.name),
         )
 
 
@@ -82,7 +83,7 @@ def call(app: Flask, function: Callable[..., Any], what: str, *args: Any, **kwar
             raise
         name = name_of(function)
         logger.exception(
-            "%s, %s, failed.", name, what, extra=log.facts("receiver_failed", function=name)
+            "%s, %s, failed.", name, what, extra=logs.fields("receiver_failed", function=name)
         )
 
 
@@ -96,3 +97,22 @@ def name_of(function: Any) -> str:
     """A function's name with its module, for a log line."""
     name = getattr(function, "__qualname__", None) or repr(function)
     return f"{getattr(function, '__module__', '?')}.{name}"
+
+
+class OnChange:
+    """The functions that are called on a change of single features."""
+
+    def __init__(self) -> None:
+        self._functions: list[tuple[frozenset[str], Callable[[FlagChange], Any]]] = []
+
+    def register(
+        self, feature_names: Collection[str], function: Callable[[FlagChange], Any]
+    ) -> None:
+        """Have a function called when one of these features changes."""
+        self._functions.append((frozenset(feature_names), function))
+
+    def tell(self, app: Flask, changes: Mapping[str, FlagChange], **_: Any) -> None:
+        """Call them: a receiver of ``flags_changed``."""
+        for names, function in self._functions:
+            for name in sorted(names & changes.keys()):
+                call(app, function, f"called on a change of {name}", changes[name])

@@ -19,8 +19,8 @@ from flask.ctx import _AppCtxGlobals
 from . import signals as sent_signals
 from .app_state import AppState, state_of
 from .current import context_of, unbind
-from .overrides import Layer, Override, changes_by, check_overrides, overridden_snapshot
-from .snapshot import Snapshot
+from .model import Snapshot
+from .reading import Layer, Override, changes_by, check_overrides, overridden_snapshot
 
 __all__ = ["FlagOverrides", "override_flags"]
 

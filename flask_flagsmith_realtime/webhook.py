@@ -18,10 +18,11 @@ from typing import Any
 from flask import Blueprint, Flask, current_app, request
 from flask.typing import ResponseReturnValue
 
-from . import epochs, log
-from .episodes import Episode
-from .errors import ConfigError
-from .mailbox import Told
+from . import logs
+from .engine import RefreshHint
+from .exceptions import ConfigError
+from .logs import OncePerCause
+from .model import parse_iso_epoch
 
 logger = logging.getLogger(__name__)
 
@@ -33,14 +34,16 @@ LARGEST_BODY_BYTES = 1024 * 1024
 _SECRET = "FLAGSMITH_WEBHOOK_SECRET"  # noqa: S105, the setting's name
 
 
-def make_blueprint(secret: Callable[[], str | None], tell: Callable[[Told], None]) -> Blueprint:
+def make_blueprint(
+    secret: Callable[[], str | None], tell: Callable[[RefreshHint], None]
+) -> Blueprint:
     """Make the blueprint.
 
     :param secret: the current app's secret.
     :param tell: tells the current app's engine that something changed.
     """
     blueprint = Blueprint(BLUEPRINT, __name__, url_prefix="/flagsmith")
-    refusals = Episode(logger, "webhook", "Flagsmith's webhook is accepted again.")
+    refusals = OncePerCause(logger, "webhook", "Flagsmith's webhook is accepted again.")
 
     @blueprint.record
     def check(state: Any) -> None:
@@ -61,12 +64,12 @@ def make_blueprint(secret: Callable[[], str | None], tell: Callable[[Told], None
             return "The body is larger than 1 MiB.\n", 413
         if not is_signed(body, signature, key):
             return _refuse(refusals, f"its {SIGNATURE_HEADER} does not go with its body")
-        refusals.over()
-        tell(Told(moment_of(body)))
+        refusals.recovered()
+        tell(RefreshHint(moment_of(body)))
         logger.debug(
             "Flagsmith's webhook told %s of a change.",
             current_app.name,
-            extra=log.facts("webhook_received", app=current_app.name),
+            extra=logs.fields("webhook_received", app=current_app.name),
         )
         return "", 204
 
@@ -89,7 +92,7 @@ def moment_of(body: bytes) -> float | None:
     except (ValueError, RecursionError):
         return None
     data = content.get("data") if isinstance(content, dict) else None
-    return epochs.parse_iso(data.get("timestamp")) if isinstance(data, dict) else None
+    return parse_iso_epoch(data.get("timestamp")) if isinstance(data, dict) else None
 
 
 def _read_body() -> bytes | None:
@@ -105,8 +108,8 @@ def _read_body() -> bytes | None:
     return bytes(body)
 
 
-def _refuse(refusals: Episode, reason: str) -> ResponseReturnValue:
-    refusals.trouble(
+def _refuse(refusals: OncePerCause, reason: str) -> ResponseReturnValue:
+    refusals.problem(
         f"A call of the webhook was refused: {reason}. If it was Flagsmith's, set the same secret "
         f"there, in the environment's settings, as {_SECRET} has here."
     )

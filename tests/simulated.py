@@ -10,8 +10,8 @@ import math
 import random
 from dataclasses import dataclass, field
 
-from flask_flagsmith_realtime.mailbox import Connected, Disconnected, Mailbox
-from flask_flagsmith_realtime.schedule import OLDER_TAKEN_AFTER_SECONDS, Schedule, Verdict
+from flask_flagsmith_realtime.engine.mailbox import Connected, Disconnected, Mailbox
+from flask_flagsmith_realtime.engine.schedule import OLDER_TAKEN_AFTER_SECONDS, Schedule, Verdict
 
 #: The epoch at which the simulated clock shows 0.
 START = 1_795_000_000.0

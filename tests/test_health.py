@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 from flask_flagsmith_realtime import FlagsmithRealtime, flags, refresh_failed
 from flask_flagsmith_realtime.current import EXTENSION
 from flask_flagsmith_realtime.emulator import Emulator
-from flask_flagsmith_realtime.snapshot_file import SnapshotFile
+from flask_flagsmith_realtime.storage.snapshot_file import SnapshotFile
 
 LIVE, READY = "/flagsmith/health/live", "/flagsmith/health/ready"
 

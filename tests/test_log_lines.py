@@ -14,7 +14,7 @@ from conftest import MakeApp, Received
 import flask_flagsmith_realtime
 from flask_flagsmith_realtime import flags_changed
 from flask_flagsmith_realtime.emulator import Emulator
-from flask_flagsmith_realtime.episodes import Episode
+from flask_flagsmith_realtime.logs import OncePerCause
 
 PACKAGE = Path(flask_flagsmith_realtime.__file__).parent
 PAGE = Path(__file__).parent.parent / "docs" / "health.rst"
@@ -37,8 +37,14 @@ class Line(NamedTuple):
     facts: frozenset[str]
 
 
+def modules() -> list[Path]:
+    """The modules that run in an app."""
+    return [path for path in PACKAGE.rglob("*.py") if "emulator" not in path.parts]
+
+
 def lines_of(module: Path) -> Iterator[Line]:
     """The lines that a module logs."""
+    logger = ".".join(module.relative_to(PACKAGE).with_suffix("").parts)
     for node in ast.walk(ast.parse(module.read_text())):
         if not isinstance(node, ast.Call):
             continue
@@ -46,20 +52,20 @@ def lines_of(module: Path) -> Iterator[Line]:
             case ast.Attribute(ast.Name("logger"), method) if method in LEVELS:
                 where = f"{module.name}:{node.lineno}"
                 event, facts = facts_of(node) or (f"nothing, at {where}", frozenset())
-                yield Line(event, module.stem, LEVELS[method], facts)
-            case ast.Name("Episode"):
+                yield Line(event, logger, LEVELS[method], facts)
+            case ast.Name("OncePerCause"):
                 _, what, recovered = node.args
                 assert isinstance(what, ast.Constant)
-                yield Line(f"{what.value}_trouble", module.stem, "WARNING", frozenset())
+                yield Line(f"{what.value}_trouble", logger, "WARNING", frozenset())
                 if not (isinstance(recovered, ast.Constant) and recovered.value == ""):
-                    yield Line(f"{what.value}_recovered", module.stem, "WARNING", frozenset())
+                    yield Line(f"{what.value}_recovered", logger, "WARNING", frozenset())
 
 
 def facts_of(call: ast.Call) -> tuple[str, frozenset[str]] | None:
-    """What a call has as ``extra=log.facts(…)``."""
+    """What a call has as ``extra=logs.fields(…)``."""
     for keyword in call.keywords:
         match keyword:
-            case ast.keyword("extra", ast.Call(ast.Attribute(ast.Name("log"), "facts"), [event])):
+            case ast.keyword("extra", ast.Call(ast.Attribute(ast.Name("logs"), "fields"), [event])):
                 assert isinstance(event, ast.Constant)
                 named = keyword.value.keywords  # type: ignore[attr-defined]
                 return event.value, frozenset(str(fact.arg) for fact in named)
@@ -68,7 +74,7 @@ def facts_of(call: ast.Call) -> tuple[str, frozenset[str]] | None:
 
 def documented_lines() -> set[Line]:
     rows = re.findall(
-        r"^   \* - ``(\w+)``\n     - ``(\w+)``\n     - ([A-Z]+)\n((?:     .*\n?)+)",
+        r"^   \* - ``(\w+)``\n     - ``([\w.]+)``\n     - ([A-Z]+)\n((?:     .*\n?)+)",
         PAGE.read_text(),
         re.MULTILINE,
     )
@@ -79,7 +85,7 @@ def documented_lines() -> set[Line]:
 
 
 def test_every_line_is_documented_and_no_other() -> None:
-    logged = {line for module in PACKAGE.glob("*.py") for line in lines_of(module)}
+    logged = {line for module in modules() for line in lines_of(module)}
     assert len(logged) > 20
     assert sorted(documented_lines() ^ logged) == []
 
@@ -96,7 +102,7 @@ def test_record_of_a_change(make_app: MakeApp, emulator: Emulator, caplog: Any) 
     with caplog.at_level(logging.INFO, "flask_flagsmith_realtime"):
         epoch = emulator.set_flag("banner_text", value="new")
         changed.wait()
-    (record,) = [r for r in caplog.records if r.name == "flask_flagsmith_realtime.refresher"]
+    (record,) = [r for r in caplog.records if r.name == "flask_flagsmith_realtime.engine.refresher"]
     assert record.getMessage() == "Flags changed: banner_text."
     assert record.flagsmith_event == "flags_changed"
     assert record.flagsmith_features == ["banner_text"]
@@ -104,11 +110,13 @@ def test_record_of_a_change(make_app: MakeApp, emulator: Emulator, caplog: Any) 
 
 
 def test_records_of_an_episode(caplog: Any) -> None:
-    episode = Episode(logging.getLogger("flask_flagsmith_realtime.refresher"), "fetch", "Better.")
+    episode = OncePerCause(
+        logging.getLogger("flask_flagsmith_realtime.engine.refresher"), "fetch", "Better."
+    )
     for message in ("Bad.", "Bad.", "Worse."):
-        episode.trouble(message)
-    episode.over()
-    episode.over()
+        episode.problem(message)
+    episode.recovered()
+    episode.recovered()
     assert [(record.flagsmith_event, record.getMessage()) for record in caplog.records] == [
         ("fetch_trouble", "Bad."),
         ("fetch_trouble", "Worse."),

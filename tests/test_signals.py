@@ -25,7 +25,7 @@ from flask_flagsmith_realtime import (
     stream_disconnected,
 )
 from flask_flagsmith_realtime.emulator import Emulator
-from flask_flagsmith_realtime.threads import make_thread
+from flask_flagsmith_realtime.processes.threads import make_thread
 
 
 def test_change_is_told_with_before_and_after(make_app: MakeApp, emulator: Emulator) -> None:

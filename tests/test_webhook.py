@@ -26,7 +26,7 @@ from flask_flagsmith_realtime import (
     snapshot_refreshed,
 )
 from flask_flagsmith_realtime.emulator import Emulator
-from flask_flagsmith_realtime.schedule import TOLD_RETRY_SECONDS, Schedule
+from flask_flagsmith_realtime.engine.schedule import TOLD_RETRY_SECONDS, Schedule
 from flask_flagsmith_realtime.webhook import LARGEST_BODY_BYTES, is_signed, moment_of
 
 SECRET = "a long random text"

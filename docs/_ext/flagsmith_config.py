@@ -19,8 +19,8 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
-from flask_flagsmith_realtime import config
-from flask_flagsmith_realtime.errors import ConfigError
+from flask_flagsmith_realtime.config import settings as config
+from flask_flagsmith_realtime.exceptions import ConfigError
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ import pytest
 from misbehaving import MisbehavingFlagsmith, Stream, event, eventually
 from processes.conftest import Answer, Served, gunicorn
 
-from flask_flagsmith_realtime.backoff import RETRY_SECONDS
+from flask_flagsmith_realtime.client.backoff import RETRY_SECONDS
 
 WORKERS = 2
 #: What every environment begins with.

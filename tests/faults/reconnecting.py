@@ -13,10 +13,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from flask_flagsmith_realtime.backoff import Reconnect
-from flask_flagsmith_realtime.config import read_config
-from flask_flagsmith_realtime.listener import Listener
-from flask_flagsmith_realtime.mailbox import Mailbox
+from flask_flagsmith_realtime.client.backoff import Reconnect
+from flask_flagsmith_realtime.config.settings import read_config
+from flask_flagsmith_realtime.engine.listener import Listener
+from flask_flagsmith_realtime.engine.mailbox import Mailbox
 
 
 class Hasty(Reconnect):

@@ -17,14 +17,14 @@ from flask import Flask
 from programs import find_program
 
 from flask_flagsmith_realtime import FlagsmithRealtime
-from flask_flagsmith_realtime.election import Pace
 from flask_flagsmith_realtime.emulator import Emulator
-from flask_flagsmith_realtime.mailbox import Told
+from flask_flagsmith_realtime.engine.mailbox import RefreshHint
+from flask_flagsmith_realtime.fleet.election import FleetTimings
 
 PATIENCE_SECONDS = 60.0
 
 #: As the real one, but quicker.
-QUICK = Pace(
+QUICK = FleetTimings(
     beat_seconds=0.3,
     expiry_seconds=1.5,
     patience_seconds=1.0,
@@ -109,7 +109,7 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
 class Member:
     """One process of a fleet, as far as a test can tell: an app with an engine of its own."""
 
-    def __init__(self, name: str, settings: dict[str, Any], pace: Pace) -> None:
+    def __init__(self, name: str, settings: dict[str, Any], pace: FleetTimings) -> None:
         self.app = Flask(name)
         self.app.config.update(settings)
         self.flagsmith = FlagsmithRealtime()
@@ -138,7 +138,7 @@ class Member:
 
     def tell(self) -> None:
         """Do what a signed call of the webhook does."""
-        self._state.realtime.tell(Told(None))
+        self._state.realtime.tell(RefreshHint(None))
 
     def stop(self) -> None:
         self.flagsmith.stop(self.app)

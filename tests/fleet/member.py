@@ -13,11 +13,11 @@ from typing import Any
 from flask import Flask
 
 from flask_flagsmith_realtime import FlagsmithRealtime, flags_changed, snapshot_refreshed
-from flask_flagsmith_realtime.election import Pace
+from flask_flagsmith_realtime.fleet.election import FleetTimings
 
 
 class Flagsmith(FlagsmithRealtime):
-    _pace = Pace(**json.loads(os.environ.get("MEMBER_PACE", "{}")))
+    _pace = FleetTimings(**json.loads(os.environ.get("MEMBER_PACE", "{}")))
 
 
 flagsmith = Flagsmith()

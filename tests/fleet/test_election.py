@@ -9,9 +9,16 @@ from functools import partial
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flask_flagsmith_realtime.election import Election, Pace, Role, Step, first_role_seconds, judge
+from flask_flagsmith_realtime.fleet.election import (
+    Election,
+    FleetTimings,
+    Role,
+    Step,
+    first_role_seconds,
+    judge,
+)
 
-PACE = Pace()
+PACE = FleetTimings()
 numbers = st.floats(0.001, 1, exclude_max=True)
 #: What a try brings: who leads, or a failure.
 outcomes = st.sampled_from(["leads", "follows", "fails"])

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from flask_flagsmith_realtime.config import Config
+from flask_flagsmith_realtime.config.settings import Config
 from flask_flagsmith_realtime.emulator import Emulator
-from flask_flagsmith_realtime.redis_store import (
+from flask_flagsmith_realtime.fleet.redis_store import (
     DamagedError,
     RedisStore,
     StoreError,
     fleet_digest,
     new_version,
 )
-from flask_flagsmith_realtime.snapshot import Snapshot, snapshot_of_document
+from flask_flagsmith_realtime.model.snapshot import Snapshot, snapshot_of_document
 from fleet.conftest import RedisServer, wait_until
 
 EXPIRY_SECONDS = 0.5
@@ -304,7 +304,7 @@ def test_password_is_in_no_error(redis_server: RedisServer) -> None:
         environment_key="ser.key", redis_url=f"redis://me:hidden@127.0.0.1:{redis_server.port}/0"
     )
     store = RedisStore(config, 15)
-    assert "hidden" not in store.place
+    assert "hidden" not in store.redacted_url
     with pytest.raises(StoreError) as caught:
         store.beat("live")
     assert "does not accept the user name and the password" in str(caught.value)

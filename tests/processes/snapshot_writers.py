@@ -20,9 +20,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import recorded
 
-from flask_flagsmith_realtime.archive import pack
-from flask_flagsmith_realtime.snapshot import Snapshot, snapshot_of_document
-from flask_flagsmith_realtime.snapshot_file import SnapshotFile
+from flask_flagsmith_realtime.model.snapshot import Snapshot, snapshot_of_document
+from flask_flagsmith_realtime.storage.archive import pack
+from flask_flagsmith_realtime.storage.snapshot_file import SnapshotFile
 
 KEY = "ser.key"
 

@@ -10,17 +10,17 @@ app = Flask(__name__)
 flagsmith = FlagsmithRealtime(app)
 
 identity = Identity("alice", {"plan": "pro", "age": 37, "beta": True, "height": 1.7, "old": None})
-reveal_type(identity)  # => flask_flagsmith_realtime.identity.Identity
+reveal_type(identity)  # => flask_flagsmith_realtime.model.identity.Identity
 reveal_type(identity.identifier)  # => str
 reveal_type(identity.transient)  # => bool
 Identity(1)  # => error: arg-type
 Identity("alice", {"plan": ["pro"]})  # => error: dict-item
 identity.identifier = "bob"  # => error: misc
 
-reveal_type(flags.for_identity("alice"))  # => flask_flagsmith_realtime.flags.Flags
+reveal_type(flags.for_identity("alice"))  # => flask_flagsmith_realtime.reading.flags.Flags
 beta = flags.for_identity("alice", {"plan": "pro"}, transient=True)
 reveal_type(beta.segments)  # => tuple[str, ...]
-reveal_type(flags.for_identity(identity))  # => flask_flagsmith_realtime.flags.Flags
+reveal_type(flags.for_identity(identity))  # => flask_flagsmith_realtime.reading.flags.Flags
 
 
 @flagsmith.identity_loader
@@ -28,7 +28,7 @@ def load() -> Identity | None:
     return identity
 
 
-reveal_type(load())  # => flask_flagsmith_realtime.identity.Identity | None
+reveal_type(load())  # => flask_flagsmith_realtime.model.identity.Identity | None
 
 
 @app.get("/")

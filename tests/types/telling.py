@@ -28,7 +28,7 @@ reveal_type(FlagsmithRealtime())  # => flask_flagsmith_realtime.extension.Flagsm
 flagsmith.init_app(app)
 flagsmith.start(app)
 flagsmith.stop(app)
-reveal_type(flagsmith.status)  # => flask_flagsmith_realtime.status.Status
+reveal_type(flagsmith.status)  # => flask_flagsmith_realtime.monitoring.status.Status
 reveal_type(flagsmith.health)  # => flask.blueprints.Blueprint
 
 status = flagsmith.status
@@ -48,13 +48,13 @@ reveal_type(status.leader)  # => bool | None
 @flagsmith.on_change("pricing")
 def reprice(change: FlagChange) -> int:
     reveal_type(change.feature_name)  # => str
-    reveal_type(change.before)  # => flask_flagsmith_realtime.flag.Flag | None
-    reveal_type(change.after)  # => flask_flagsmith_realtime.flag.Flag | None
+    reveal_type(change.before)  # => flask_flagsmith_realtime.model.flag.Flag | None
+    reveal_type(change.after)  # => flask_flagsmith_realtime.model.flag.Flag | None
     reveal_type(change.targeting_changed)  # => bool
     return 1
 
 
-reveal_type(reprice)  # => def (change: flask_flagsmith_realtime.changes.FlagChange) -> int
+reveal_type(reprice)  # => def (change: flask_flagsmith_realtime.model.changes.FlagChange) -> int
 
 
 @flagsmith.on_change("pricing")  # => error: type-var
@@ -72,7 +72,7 @@ reveal_type(refresh_failed)  # => blinker.base.NamedSignal
 def react(app: Flask, changes: dict[str, FlagChange], snapshot: Snapshot, **_: object) -> None:
     reveal_type(snapshot.epoch)  # => float | None
     reveal_type(snapshot.fetched_at)  # => float
-    reveal_type(snapshot.flags["a"])  # => flask_flagsmith_realtime.flag.Flag
+    reveal_type(snapshot.flags["a"])  # => flask_flagsmith_realtime.model.flag.Flag
 
 
 def report(status: Status) -> None: ...

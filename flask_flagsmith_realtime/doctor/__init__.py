@@ -1,0 +1,14 @@
+"""TODO face."""
+
+from __future__ import annotations
+
+from .checks import broken_app, broken_setup, examine
+from .findings import Finding, Level
+
+__all__ = [
+    "Finding",
+    "Level",
+    "broken_app",
+    "broken_setup",
+    "examine",
+]

@@ -1,0 +1,15 @@
+"""TODO face."""
+
+from __future__ import annotations
+
+from .loader import IdentityLoader
+from .local import IdentityFlags, LocalIdentities
+from .remote import RemoteIdentities, RequestIdentities
+
+__all__ = [
+    "IdentityFlags",
+    "IdentityLoader",
+    "LocalIdentities",
+    "RemoteIdentities",
+    "RequestIdentities",
+]

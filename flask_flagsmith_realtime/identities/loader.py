@@ -1,0 +1,109 @@
+"""The identity loader: a function of the app's that says who is asking."""
+
+from __future__ import annotations
+
+import contextvars
+import inspect
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeAlias
+
+from flask import Flask, has_request_context
+
+from .. import logs, signals
+from ..model import Identity
+
+logger = logging.getLogger(__name__)
+
+#: A plain or async function without arguments that returns an identity, or ``None`` for nobody.
+Loader: TypeAlias = Callable[[], Any]
+
+_MOST_CAUSES = 16
+
+
+class IdentityLoader:
+    """What is registered as identity loader. Whatever it does, the read of a flag goes on."""
+
+    def __init__(self) -> None:
+        #: The loader, if there is one.
+        self.function: Loader | None = None
+        self.is_async = False
+        self._causes: set[tuple[str, type, bool]] = set()
+
+    def register(self, function: Any) -> None:
+        """Take a function as the loader from now on.
+
+        :raises TypeError: if it cannot be one.
+        """
+        _check(function)
+        # Found out once: to ask at each call costs as much as many a loader.
+        self.is_async = inspect.iscoroutinefunction(function)
+        self.function = function
+
+    def load(self, app: Flask) -> Identity | None:
+        """Call the loader.
+
+        :param app: the app, which knows how to run an async function.
+        :returns: who is asking; ``None`` for nobody, and if the loader fails.
+        """
+        loader = self.function
+        if loader is None:
+            return None
+        try:
+            identity = _run(app.ensure_sync(loader)) if self.is_async else loader()
+        except Exception as error:
+            if self._is_news(loader, type(error)):
+                logger.exception(
+                    "The identity loader %s failed%s; the environment's flags serve.",
+                    signals.name_of(loader),
+                    "" if has_request_context() else " outside a request",
+                    extra=logs.fields("identity_loader_failed"),
+                )
+            return None
+        if identity is None or isinstance(identity, Identity):
+            return identity
+        if self._is_news(loader, type(identity)):
+            logger.error(
+                "The identity loader %s returned %s; it has to return an Identity, or None for "
+                "nobody. The environment's flags serve.",
+                signals.name_of(loader),
+                type(identity).__name__,
+                extra=logs.fields("identity_loader_failed"),
+            )
+        return None
+
+    def _is_news(self, loader: Loader, what: type) -> bool:
+        """Whether a failure is to be logged: each kind once, and once more outside requests, where
+        a loader that asks the request must fail."""
+        cause = (signals.name_of(loader), what, has_request_context())
+        if cause in self._causes or len(self._causes) >= _MOST_CAUSES:
+            return False
+        self._causes.add(cause)
+        return True
+
+
+def _run(function: Loader) -> Any:
+    """Call what was async, in a thread of its own, but in the same context: in an async view's
+    thread there is an event loop already, and there can be no second one."""
+    context = contextvars.copy_context()
+    with ThreadPoolExecutor(1, "flagsmith-identity-loader") as thread:
+        return thread.submit(context.run, function).result()
+
+
+def _check(function: Any) -> None:
+    if not callable(function):
+        raise TypeError("identity_loader decorates a function: @flagsmith.identity_loader")
+    try:
+        signature = inspect.signature(function)
+    except ValueError:
+        # Some functions that are written in C do not tell.
+        return
+    try:
+        signature.bind()
+    except TypeError:
+        raise TypeError(
+            f"{signals.name_of(function)} takes arguments, but an identity loader is called "
+            "without any: it finds out by itself who is asking, for example from "
+            "flask_login.current_user."
+        ) from None

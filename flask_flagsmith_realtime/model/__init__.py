@@ -1,0 +1,40 @@
+"""TODO face."""
+
+from __future__ import annotations
+
+from .changes import FlagChange, diff
+from .document import (
+    check_environment_document,
+    check_flags,
+    check_identity,
+    check_identity_overrides,
+    parse_json,
+)
+from .epochs import may_hide_newer, parse_epoch_header, parse_event, parse_iso_epoch
+from .flag import Flag, FlagValue, default_flag
+from .identity import Identity, TraitValue
+from .snapshot import Snapshot, evaluator_of, flag_of, snapshot_of_document, snapshot_of_flags
+
+__all__ = [
+    "Flag",
+    "FlagChange",
+    "FlagValue",
+    "Identity",
+    "Snapshot",
+    "TraitValue",
+    "check_environment_document",
+    "check_flags",
+    "check_identity",
+    "check_identity_overrides",
+    "default_flag",
+    "diff",
+    "evaluator_of",
+    "flag_of",
+    "may_hide_newer",
+    "parse_epoch_header",
+    "parse_event",
+    "parse_iso_epoch",
+    "parse_json",
+    "snapshot_of_document",
+    "snapshot_of_flags",
+]

@@ -1,0 +1,14 @@
+"""TODO face."""
+
+from __future__ import annotations
+
+from .activity import POLLING, Activity
+from .status import Now, Status, make_status
+
+__all__ = [
+    "POLLING",
+    "Activity",
+    "Now",
+    "Status",
+    "make_status",
+]

@@ -1,0 +1,25 @@
+"""TODO face."""
+
+from __future__ import annotations
+
+from .autostart import should_start
+from .forks import after_fork, close_after_fork, is_forked, register_engine, watch_gevent
+from .gevent_support import are_threads, spawn, will_be_threads
+from .threads import make_thread, start_thread
+from .uwsgi import is_uwsgi_master, warn_without_uwsgi_threads
+
+__all__ = [
+    "after_fork",
+    "are_threads",
+    "close_after_fork",
+    "is_forked",
+    "is_uwsgi_master",
+    "make_thread",
+    "register_engine",
+    "should_start",
+    "spawn",
+    "start_thread",
+    "warn_without_uwsgi_threads",
+    "watch_gevent",
+    "will_be_threads",
+]

@@ -1,0 +1,60 @@
+"""What uWSGI needs: it forks in C and, unless told to, does not run Python's fork handlers.
+
+Everywhere else these functions do nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from .. import logs
+
+logger = logging.getLogger(__name__)
+
+
+def register_after_fork(function: Callable[[], None]) -> None:
+    """Have a function called in each worker after its fork."""
+    if _uwsgi is None:
+        return
+    try:
+        # Chains the functions of all who ask; needs uWSGI's master process.
+        from uwsgidecorators import postfork
+    except Exception:
+        logger.debug(
+            "uWSGI runs without a master process: no fork handlers.",
+            extra=logs.fields("uwsgi_without_master"),
+        )
+    else:
+        postfork(function)
+
+
+def is_uwsgi_master() -> bool:
+    """Whether this is the process that only loads the app for its workers."""
+    return _uwsgi is not None and int(_uwsgi.worker_id()) == 0
+
+
+def warn_without_uwsgi_threads() -> None:
+    """Say so if uWSGI runs without Python's threads, as older ones do by default."""
+    if _uwsgi is not None and not _uwsgi.has_threads:
+        logger.warning(
+            "uWSGI runs without Python threads, so flags cannot follow Flagsmith: set "
+            "enable-threads = true in uWSGI's configuration.",
+            extra=logs.fields("uwsgi_without_threads"),
+        )
+
+
+def _import() -> Any:
+    try:
+        import uwsgi  # there is such a module inside uWSGI only
+    except ImportError:
+        return None
+    # A package of that name may be installed without uWSGI running this process.
+    return uwsgi if hasattr(uwsgi, "worker_id") else None
+
+
+_uwsgi: Any = _import()
+
+#: Whether this is uWSGI, where alone a fork can go unnoticed.
+IS_RUNNING = _uwsgi is not None

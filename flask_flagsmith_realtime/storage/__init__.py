@@ -1,0 +1,14 @@
+"""TODO face."""
+
+from __future__ import annotations
+
+from .archive import pack, unpack
+from .offline_file import read_offline_file
+from .snapshot_file import SnapshotFile
+
+__all__ = [
+    "SnapshotFile",
+    "pack",
+    "read_offline_file",
+    "unpack",
+]

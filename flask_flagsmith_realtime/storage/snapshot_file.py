@@ -1,0 +1,126 @@
+"""The snapshot file: the last good flags, for a start while Flagsmith cannot be reached.
+
+It is written as a whole or not at all: into a temporary file beside it, which then takes its place.
+So it is whole whenever a process dies, and several processes may write it. Trouble with it is said
+once for each cause and never stops anything: the file is a reserve.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import logging
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from .. import logs
+from ..exceptions import InvalidDocumentError
+from ..logs import OncePerCause
+from ..model import Snapshot
+from .archive import pack, unpack
+
+logger = logging.getLogger(__name__)
+
+REJECTED_SUFFIX = ".rejected"
+
+#: A temporary file this old belongs to a process that was killed while it wrote.
+_LEFT_BEHIND_SECONDS = 3600.0
+
+
+class SnapshotFile:
+    """Where one environment's last good flags are kept.
+
+    :param path: the file, ``FLAGSMITH_SNAPSHOT_FILE``.
+    :param environment_key: the key of the environment. It is not written.
+    """
+
+    def __init__(self, path: str, environment_key: str) -> None:
+        self._path = Path(path)
+        self._temporary_prefix = f".{self._path.name}."
+        self._environment_key = environment_key
+        self._episode = OncePerCause(
+            logger, "snapshot_file", f"FLAGSMITH_SNAPSHOT_FILE {path} is written again."
+        )
+
+    def read(self) -> Snapshot | None:
+        """Read what was written last, by this process or an earlier one.
+
+        A file that is damaged, or another environment's, is set aside under the name with
+        :data:`REJECTED_SUFFIX`, so that it can be looked at and is not in the way.
+
+        :returns: the snapshot; ``None`` if there is none that can be used.
+        """
+        self._clear_up()
+        try:
+            data = self._path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            logger.warning(
+                "FLAGSMITH_SNAPSHOT_FILE %s cannot be read (%s); flags start without it.",
+                self._path,
+                error.strerror,
+                extra=logs.fields("snapshot_file_unreadable"),
+            )
+            return None
+        try:
+            return unpack(data, self._environment_key)
+        except InvalidDocumentError as error:
+            self._set_aside(error)
+            return None
+
+    def write(self, snapshot: Snapshot) -> None:
+        """Keep a snapshot in place of the one before, durably. Never raises for the file's sake."""
+        try:
+            self._replace(pack(snapshot, self._environment_key))
+        except OSError as error:
+            self._episode.problem(
+                f"FLAGSMITH_SNAPSHOT_FILE {self._path} cannot be written ({error.strerror}). Its "
+                "directory has to exist, with room, and be writable for this process. Flags go on "
+                "without it."
+            )
+        except ValueError as error:
+            self._episode.problem(
+                f"FLAGSMITH_SNAPSHOT_FILE {self._path} was not written: {error}. Flags go on "
+                "without it."
+            )
+        else:
+            self._episode.recovered()
+
+    def _replace(self, data: bytes) -> None:
+        # The temporary file is made with mode 0600, which the file keeps.
+        descriptor, temporary = tempfile.mkstemp(".tmp", self._temporary_prefix, self._path.parent)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(descriptor)
+            os.replace(temporary, self._path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+
+    def _clear_up(self) -> None:
+        """Remove what processes left behind that were killed while they wrote."""
+        with contextlib.suppress(OSError):
+            for temporary in self._path.parent.glob(f"{glob.escape(self._temporary_prefix)}*.tmp"):
+                if temporary.stat().st_mtime < time.time() - _LEFT_BEHIND_SECONDS:
+                    temporary.unlink()
+
+    def _set_aside(self, reason: InvalidDocumentError) -> None:
+        rejected = self._path.with_name(self._path.name + REJECTED_SUFFIX)
+        try:
+            os.replace(self._path, rejected)
+            outcome = f"It is kept as {rejected}."
+        except OSError as error:
+            outcome = f"It could not be moved aside ({error.strerror})."
+        logger.warning(
+            "FLAGSMITH_SNAPSHOT_FILE %s is not usable: %s. %s Flags start without it.",
+            self._path,
+            reason,
+            outcome,
+            extra=logs.fields("snapshot_file_rejected"),
+        )

@@ -1,0 +1,382 @@
+"""Sessions: what they carry where, what they trust, what they leave in a forked child."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import trustme
+from misbehaving import MisbehavingFlagsmith, answers
+from misbehaving.answers import Call
+
+from flask_flagsmith_realtime.client import http as our_http
+from flask_flagsmith_realtime.config.settings import read_config
+from flask_flagsmith_realtime.processes import forks
+
+TIMEOUT = (5.0, 5.0)
+CONFIG = {"FLAGSMITH_ENVIRONMENT_KEY": "ser.key"}
+
+
+@pytest.fixture
+def flagsmith() -> Iterator[MisbehavingFlagsmith]:
+    with MisbehavingFlagsmith() as running:
+        yield running
+
+
+def session_for(flagsmith: MisbehavingFlagsmith, **settings: Any) -> requests.Session:
+    config = read_config({**flagsmith.config, **settings})
+    return our_http.make_session(config, our_http.Sockets())
+
+
+def ask(session: requests.Session, url: str) -> requests.Response:
+    headers = {"X-Environment-Key": MisbehavingFlagsmith.server_side_key}
+    return our_http.get_within_origin(session, url, headers, TIMEOUT)
+
+
+def document_url(flagsmith: MisbehavingFlagsmith) -> str:
+    return f"{flagsmith.api_url}environment-document/"
+
+
+# Redirects
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_a_redirect_on_the_same_origin_is_followed_with_the_key(
+    flagsmith: MisbehavingFlagsmith, code: int
+) -> None:
+    flagsmith.environment_document.next(answers.redirect("/api/v1/flags/?moved", code))
+    with session_for(flagsmith) as session:
+        response = ask(session, document_url(flagsmith))
+    assert response.status_code == 200
+    assert flagsmith.flags.requests[0].path == "/api/v1/flags/?moved"
+    assert flagsmith.flags.requests[0].headers["x-environment-key"] == flagsmith.server_side_key
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://localhost:{port}/",
+        "//127.0.0.1:{port}/x",
+        "http://127.0.0.1:{port}/",
+        "https://127.0.0.1:{api_port}/",
+        "http://127.0.0.1.nip.invalid/",
+        "ftp://127.0.0.1:{api_port}/",
+    ],
+)
+def test_a_redirect_to_another_origin_is_not_followed(
+    flagsmith: MisbehavingFlagsmith, target: str
+) -> None:
+    url = target.format(port=flagsmith.elsewhere_server.port, api_port=flagsmith.api_server.port)
+    flagsmith.environment_document.next(answers.redirect(url))
+    with (
+        session_for(flagsmith) as session,
+        pytest.raises(our_http.CrossOriginRedirectError, match="another origin"),
+    ):
+        ask(session, document_url(flagsmith))
+    assert flagsmith.elsewhere.count == 0
+    assert len(flagsmith.calls) == 1
+
+
+def test_redirects_in_a_circle_end(flagsmith: MisbehavingFlagsmith) -> None:
+    flagsmith.environment_document.always(answers.redirect(document_url(flagsmith)))
+    with (
+        session_for(flagsmith) as session,
+        pytest.raises(our_http.CrossOriginRedirectError, match="in a circle"),
+    ):
+        ask(session, document_url(flagsmith))
+    assert len(flagsmith.calls) == 6
+
+
+@pytest.mark.parametrize("location", ["http://[", "http://127.0.0.1:99999999/", "\xff\xfe"])
+def test_a_redirect_to_nowhere_is_an_error_that_callers_expect(
+    flagsmith: MisbehavingFlagsmith, location: str
+) -> None:
+    flagsmith.environment_document.next(answers.redirect(location))
+    with (
+        session_for(flagsmith) as session,
+        pytest.raises(requests.RequestException) as caught,
+    ):
+        ask(session, document_url(flagsmith)).raise_for_status()
+    assert our_http.describe_failure(caught.value) != type(caught.value).__name__
+
+
+def test_the_body_of_a_redirect_is_not_read(flagsmith: MisbehavingFlagsmith) -> None:
+    def redirect_with_endless_body(call: Call) -> None:
+        head = b"HTTP/1.1 302 Found\r\nLocation: /api/v1/flags/\r\n\r\n"
+        call.exchange.send(head)
+        while True:
+            call.exchange.send(bytes(65536))
+
+    flagsmith.environment_document.next(redirect_with_endless_body)
+    with session_for(flagsmith) as session:
+        assert ask(session, document_url(flagsmith)).status_code == 200
+    assert flagsmith.environment_document.requests[0].sent < 32 * 2**20
+
+
+# Cookies, passwords, proxies
+
+
+def test_cookies_are_not_kept(flagsmith: MisbehavingFlagsmith) -> None:
+    flagsmith.flags.next(answers.body(b"[]", {"Set-Cookie": "replica=1; Path=/"}))
+    with session_for(flagsmith) as session:
+        for _ in range(2):
+            ask(session, f"{flagsmith.api_url}flags/").close()
+    assert "cookie" not in flagsmith.flags.requests[1].headers
+
+
+def test_passwords_of_netrc_are_not_sent(
+    flagsmith: MisbehavingFlagsmith, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password secret\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    flagsmith.environment_document.next(answers.redirect("/api/v1/flags/"))
+    with session_for(flagsmith) as session:
+        ask(session, document_url(flagsmith)).close()
+    assert [call.path for call in flagsmith.calls] == [
+        "/api/v1/environment-document/",
+        "/api/v1/flags/",
+    ]
+    assert not any("authorization" in call.headers for call in flagsmith.calls)
+
+
+def test_the_proxies_of_the_settings_come_before_those_of_the_environment(
+    flagsmith: MisbehavingFlagsmith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{flagsmith.stream_server.port}")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    proxy = flagsmith.elsewhere_server.origin
+    with session_for(flagsmith, FLAGSMITH_PROXIES={"http": proxy}) as session:
+        ask(session, "http://flagsmith.invalid/api/v1/flags/").close()
+    # A proxy is asked for the whole URL.
+    assert flagsmith.elsewhere.requests[0].path == "http://flagsmith.invalid/api/v1/flags/"
+    assert flagsmith.stream.count == 0
+
+
+def test_a_proxy_out_of_reach_is_named_without_its_password(
+    flagsmith: MisbehavingFlagsmith,
+) -> None:
+    flagsmith.elsewhere_server.refuse()
+    proxy = f"http://someone:secret@127.0.0.1:{flagsmith.elsewhere_server.port}"
+    with (
+        session_for(flagsmith, FLAGSMITH_PROXIES={"http": proxy}) as session,
+        pytest.raises(requests.RequestException) as caught,
+    ):
+        ask(session, "http://flagsmith.invalid/api/v1/flags/")
+    words = our_http.describe_failure(caught.value)
+    assert "FLAGSMITH_PROXIES" in words
+    assert "secret" not in words
+
+
+def test_the_settings_show_no_secret() -> None:
+    config = read_config(
+        {
+            "FLAGSMITH_ENVIRONMENT_KEY": "ser.secret",
+            "FLAGSMITH_PROXIES": {"https": "http://someone:secret@127.0.0.1:1"},
+            "FLAGSMITH_CUSTOM_HEADERS": {"Authorization": "Bearer secret"},
+        }
+    )
+    assert "secret" not in repr(config).replace("webhook_secret", "")
+
+
+# TLS
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def tls_flagsmith(authority: trustme.CA) -> Iterator[MisbehavingFlagsmith]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with MisbehavingFlagsmith(tls=context) as running:
+        yield running
+
+
+def test_an_authority_of_ones_own_is_trusted_by_the_usual_variable(
+    tls_flagsmith: MisbehavingFlagsmith,
+    authority: trustme.CA,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bundle = tmp_path / "authorities.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    with session_for(tls_flagsmith) as session:
+        assert ask(session, f"{tls_flagsmith.api_url}flags/").status_code == 200
+
+
+def test_an_unknown_authority_is_refused_whatever_the_session_says(
+    tls_flagsmith: MisbehavingFlagsmith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The widespread recipe by which programs switch verification off for everything.
+    monkeypatch.setattr(
+        requests.Session,
+        "merge_environment_settings",
+        lambda *args: {"verify": False, "proxies": {}, "stream": True, "cert": None},
+    )
+    with session_for(tls_flagsmith) as session:
+        session.verify = False
+        with pytest.raises(requests.exceptions.SSLError) as caught:
+            ask(session, f"{tls_flagsmith.api_url}flags/")
+    assert "TLS certificate was not accepted" in our_http.describe_failure(caught.value)
+    assert tls_flagsmith.calls == []
+
+
+def test_a_bundle_that_is_not_there_is_named(
+    tls_flagsmith: MisbehavingFlagsmith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/bundle.pem")
+    with session_for(tls_flagsmith) as session, pytest.raises(OSError, match="bundle") as caught:
+        ask(session, f"{tls_flagsmith.api_url}flags/")
+    assert "/no/such/bundle.pem" in our_http.describe_failure(caught.value)
+
+
+# Addresses
+
+
+def test_all_addresses_of_a_host_share_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    # No resolver is at hand that knows a host of several.
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        port = listening.getsockname()[1]
+        while True:
+            # Until nobody else gets in.
+            one = stack.enter_context(socket.socket())
+            one.settimeout(0.05)
+            try:
+                one.connect(("127.0.0.1", port))
+            except TimeoutError:
+                break
+        address = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *args: [address] * 2)
+        session = stack.enter_context(
+            our_http.make_session(read_config(CONFIG), our_http.Sockets())
+        )
+        with pytest.raises(requests.exceptions.ConnectTimeout, match=r"connect timeout=0\.125\)"):
+            our_http.get_within_origin(session, f"http://several.invalid:{port}/", {}, (0.25, 5.0))
+
+
+# Retry-After
+
+
+@pytest.mark.parametrize(
+    ("text", "least", "most"),
+    [
+        ("7", 7, 7),
+        (" 0 ", 0, 0),
+        ("-1", None, None),
+        ("soon", None, None),
+        ("9" * 5000, None, None),
+    ],
+)
+def test_retry_after_in_seconds(
+    flagsmith: MisbehavingFlagsmith, text: str, least: float | None, most: float | None
+) -> None:
+    assert read_retry_after(flagsmith, text) == least == most
+
+
+def test_retry_after_as_a_date(flagsmith: MisbehavingFlagsmith) -> None:
+    seconds = read_retry_after(flagsmith, answers.date_in(90))
+    assert seconds is not None
+    assert 60 < seconds <= 90
+    assert read_retry_after(flagsmith, answers.date_in(-90)) == 0
+    assert read_retry_after(flagsmith, "Fri, 31 Dec 999999999 23:59:59 GMT") is None
+
+
+def read_retry_after(flagsmith: MisbehavingFlagsmith, text: str) -> float | None:
+    flagsmith.flags.next(answers.too_many(text))
+    with session_for(flagsmith) as session:
+        return our_http.retry_after_seconds(ask(session, f"{flagsmith.api_url}flags/"))
+
+
+# Another thread ends it; a forked child leaves it alone
+
+
+def test_ended_sockets_end_a_call_that_hangs_and_each_later_one(
+    flagsmith: MisbehavingFlagsmith,
+) -> None:
+    end_two_hanging_calls(flagsmith)
+
+
+def test_ended_sockets_end_a_call_over_tls(
+    tls_flagsmith: MisbehavingFlagsmith,
+    authority: trustme.CA,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bundle = tmp_path / "authorities.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    end_two_hanging_calls(tls_flagsmith)
+
+
+def end_two_hanging_calls(flagsmith: MisbehavingFlagsmith) -> None:
+    flagsmith.flags.always(answers.hang)
+    sockets = our_http.Sockets()
+    errors: list[BaseException] = []
+
+    def call() -> None:
+        config = read_config(flagsmith.config)
+        with our_http.make_session(config, sockets) as session:
+            for _ in range(2):
+                try:
+                    our_http.get_within_origin(
+                        session, f"{flagsmith.api_url}flags/", {}, (60.0, 60.0)
+                    )
+                except requests.RequestException as error:
+                    errors.append(error)
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    flagsmith.wait_for(lambda: flagsmith.flags.count == 1)
+    sockets.end()
+    caller.join(10)
+    assert len(errors) == 2
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_closes_its_copies_and_does_not_disturb_the_parent(
+    flagsmith: MisbehavingFlagsmith,
+) -> None:
+    url = f"{flagsmith.realtime_api_url}sse/environments/x/stream"
+    session = session_for(flagsmith)
+    response = our_http.get_within_origin(session, url, {}, TIMEOUT)
+    read = iter(lambda: response.raw.read1(65536), b"")
+    assert b"updated_at" in next(read)
+    told, tell = os.pipe()
+    inherited = len(os.listdir("/proc/self/fd"))
+    child = os.fork()
+    if child == 0:
+        # Whatever happens, the child must not go on with the rest of the tests.
+        try:
+            forks._close_inherited_sockets()
+            ours_gone = len(os.listdir("/proc/self/fd")) < inherited
+            os.close(tell)
+            os.read(told, 1)
+        finally:
+            os._exit(0 if ours_gone else 1)
+    try:
+        os.close(told)
+        # The connection lives on, in both directions…
+        flagsmith.announce(1.0)
+        assert b"updated_at" in next(read)
+        # …and ends when the parent ends it, though the child is alive.
+        response.close()
+        session.close()
+        flagsmith.wait_for_streams(0)
+    finally:
+        os.close(tell)
+        _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0

@@ -1,0 +1,153 @@
+"""The mailbox: what is put in, what is taken out, and what hides what."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+
+import pytest
+
+from flask_flagsmith_realtime.engine.mailbox import Connected, Disconnected, Greeted, Mail, Mailbox
+
+PATIENCE_SECONDS = 60.0
+
+
+@pytest.fixture
+def mailbox() -> Mailbox:
+    return Mailbox()
+
+
+def test_an_empty_mailbox_gives_nothing(mailbox: Mailbox) -> None:
+    assert mailbox.take(timeout=0) == Mail()
+
+
+def test_mail_is_taken_once(mailbox: Mailbox) -> None:
+    mailbox.announce(5.0)
+    mailbox.announce(None)
+    assert mailbox.take(timeout=0) == Mail(newest=5.0, unnumbered=True)
+    assert mailbox.take(timeout=0) == Mail()
+
+
+def test_of_a_burst_the_newest_epoch_is_left(mailbox: Mailbox) -> None:
+    numbers = [float(number) for number in range(5000)]
+    random.Random(1).shuffle(numbers)
+    for number in numbers:
+        mailbox.announce(number)
+    assert mailbox.take(timeout=0).newest == 4999.0
+
+
+@pytest.mark.parametrize("order", [(9e9, 5.0), (5.0, 9e9), (9e9, 5.0, 9e9), (9e9, 4.0, 5.0, 9e9)])
+def test_a_known_epoch_does_not_hide_a_real_one(mailbox: Mailbox, order: tuple[float, ...]) -> None:
+    mailbox.known = frozenset({9e9})
+    for epoch in order:
+        mailbox.announce(epoch)
+    assert mailbox.take(timeout=0).newest == 5.0
+
+
+def test_an_epoch_that_became_known_meanwhile_does_not_hide_a_real_one(mailbox: Mailbox) -> None:
+    mailbox.announce(9e9)
+    mailbox.known = frozenset({9e9})
+    mailbox.announce(5.0)
+    assert mailbox.take(timeout=0).newest == 5.0
+
+
+def test_a_known_epoch_alone_still_greets(mailbox: Mailbox) -> None:
+    mailbox.known = frozenset({9e9})
+    mailbox.transition(Connected())
+    mailbox.announce(9e9)
+    assert mailbox.take(timeout=0).greeted == Greeted(9e9)
+
+
+@pytest.mark.parametrize("first", [5.0, None])
+def test_only_the_first_event_of_a_connection_greets(mailbox: Mailbox, first: float | None) -> None:
+    mailbox.transition(Connected())
+    mailbox.announce(first)
+    mailbox.announce(6.0)
+    assert mailbox.take(timeout=0).greeted == Greeted(first)
+    mailbox.announce(7.0)
+    assert mailbox.take(timeout=0).greeted is None
+    mailbox.transition(Disconnected("because"))
+    mailbox.announce(8.0)
+    assert mailbox.take(timeout=0).greeted is None
+
+
+def test_transitions_come_in_order(mailbox: Mailbox) -> None:
+    mailbox.transition(Connected())
+    mailbox.transition(Disconnected("because"))
+    mailbox.transition(Connected())
+    assert mailbox.take(timeout=0).transitions == (
+        Connected(),
+        Disconnected("because"),
+        Connected(),
+    )
+
+
+def test_only_an_event_of_the_newest_connection_greets(mailbox: Mailbox) -> None:
+    mailbox.transition(Connected())
+    mailbox.announce(5.0)
+    mailbox.transition(Disconnected("because"))
+    mailbox.transition(Connected())
+    mail = mailbox.take(timeout=0)
+    assert (mail.newest, mail.greeted) == (5.0, None)
+
+
+def test_transitions_do_not_pile_up(mailbox: Mailbox) -> None:
+    for _ in range(10_000):
+        mailbox.transition(Connected())
+        mailbox.transition(Disconnected("because"))
+    transitions = mailbox.take(timeout=0).transitions
+    assert len(transitions) <= 64
+    assert transitions[-1] == Disconnected("because")
+
+
+@pytest.mark.parametrize("reason", ["event", "unnumbered", "transition", "nudge", "close"])
+def test_whatever_comes_in_wakes_the_one_who_waits(mailbox: Mailbox, reason: str) -> None:
+    put = {
+        "event": lambda: mailbox.announce(5.0),
+        "unnumbered": lambda: mailbox.announce(None),
+        "transition": lambda: mailbox.transition(Connected()),
+        "nudge": mailbox.nudge,
+        "close": mailbox.close,
+    }[reason]
+    taken: list[Mail] = []
+    taker = threading.Thread(target=lambda: taken.append(mailbox.take(timeout=None)))
+    taker.start()
+    put()
+    taker.join(PATIENCE_SECONDS)
+    assert not taker.is_alive()
+    assert taken[0].closed is (reason == "close")
+
+
+def test_a_closed_mailbox_stays_closed(mailbox: Mailbox) -> None:
+    mailbox.close()
+    assert mailbox.take(timeout=None).closed
+    assert mailbox.take(timeout=None).closed
+
+
+def test_nobody_waits_longer_than_asked(mailbox: Mailbox) -> None:
+    assert mailbox.take(timeout=0.01) == Mail()
+
+
+def test_no_announcement_is_lost_between_threads(mailbox: Mailbox) -> None:
+    """Several threads announce, each epochs of its own and nonsense that is known."""
+    mailbox.known = frozenset({9e9})
+    writers, each = 4, 2000
+
+    def write(first: int) -> None:
+        for number in range(first, first + each):
+            mailbox.announce(float(number))
+            mailbox.announce(9e9)
+
+    threads = [threading.Thread(target=write, args=(index * each,)) for index in range(writers)]
+    for thread in threads:
+        thread.start()
+    newest: list[float] = []
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while float(writers * each - 1) not in newest and time.monotonic() < deadline:
+        mail = mailbox.take(timeout=1)
+        if mail.newest is not None and mail.newest != 9e9:
+            newest.append(mail.newest)
+    for thread in threads:
+        thread.join(PATIENCE_SECONDS)
+    assert float(writers * each - 1) in newest

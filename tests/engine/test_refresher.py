@@ -1,0 +1,166 @@
+"""The refresher: its thread outlives mistakes of ours, and says so once."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+from conftest import MakeApp, Received
+from flask import Flask, request
+from misbehaving import MisbehavingFlagsmith
+
+from flask_flagsmith_realtime import signals
+from flask_flagsmith_realtime.client.api import API
+from flask_flagsmith_realtime.config.settings import read_config
+from flask_flagsmith_realtime.emulator import Emulator
+from flask_flagsmith_realtime.engine.listening import Listening
+from flask_flagsmith_realtime.engine.mailbox import Connected, Mailbox
+from flask_flagsmith_realtime.engine.refresher import Refresher
+from flask_flagsmith_realtime.engine.schedule import Schedule
+from flask_flagsmith_realtime.engine.store import SnapshotStore
+from flask_flagsmith_realtime.model.snapshot import Snapshot
+from flask_flagsmith_realtime.monitoring.activity import Activity
+
+MISTAKES = 3
+
+
+class ClumsyAPI(API):
+    """Makes mistakes when it is asked."""
+
+    mistakes = MISTAKES
+
+    def fetch(self) -> Snapshot:
+        if self.mistakes:
+            self.mistakes -= 1
+            raise ZeroDivisionError
+        return super().fetch()
+
+
+class ClumsyHolder(SnapshotStore):
+    """Makes mistakes when it is given something."""
+
+    mistakes = MISTAKES
+
+    def publish(self, snapshot: Snapshot) -> tuple[Snapshot | None, bool]:
+        if self.mistakes:
+            self.mistakes -= 1
+            raise ZeroDivisionError
+        return super().publish(snapshot)
+
+
+class ClumsySchedule(Schedule):
+    """Makes mistakes when it is told of connections."""
+
+    mistakes = MISTAKES
+
+    def connected(self, now: float) -> None:
+        if self.mistakes:
+            self.mistakes -= 1
+            raise ZeroDivisionError
+        super().connected(now)
+
+
+class WantsRequest(logging.Handler):
+    """Has a filter that fails in every thread but a request's."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        raise RuntimeError(f"no request: {request.path}")
+
+
+def shows(value: str, content: dict[str, Any]) -> bool:
+    """Whether a signal's snapshot has a value."""
+    snapshot: Snapshot = content["snapshot"]
+    return snapshot.flags["banner_text"].value == value
+
+
+@pytest.fixture
+def flagsmith() -> Iterator[MisbehavingFlagsmith]:
+    with MisbehavingFlagsmith() as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("api_class", "holder"),
+    [(ClumsyAPI, SnapshotStore()), (API, ClumsyHolder())],
+    ids=["api", "holder"],
+)
+def test_a_mistake_of_ours_does_not_end_the_thread(
+    flagsmith: MisbehavingFlagsmith,
+    caplog: pytest.LogCaptureFixture,
+    api_class: type[API],
+    holder: SnapshotStore,
+) -> None:
+    app, config = Flask(__name__), read_config(flagsmith.config)
+    mailbox, activity = Mailbox(), Activity()
+    listening = Listening(config, mailbox, activity)
+    refresher = Refresher(
+        app, mailbox, Schedule(0.01, 60, 300), api_class(config), holder, None, listening, activity
+    )
+    refreshed = Received(signals.snapshot_refreshed, app)
+    thread = threading.Thread(target=refresher.run)
+    thread.start()
+    try:
+        refreshed.wait()
+        flagsmith.wait_for_streams(1)
+        flagsmith.change("banner_text", value="after")
+        refreshed.wait(2)
+    finally:
+        mailbox.close()
+        listening.end()
+        thread.join()
+    assert holder.snapshot is not None
+    assert holder.snapshot.flags["banner_text"].value == "after"
+    said = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    crash, trouble, recovery = said
+    assert crash.exc_info is not None
+    assert "ZeroDivisionError" in trouble.getMessage()
+    assert recovery.getMessage() == "Flagsmith's API answers again."
+
+
+def test_neither_does_one_beside_the_fetches(
+    flagsmith: MisbehavingFlagsmith, caplog: pytest.LogCaptureFixture
+) -> None:
+    app, config = Flask(__name__), read_config(flagsmith.config)
+    mailbox, activity = Mailbox(), Activity()
+    listening = Listening(config, mailbox, activity)
+    schedule = ClumsySchedule(0.01, 60, 300)
+    refresher = Refresher(
+        app, mailbox, schedule, API(config), SnapshotStore(), None, listening, activity
+    )
+    refreshed = Received(signals.snapshot_refreshed, app)
+    thread = threading.Thread(target=refresher.run)
+    thread.start()
+    try:
+        refreshed.wait()
+        flagsmith.wait_for_streams(1)
+        for _ in range(MISTAKES):
+            mailbox.transition(Connected())
+        flagsmith.change("banner_text", value="after")
+        refreshed.wait_for(partial(shows, "after"))
+    finally:
+        mailbox.close()
+        listening.end()
+        thread.join()
+    assert [record.exc_info is None for record in caplog.records] == [False]
+
+
+def test_neither_does_a_log_that_fails(
+    emulator: Emulator, make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = make_app()
+    logger = logging.getLogger("flask_flagsmith_realtime")
+    handler = WantsRequest()
+    refreshed = Received(signals.snapshot_refreshed, app)
+    assert emulator.wait_for_streams(1)
+    caplog.set_level(logging.DEBUG, logger.name)
+    logger.addHandler(handler)
+    try:
+        for value in ("one", "two"):
+            emulator.set_flag("banner_text", value=value)
+            refreshed.wait_for(partial(shows, value))
+    finally:
+        logger.removeHandler(handler)

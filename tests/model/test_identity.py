@@ -1,0 +1,689 @@
+"""Identities: what they are made of, who says who is asking, and what they are given locally."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import copy
+import gc
+import json
+import logging
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import weakref
+from collections import UserDict
+from collections.abc import Callable, Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import pytest
+import recorded
+from conftest import MakeApp, Received
+from flask import Flask, current_app, g, render_template_string, request, stream_with_context
+from markupsafe import Markup
+from werkzeug.local import LocalProxy
+
+from flask_flagsmith_realtime import (
+    FlagsmithRealtime,
+    Identity,
+    flag_required,
+    flags,
+    flags_changed,
+)
+from flask_flagsmith_realtime.emulator import Emulator
+from flask_flagsmith_realtime.identities.local import MOST_IDENTITIES
+
+#: Who gets which variant goes by a hash of the environment's key, which was replaced in the
+#: recordings. By this one, the recorded identities get what they got by the server's own.
+STAND_IN_KEY = "STAND_IN_48"
+
+ALICE = Identity("alice@example.com")
+BOB = Identity("bob@example.com", {"plan": "pro", "age": 37})
+CAROL = Identity("carol@example.com", {"plan": "free"}, transient=True)
+
+
+class Plan(str, Enum):
+    PRO = "pro"
+
+
+@pytest.fixture
+def flagsmith() -> FlagsmithRealtime:
+    return FlagsmithRealtime()
+
+
+@pytest.fixture
+def app(flagsmith: FlagsmithRealtime, tmp_path: Path) -> Flask:
+    """An app that serves the recorded document, without a network."""
+    return make_offline_app(flagsmith, tmp_path, recorded_document())
+
+
+def recorded_document() -> Any:
+    return {**recorded.environment_document(), "api_key": STAND_IN_KEY}
+
+
+def make_offline_app(flagsmith: FlagsmithRealtime, folder: Path, document: Any) -> Flask:
+    path = folder / "environment.json"
+    path.write_text(json.dumps(document))
+    app = Flask("shop")
+    app.config["FLAGSMITH_OFFLINE_FILE"] = path
+    flagsmith.init_app(app)
+    return app
+
+
+class TestIdentity:
+    def test_traits_are_copied(self) -> None:
+        traits = {"plan": "pro"}
+        identity = Identity("alice", traits)
+        traits["plan"] = "free"
+        assert dict(identity.traits) == {"plan": "pro"}
+        with pytest.raises(TypeError):
+            identity.traits["plan"] = "free"  # type: ignore[index]
+
+    @pytest.mark.parametrize("value", ["pro", 37, -1, 1.5, True, False, None, ""])
+    def test_takes_what_flagsmith_knows(self, value: Any) -> None:
+        taken = Identity("alice", {"trait": value}).traits["trait"]
+        assert (type(taken), taken) == (type(value), value)
+
+    def test_takes_any_mapping(self) -> None:
+        assert Identity("alice", UserDict(plan="pro")) == Identity("alice", {"plan": "pro"})
+
+    @pytest.mark.parametrize("value", [Plan.PRO, Markup("pro")])
+    def test_takes_the_text_in_a_subclass_of_text(self, value: str) -> None:
+        identity = Identity(value, {"plan": value})
+        assert (type(identity.identifier), identity.identifier) == (str, "pro")
+        assert type(identity.traits["plan"]) is str
+        assert identity == Identity("pro", {"plan": "pro"})
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            ((7,), "identifier is int; give it as text, for example str"),
+            ((None,), "identifier is NoneType; give it as text. For nobody, give None"),
+            ((LocalProxy(lambda: "alice"),), "identifier is LocalProxy"),
+            (("alice", ["plan"]), "traits are list"),
+            (("alice", None), "traits are NoneType"),
+            (("alice", {"plan": ["pro"]}), "trait 'plan' is list; give text, a number"),
+            (("alice", {"born": object()}), "trait 'born' is object"),
+            (("alice", {"plan": LocalProxy(lambda: "pro")}), "trait 'plan' is LocalProxy"),
+            (("alice", {1: "pro"}), "trait's name is int"),
+            (("alice", {}, 1), "transient is int"),
+        ],
+    )
+    def test_refuses_what_flagsmith_does_not_know(
+        self, arguments: tuple[Any, ...], words: str
+    ) -> None:
+        with pytest.raises(TypeError, match=words):
+            Identity(*arguments)
+
+    @pytest.mark.parametrize("value", [float("nan"), float("inf")])
+    def test_refuses_numbers_that_are_none(self, value: float) -> None:
+        with pytest.raises(ValueError, match=r"trait 'age' is (nan|inf); give a finite number"):
+            Identity("alice", {"age": value})
+
+    def test_refuses_an_empty_identifier(self) -> None:
+        with pytest.raises(ValueError, match="identifier is empty"):
+            Identity("")
+
+    def test_equality_looks_at_everything_but_the_order(self) -> None:
+        identity = Identity("alice", {"a": 1, "b": 2})
+        same = Identity("alice", {"b": 2, "a": 1})
+        assert identity == same
+        assert hash(identity) == hash(same)
+        others = [
+            Identity("bob", {"a": 1, "b": 2}),
+            Identity("alice", {"a": 1}),
+            Identity("alice", {"a": True, "b": 2}),
+            Identity("alice", {"a": 1.0, "b": 2}),
+            Identity("alice", {"a": 1, "b": 2}, transient=True),
+        ]
+        assert len({identity, *others}) == 6
+        assert identity != "alice"
+
+    def test_cannot_be_changed(self) -> None:
+        identity = Identity("alice")
+        with pytest.raises(AttributeError, match="cannot be changed"):
+            identity.identifier = "bob"  # type: ignore[misc]
+        with pytest.raises(AttributeError, match="cannot be changed"):
+            del identity.identifier
+
+    def test_can_be_copied_and_pickled(self) -> None:
+        assert copy.deepcopy(CAROL) == CAROL
+        assert pickle.loads(pickle.dumps(CAROL)) == CAROL
+
+    def test_reads_as_it_is_written(self) -> None:
+        assert eval(repr(BOB)) == BOB
+        assert eval(repr(CAROL)) == CAROL
+
+    def test_negative_zero_is_zero(self) -> None:
+        assert str(Identity("alice", {"x": -0.0}).traits["x"]) == "0.0"
+
+
+class TestRecordedIdentities:
+    """What a real server answered for these three."""
+
+    @pytest.mark.parametrize(
+        ("identity", "name"),
+        [
+            (ALICE, "identity, read"),
+            (BOB, "identity with traits"),
+            (CAROL, "identity, transient"),
+        ],
+    )
+    def test_is_given_the_same(self, app: Flask, identity: Identity, name: str) -> None:
+        answer = recorded.exchange(name)["response"]["body"]["flags"]
+        expected = {
+            state["feature"]["name"]: (
+                state["feature"]["id"],
+                state["enabled"],
+                state["feature_state_value"],
+                state["variant"],
+            )
+            for state in answer
+        }
+        with app.app_context():
+            given = flags.for_identity(identity).all_flags()
+        assert {
+            flag.feature_name: (flag.feature_id, flag.enabled, flag.value, flag.variant)
+            for flag in given
+        } == expected
+
+
+class TestForIdentity:
+    def test_reads_like_flags(self, app: Flask) -> None:
+        with app.app_context():
+            bobs = flags.for_identity("bob@example.com", {"plan": "pro"})
+            assert bobs.is_feature_enabled("beta_dashboard")
+            assert bobs.get_feature_value("banner_text") == "Welcome!"
+            assert bobs.get_flag("beta_dashboard").reason == "TARGETING_MATCH; segment=beta_users"
+            assert bobs.button_colour.variant == "control"
+            assert bobs["max_items"].value == 25
+            assert "beta_dashboard" in bobs
+            assert "nothing" not in bobs
+            assert list(bobs) == list(flags)
+            assert len(bobs) == len(flags)
+            assert {flag.feature_name for flag in bobs.all_flags()} == set(flags)
+            assert bobs.epoch == flags.epoch
+            assert render_template_string("{{ f.beta_dashboard.enabled }}", f=bobs) == "True"
+
+    def test_leaves_the_environments_flags_alone(self, app: Flask) -> None:
+        with app.app_context():
+            assert flags.for_identity(BOB)["beta_dashboard"]
+            assert not flags["beta_dashboard"]
+            assert flags["button_colour"].variant is None
+
+    def test_of_somebody_elses_flags(self, app: Flask) -> None:
+        with app.app_context():
+            alices = flags.for_identity(BOB).for_identity(ALICE)
+            assert alices["banner_text"].value == "Half price today"
+
+    def test_shares_what_is_the_same_for_everybody(self, app: Flask) -> None:
+        with app.app_context():
+            bobs, dans = flags.for_identity(BOB), flags.for_identity("dan", {"plan": "pro"})
+            assert bobs["max_items"] is flags["max_items"]
+            assert bobs["beta_dashboard"] is dans["beta_dashboard"]
+
+    def test_segments(self, app: Flask) -> None:
+        with app.app_context():
+            assert flags.segments == ()
+            assert flags.for_identity(ALICE).segments == ("half",)
+            assert flags.for_identity(BOB).segments == ("beta_users",)
+            assert flags.for_identity("erin", {"plan": "free"}).segments in ((), ("half",))
+
+    def test_types_of_traits_count(self, flagsmith: FlagsmithRealtime, tmp_path: Path) -> None:
+        document = recorded_document()
+        rule = document["project"]["segments"][0]["rules"][0]["rules"][0]
+        rule["conditions"] = [{"operator": "IN", "value": "1,x", "property_": "level"}]
+        with make_offline_app(flagsmith, tmp_path, document).app_context():
+            given = {
+                repr(level): flags.for_identity("dan", {"level": level})["beta_dashboard"].enabled
+                for level in (1, 1.0, True, "x", None)
+            }
+        assert given == {"1": True, "1.0": False, "True": False, "'x'": True, "None": False}
+
+    def test_errors_are_the_callers(self, app: Flask) -> None:
+        with app.app_context(), pytest.raises(TypeError, match="identifier is int"):
+            flags.for_identity(7)  # type: ignore[arg-type]
+
+    def test_before_anything_is_known(self) -> None:
+        app = Flask("shop")
+        app.testing = True
+        app.config["FLAGSMITH_DEFAULTS"] = {"new_checkout": True}
+        FlagsmithRealtime(app)
+        with app.app_context():
+            bobs = flags.for_identity(BOB)
+            assert bobs["new_checkout"]
+            assert bobs.segments == ()
+
+    def test_shares_the_requests_snapshot(self, make_app: MakeApp, emulator: Emulator) -> None:
+        app = make_app()
+        changed = Received(flags_changed, app)
+        with app.app_context():
+            assert not flags["new_checkout"]
+            emulator.override_segment("pro_customers", "new_checkout", enabled=True)
+            emulator.set_flag("banner_text", value="New")
+            changed.wait_for(lambda content: content["snapshot"].epoch == emulator.epoch)
+            pro = flags.for_identity("dan", {"plan": "pro"})
+            assert not pro["new_checkout"]
+            assert pro["banner_text"].value != "New"
+        with app.app_context():
+            pro = flags.for_identity("dan", {"plan": "pro"})
+            assert pro["new_checkout"]
+            assert not flags["new_checkout"]
+
+    def test_keeps_no_more_than_it_says(self, app: Flask) -> None:
+        with app.app_context():
+            for number in range(MOST_IDENTITIES + 50):
+                assert flags.for_identity(f"identity {number}")["banner_text"]
+            kept = flags._identities._known.cache_info()  # type: ignore[union-attr]
+        assert kept.currsize == MOST_IDENTITIES
+
+    def test_an_old_snapshot_goes_at_once(self, make_app: MakeApp, emulator: Emulator) -> None:
+        # With all that was evaluated under it, and without a look for circles.
+        app = make_app()
+        changed = Received(flags_changed, app)
+        with app.app_context():
+            assert flags.for_identity(BOB)["beta_dashboard"] is not None
+            assert flags.for_identity(BOB).segments is not None
+            gone = weakref.ref(flags._snapshot)  # type: ignore[arg-type]
+        assert emulator.wait_for_streams(1)
+        gc.disable()
+        try:
+            for value in ("one", "two"):
+                emulator.set_flag("banner_text", value=value)
+                changed.wait()
+                changed.all.clear()
+                with app.app_context():
+                    assert flags["banner_text"].value == value
+            assert gone() is None
+        finally:
+            gc.enable()
+
+
+class TestEvaluationThatFails:
+    def test_the_environments_serves(self, app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+        # The SDK takes text of digits for a number, and Python does not take so many.
+        identity = Identity("bob@example.com", {"plan": "9" * 5000})
+        with app.app_context():
+            for _ in range(2):
+                bobs = flags.for_identity(identity)
+                assert bobs["beta_dashboard"] is flags["beta_dashboard"]
+                assert bobs["button_colour"].variant == "control"
+                assert bobs.segments == ()
+        said = [record.getMessage() for record in caplog.records]
+        assert len(said) == 2
+        assert "cannot evaluate the feature 'beta_dashboard' for an identity" in said[0]
+        assert "cannot evaluate its segments for an identity" in said[1]
+        assert all("ValueError" in line for line in said)
+
+    def test_it_is_said_once_whoever_asks_and_again_after_a_change(
+        self, make_app: MakeApp, emulator: Emulator, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        app = make_app()
+        changed = Received(flags_changed, app)
+        assert emulator.wait_for_streams(1)
+
+        def everybody() -> None:
+            with app.app_context():
+                for number in range(20):
+                    # The length is in the error's text, and so may be what a trait holds.
+                    identity = Identity("bob@example.com", {"plan": "9" * (5000 + number)})
+                    assert flags.for_identity(identity)["beta_dashboard"] is not None
+
+        everybody()
+        everybody()
+        assert len(caplog.records) == 1
+        assert "5000" not in caplog.text
+        emulator.set_flag("banner_text", value="one")
+        changed.wait()
+        everybody()
+        everybody()
+        assert len(caplog.records) == 2
+        assert "bob@example.com" not in caplog.text
+
+
+class TestLoader:
+    def test_is_asked_once_a_request(self, app: Flask, flagsmith: FlagsmithRealtime) -> None:
+        asked = []
+
+        @flagsmith.identity_loader
+        def load() -> Identity | None:
+            asked.append(request.args["who"])
+            return BOB if request.args["who"] == "bob" else None
+
+        @app.get("/")
+        def view() -> str:
+            first = flags.is_feature_enabled("beta_dashboard")
+            text = render_template_string("{% if flags.beta_dashboard %}beta{% endif %}")
+            return f"{first} {text} {flags.segments}"
+
+        @app.get("/without")
+        def without() -> str:
+            return ""
+
+        client = app.test_client()
+        assert client.get("/?who=bob").text == "True beta ('beta_users',)"
+        assert client.get("/?who=nobody").text == "False  ()"
+        assert client.get("/without?who=bob").text == ""
+        assert asked == ["bob", "nobody"]
+
+    def test_everything_that_flags_can_is_the_identitys(
+        self, app: Flask, flagsmith: FlagsmithRealtime
+    ) -> None:
+        flagsmith.identity_loader(lambda: BOB)
+        with app.app_context():
+            bobs = flags.for_identity(BOB)
+            assert flags.is_feature_enabled("beta_dashboard")
+            assert flags.get_feature_value("banner_text") == bobs["banner_text"].value
+            assert flags.get_flag("button_colour") is bobs["button_colour"]
+            assert flags["button_colour"].variant == "control"
+            assert flags.beta_dashboard
+            assert flags.all_flags() == bobs.all_flags()
+            assert list(flags) == list(bobs)
+            assert flags.segments == bobs.segments
+            assert flags.is_feature_enabled("nothing", default=True)
+            assert flags.get_feature_value("nothing", default=7) == 7
+            assert not flags.is_feature_enabled("nothing")
+            assert not flags.for_identity(ALICE)["beta_dashboard"]
+
+    def test_is_returned_as_it_is(self, flagsmith: FlagsmithRealtime) -> None:
+        def load() -> None:
+            """Says who."""
+
+        assert flagsmith.identity_loader(load) is load
+
+    def test_may_come_after_init_app_and_again(
+        self, app: Flask, flagsmith: FlagsmithRealtime
+    ) -> None:
+        with app.app_context():
+            assert not flags["beta_dashboard"]
+        flagsmith.identity_loader(lambda: BOB)
+        with app.app_context():
+            assert flags["beta_dashboard"]
+        flagsmith.identity_loader(lambda: None)
+        with app.app_context():
+            assert not flags["beta_dashboard"]
+
+    def test_serves_every_app_of_its_extension_and_no_other(
+        self, app: Flask, flagsmith: FlagsmithRealtime, tmp_path: Path
+    ) -> None:
+        document = recorded_document()
+        second = make_offline_app(flagsmith, tmp_path, document)
+        other = make_offline_app(FlagsmithRealtime(), tmp_path, document)
+        flagsmith.identity_loader(lambda: BOB)
+        given = []
+        for one in (app, second, other):
+            with one.app_context():
+                given.append(bool(flags["beta_dashboard"]))
+        assert given == [True, True, False]
+
+    def test_may_read_flags_itself(self, app: Flask, flagsmith: FlagsmithRealtime) -> None:
+        seen = []
+
+        @flagsmith.identity_loader
+        def load() -> Identity:
+            seen.append(flags["beta_dashboard"].enabled)
+            seen.append(flags.for_identity(BOB)["beta_dashboard"].enabled)
+            return BOB
+
+        with app.app_context():
+            assert flags["beta_dashboard"]
+        assert seen == [False, True]
+
+    def test_may_read_another_apps_flags(
+        self, app: Flask, flagsmith: FlagsmithRealtime, tmp_path: Path
+    ) -> None:
+        document = recorded_document()
+        document["feature_states"][2]["feature_state_value"] = 1
+        other = make_offline_app(FlagsmithRealtime(), tmp_path, document)
+        seen = []
+
+        @flagsmith.identity_loader
+        def load() -> Identity:
+            with other.app_context():
+                seen.append(flags["max_items"].value)
+            return BOB
+
+        with app.app_context():
+            assert flags["max_items"].value == 25
+        assert seen == [1]
+
+    def test_may_be_async(self, app: Flask, flagsmith: FlagsmithRealtime) -> None:
+        @flagsmith.identity_loader
+        async def load() -> Identity:
+            assert not flags["beta_dashboard"]
+            return BOB
+
+        with app.app_context():
+            assert flags["beta_dashboard"]
+
+    def test_may_be_async_and_so_may_the_view(
+        self, app: Flask, flagsmith: FlagsmithRealtime
+    ) -> None:
+        @flagsmith.identity_loader
+        async def load() -> Identity:
+            await asyncio.sleep(0)
+            assert not flags["beta_dashboard"]
+            return Identity(request.args["who"], {"plan": "pro"})
+
+        @app.get("/")
+        async def view() -> str:
+            await asyncio.sleep(0)
+            return str(bool(flags["beta_dashboard"]))
+
+        @app.get("/beta")
+        @flag_required("beta_dashboard")
+        async def beta() -> str:
+            return "beta"
+
+        client = app.test_client()
+        assert client.get("/?who=bob").text == "True"
+        assert client.get("/beta?who=bob").text == "beta"
+
+    def test_may_push_a_context(self, app: Flask, flagsmith: FlagsmithRealtime) -> None:
+        seen = []
+
+        @flagsmith.identity_loader
+        def load() -> Identity:
+            # A helper of the app's that brings its own context, as for a task.
+            with app.app_context():
+                seen.append(flags["beta_dashboard"].enabled)
+            return BOB
+
+        for _ in range(2):
+            with app.app_context():
+                assert flags["beta_dashboard"]
+        assert seen == [False, False]
+
+    def test_may_push_a_context_of_an_app_that_does_likewise(
+        self, app: Flask, flagsmith: FlagsmithRealtime, tmp_path: Path
+    ) -> None:
+        others = FlagsmithRealtime()
+        other = make_offline_app(others, tmp_path, recorded_document())
+        seen = []
+
+        def load_from(second: Flask) -> Callable[[], Identity]:
+            def load() -> Identity:
+                with second.app_context():
+                    seen.append(flags["beta_dashboard"].enabled)
+                return BOB
+
+            return load
+
+        flagsmith.identity_loader(load_from(other))
+        others.identity_loader(load_from(app))
+        with app.app_context():
+            assert flags["beta_dashboard"]
+        assert seen == [False, True]
+
+    def test_what_it_leaves_running_reads_as_everybody(
+        self, app: Flask, flagsmith: FlagsmithRealtime
+    ) -> None:
+        # A greenlet of gevent's, or a task of asyncio's, goes on in a copy of the loader's context.
+        left: list[contextvars.Context] = []
+
+        @flagsmith.identity_loader
+        def load() -> Identity:
+            left.append(contextvars.copy_context())
+            return BOB
+
+        def read_later() -> bool:
+            with app.app_context():
+                return flags["beta_dashboard"].enabled
+
+        with app.app_context():
+            assert flags["beta_dashboard"]
+        assert left[0].run(read_later)
+
+    def test_in_an_async_view(self, app: Flask, flagsmith: FlagsmithRealtime) -> None:
+        flagsmith.identity_loader(lambda: BOB)
+
+        @app.get("/")
+        async def view() -> str:
+            return str(bool(flags["beta_dashboard"]))
+
+        assert app.test_client().get("/").text == "True"
+
+    def test_in_a_streamed_response(self, app: Flask, flagsmith: FlagsmithRealtime) -> None:
+        flagsmith.identity_loader(lambda: Identity(request.args["who"], {"plan": "pro"}))
+
+        @app.get("/")
+        def view() -> Any:
+            @stream_with_context
+            def generate() -> Iterator[str]:
+                yield str(bool(flags["beta_dashboard"]))
+
+            return app.response_class(generate())
+
+        assert app.test_client().get("/?who=bob").text == "True"
+
+    def test_that_raises(
+        self, app: Flask, flagsmith: FlagsmithRealtime, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        @flagsmith.identity_loader
+        def who_is_it() -> Identity:
+            raise LookupError("no such user")
+
+        for _ in range(3):
+            with app.test_request_context():
+                assert not flags["beta_dashboard"]
+                assert flags["banner_text"].value == "Welcome!"
+        assert len(caplog.records) == 1
+        assert "who_is_it failed; the environment's flags serve" in caplog.text
+        assert "no such user" in caplog.text
+
+    def test_that_needs_a_request(
+        self, app: Flask, flagsmith: FlagsmithRealtime, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        flagsmith.identity_loader(lambda: Identity(request.args["who"]))
+        for _ in range(3):
+            with app.app_context():
+                assert flags["banner_text"].value == "Welcome!"
+        assert len(caplog.records) == 1
+        assert "failed outside a request" in caplog.text
+
+    def test_that_returns_something_else(
+        self, app: Flask, flagsmith: FlagsmithRealtime, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        @flagsmith.identity_loader
+        def who_is_it() -> Any:
+            return "bob"
+
+        for _ in range(3):
+            with app.app_context():
+                assert not flags["beta_dashboard"]
+        assert len(caplog.records) == 1
+        assert caplog.records[0].levelno == logging.ERROR
+        assert "who_is_it returned str; it has to return an Identity" in caplog.text
+
+    def test_that_makes_no_identity_names_the_trait(
+        self, app: Flask, flagsmith: FlagsmithRealtime, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        flagsmith.identity_loader(lambda: Identity("bob", {"plan": ["pro"]}))  # type: ignore[dict-item]
+        with app.app_context():
+            assert not flags["beta_dashboard"]
+        assert "The trait 'plan' is list" in caplog.text
+
+    @pytest.mark.parametrize("wrong", ["bob", BOB])
+    def test_is_a_function(self, flagsmith: FlagsmithRealtime, wrong: Any) -> None:
+        with pytest.raises(TypeError, match="identity_loader decorates a function"):
+            flagsmith.identity_loader(wrong)
+
+    def test_takes_no_arguments(self, flagsmith: FlagsmithRealtime) -> None:
+        with pytest.raises(TypeError, match="load takes arguments, but an identity loader"):
+
+            @flagsmith.identity_loader
+            def load(user_id: str) -> None: ...
+
+    def test_is_for_the_whole_context_of_threads(
+        self, app: Flask, flagsmith: FlagsmithRealtime
+    ) -> None:
+        # Threads that share a request get its identity, also one that reads while it is asked for.
+        inside, go_on = threading.Event(), threading.Event()
+        me = threading.get_ident()
+
+        @flagsmith.identity_loader
+        def load() -> Identity:
+            if threading.get_ident() != me:
+                inside.set()
+                assert go_on.wait(20)
+            return BOB
+
+        given = []
+        with app.app_context():
+            context = contextvars.copy_context()
+            read: Callable[[], None] = lambda: given.append(flags["beta_dashboard"].enabled)  # noqa: E731
+            thread = threading.Thread(target=context.run, args=(read,))
+            thread.start()
+            assert inside.wait(20)
+            assert flags["beta_dashboard"]
+            go_on.set()
+            thread.join()
+        assert given == [True]
+
+    def test_with_g_as_the_memory(self, app: Flask, flagsmith: FlagsmithRealtime) -> None:
+        flagsmith.identity_loader(lambda: g.who)
+        with app.app_context():
+            g.who = BOB
+            assert flags["beta_dashboard"]
+            with current_app.app_context():
+                g.who = None
+                assert not flags["beta_dashboard"]
+            assert flags["beta_dashboard"]
+
+
+BUCKETS = """
+import sys
+from flask import Flask
+from flask_flagsmith_realtime import FlagsmithRealtime, flags
+
+app = Flask("shop")
+app.config["FLAGSMITH_OFFLINE_FILE"] = sys.argv[1]
+FlagsmithRealtime(app)
+with app.app_context():
+    for number in range(200):
+        given = flags.for_identity(f"identity {number}", {"plan": "pro", "age": number})
+        print(number, given.segments, given["button_colour"], given["banner_text"])
+"""
+
+
+def test_buckets_are_the_same_in_every_process(app: Flask) -> None:
+    path = os.fspath(app.config["FLAGSMITH_OFFLINE_FILE"])
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", BUCKETS, path],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for seed in ("1", "2", "random")
+    }
+    assert len(outputs) == 1
+    text = outputs.pop()
+    colours = {colour: text.count(f"value='{colour}'") for colour in ("red", "blue", "grey")}
+    assert sum(colours.values()) == 200
+    assert all(colour > 20 for colour in colours.values())

@@ -1,0 +1,50 @@
+"""The offline file: an environment document, and no network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import recorded
+
+from flask_flagsmith_realtime import ConfigError
+from flask_flagsmith_realtime.model.snapshot import snapshot_of_document
+from flask_flagsmith_realtime.storage import offline_file as offline
+from flask_flagsmith_realtime.storage.archive import pack
+
+
+def test_a_document_as_flagsmith_answers_it_is_served(tmp_path: Path) -> None:
+    path = tmp_path / "document.json"
+    path.write_text(recorded.as_json(recorded.environment_document()))
+    snapshot = offline.read_offline_file(str(path))
+    assert snapshot.flags["banner_text"].value == "Welcome!"
+    assert snapshot.epoch == 1795478846.06334
+    assert snapshot.evaluator is not None
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is not an environment document: it is not JSON"),
+        (b"[]", "is not an environment document: the document should be an object, but is list"),
+        (b"{}", "is not an environment document: api_key should be text, but is missing or null"),
+        (
+            pack(snapshot_of_document(recorded.environment_document(), 5.5, 7.5), "ser.key"),
+            "is not an environment document: api_key should be text, but is missing or null",
+        ),
+    ],
+)
+def test_another_file_is_refused_by_name(tmp_path: Path, content: bytes, reason: str) -> None:
+    path = tmp_path / "document.json"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError) as refused:
+        offline.read_offline_file(str(path))
+    assert str(refused.value).startswith(f"FLAGSMITH_OFFLINE_FILE {path} {reason}")
+    assert "It takes what Flagsmith answers at environment-document/" in str(refused.value)
+
+
+def test_no_file_is_named_too(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cannot be read \(No such file or directory\)"):
+        offline.read_offline_file(str(tmp_path / "missing.json"))
+    with pytest.raises(ConfigError, match=r"cannot be read \(Is a directory\)"):
+        offline.read_offline_file(str(tmp_path))
