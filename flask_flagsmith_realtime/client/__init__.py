@@ -1,21 +1,19 @@
-"""TODO face."""
+"""The wire to Flagsmith: the REST API, the stream of changes, and the delays between tries.
+
+Nothing here holds state about flags. Each client belongs to one thread at a time; other threads
+only end its connections.
+"""
 
 from __future__ import annotations
 
 from .api import API
-from .backoff import RETRY_SECONDS, Random, Reconnect, bounded_retry_after, retry_delay, spread
-from .http import (
-    Sockets,
-    describe_failure,
-    get_within_origin,
-    make_session,
-    origin,
-    post_json,
-    retry_after_seconds,
-    status_text,
-)
+from .backoff import RETRY_SECONDS, Random, Reconnect, bounded_retry_after, jitter, retry_delay
+from .failures import describe_failure
+from .session import get_within_origin, make_session, origin
+from .sockets import Sockets
 from .stream import (
     ChangeEvent,
+    MalformedEvent,
     Stream,
     StreamError,
     StreamOverloadedError,
@@ -27,6 +25,7 @@ __all__ = [
     "API",
     "RETRY_SECONDS",
     "ChangeEvent",
+    "MalformedEvent",
     "Random",
     "Reconnect",
     "Sockets",
@@ -38,11 +37,8 @@ __all__ = [
     "bounded_retry_after",
     "describe_failure",
     "get_within_origin",
+    "jitter",
     "make_session",
     "origin",
-    "post_json",
-    "retry_after_seconds",
     "retry_delay",
-    "spread",
-    "status_text",
 ]

@@ -37,8 +37,16 @@ from ..model import (
     snapshot_of_document,
     snapshot_of_flags,
 )
-from . import http
 from .deadline import Deadline
+from .failures import (
+    CrossOriginRedirectError,
+    describe_failure,
+    is_dropped,
+    retry_after_seconds,
+    status_text,
+)
+from .session import get_within_origin, make_session, origin, post_json
+from .sockets import Sockets
 
 #: The header of every answer that names the environment's epoch, in seconds.
 EPOCH_HEADER = "X-Flagsmith-Document-Updated-At"
@@ -60,8 +68,8 @@ class API:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._sockets = http.Sockets()
-        self._session = http.make_session(config, self._sockets)
+        self._sockets = Sockets()
+        self._session = make_session(config, self._sockets)
         self._headers = {
             **config.custom_headers,
             "Accept": "application/json",
@@ -88,7 +96,7 @@ class API:
         seconds = self._config.request_timeout_seconds
 
         def post() -> requests.Response:
-            return http.post_json(self._session, url, self._headers, question, seconds)
+            return post_json(self._session, url, self._headers, question, seconds)
 
         with Deadline(self._sockets, seconds) as deadline:
             _, body = self._ask(url, post, _LARGEST_BODY_BYTES, deadline)
@@ -176,9 +184,7 @@ class API:
         with Deadline(self._sockets, min(timeout, ends_at - time.monotonic())) as deadline:
 
             def get() -> requests.Response:
-                response = http.get_within_origin(
-                    self._session, url, self._headers, (timeout, timeout)
-                )
+                response = get_within_origin(self._session, url, self._headers, (timeout, timeout))
                 # A large body may take longer than the wait for it.
                 deadline.extend(ends_at)
                 return response
@@ -202,9 +208,9 @@ class API:
                     # Some bodies have no other end than that of the connection.
                     raise TimeoutError
                 return response, body
-        except http.CrossOriginRedirectError as error:
+        except CrossOriginRedirectError as error:
             raise FetchError(
-                f"Flagsmith could not be asked at {_bare(url)}: {http.describe_failure(error)}. If "
+                f"Flagsmith could not be asked at {_bare(url)}: {describe_failure(error)}. If "
                 "that is where Flagsmith's API is, set FLAGSMITH_API_URL to it."
             ) from None
         except (
@@ -214,7 +220,7 @@ class API:
             ValueError,
         ) as error:
             is_late = deadline.passed and not isinstance(error, requests.Timeout)
-            reason = http.describe_failure(TimeoutError() if is_late else error)
+            reason = describe_failure(TimeoutError() if is_late else error)
             raise FetchError(f"Flagsmith could not be asked at {_bare(url)}: {reason}.") from None
 
     def _send(self, send: Callable[[], requests.Response]) -> requests.Response:
@@ -224,7 +230,7 @@ class API:
         try:
             return send()
         except requests.ConnectionError as error:
-            if self._sockets.opened != opened or not http.was_dropped(error):
+            if self._sockets.opened != opened or not is_dropped(error):
                 raise
         self._session.close()
         return send()
@@ -243,10 +249,10 @@ class API:
                 "ends in /api/v1/."
             )
         else:
-            message = f"Flagsmith answered {http.status_text(response)} at {_bare(url)}."
+            message = f"Flagsmith answered {status_text(response)} at {_bare(url)}."
         if status in _BAD_QUESTION and url.endswith("identities/"):
             return IdentityRefusedError(f"{message} Check the identity's identifier and traits.")
-        return FetchError(message, retry_after=http.retry_after_seconds(response))
+        return FetchError(message, retry_after=retry_after_seconds(response))
 
 
 def _question(identity: Identity, url: str) -> bytes:
@@ -285,7 +291,7 @@ def _next_url(url: str, following: str) -> str:
     """
     try:
         target = urljoin(url, following)
-        if http.origin(target) == http.origin(url):
+        if origin(target) == origin(url):
             return target
     except ValueError:
         pass

@@ -30,7 +30,7 @@ _LIVED_SECONDS = 0.5
 _SPACING_SECONDS = 1.0
 
 
-def spread(seconds: float, random: Random = random.random) -> float:
+def jitter(seconds: float, random: Random = random.random) -> float:
     """Vary a delay by ±10 %, so that processes started together do not stay in step."""
     return seconds * (0.9 + 0.2 * random())
 
@@ -93,7 +93,7 @@ class Reconnect:
         self, retry_after: float | None, random: Random = random.random
     ) -> tuple[float, Reconnect]:
         """The server said no: it will say so again, until somebody changes a plan or a setting."""
-        delay = spread(_REFUSED_SECONDS, random)
+        delay = jitter(_REFUSED_SECONDS, random)
         asked = bounded_retry_after(retry_after)
         return max(delay, asked or 0.0), replace(self, failures=self.failures + 1)
 

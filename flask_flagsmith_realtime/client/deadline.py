@@ -11,7 +11,7 @@ import threading
 import time
 
 from ..processes import make_thread
-from .http import Sockets
+from .sockets import Sockets
 
 
 class Deadline:

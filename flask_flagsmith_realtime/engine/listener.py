@@ -2,7 +2,7 @@
 
 Runs in a thread of its own, which owns the connection, the delays and the log's episodes. Other
 threads only call :meth:`Listener.stop`. A forked child makes a new listener; the parent's
-connection is closed there by :func:`~flask_flagsmith_realtime.http.close_inherited_sockets`.
+connection is closed there by :func:`~flask_flagsmith_realtime.processes.close_after_fork`.
 """
 
 from __future__ import annotations

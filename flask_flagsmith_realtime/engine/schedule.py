@@ -31,7 +31,7 @@ import math
 import random
 from dataclasses import dataclass, field
 
-from ..client import RETRY_SECONDS, Random, bounded_retry_after, retry_delay, spread
+from ..client import RETRY_SECONDS, Random, bounded_retry_after, jitter, retry_delay
 from ..model import may_hide_newer
 
 #: How long after a connection its greeting is waited for, in seconds.
@@ -223,7 +223,7 @@ class Schedule:
         if self._failures < len(RETRY_SECONDS):
             delay = retry_delay(self._failures, self.random)
         else:
-            delay = spread(self.poll_interval, self.random)
+            delay = jitter(self.poll_interval, self.random)
         self._failures += 1
         asked = bounded_retry_after(retry_after)
         if asked is not None:
@@ -232,7 +232,7 @@ class Schedule:
 
     def _interval(self) -> float:
         seconds = self.live_interval if self.live else self.poll_interval
-        return spread(seconds, self.random) if seconds else math.inf
+        return jitter(seconds, self.random) if seconds else math.inf
 
     def _want(self, now: float) -> None:
         self._wanted = True

@@ -23,7 +23,7 @@ import math
 import random
 from dataclasses import dataclass, field
 
-from ..client import Random, spread
+from ..client import Random, jitter
 
 #: How long a process that starts waits for its first role at least, and half as long again at most.
 #: Then it goes on alone until it has one. A Redis that does not answer is given up sooner, see
@@ -102,7 +102,7 @@ class Election:
         self.role = Role.LEADER if leads else Role.FOLLOWER
         self._failures = 0
         self._alone_at = math.inf
-        beat = spread(self.pace.beat_seconds, self.random)
+        beat = jitter(self.pace.beat_seconds, self.random)
         if leads:
             return beat
         # A leader that has died is followed as soon as its lock is free.
@@ -130,7 +130,7 @@ class Election:
         :returns: in how many seconds the next try is due.
         """
         self.role = Role.ALONE
-        return spread(self.pace.unfit_seconds, self.random)
+        return jitter(self.pace.unfit_seconds, self.random)
 
 
 class Step(enum.Enum):

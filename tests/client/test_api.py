@@ -329,7 +329,7 @@ def test_a_broken_answer_is_an_error(
     [
         (b"SSH-2.0-OpenSSH_9.6\r\n", "the answer is not HTTP"),
         (b"HTTP/1.1 200 OK\r\n" + b"X-Y: z\r\n" * 200 + b"\r\n", "the answer is not HTTP"),
-        (b"HTTP/1.1 302 Found\r\nLocation: http://[\r\n\r\n", "redirects to what is no URL"),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://[\r\n\r\n", "redirects to a malformed URL"),
         (
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n",
             "the answer was cut off",

@@ -13,8 +13,8 @@ from flask_flagsmith_realtime.client.backoff import (
     RETRY_SECONDS,
     Reconnect,
     bounded_retry_after,
+    jitter,
     retry_delay,
-    spread,
 )
 
 randoms = st.floats(0, 1, exclude_max=True).map(lambda number: lambda: number)
@@ -28,8 +28,8 @@ def test_an_answer_is_asked_for_again_for_a_little_more_than_a_minute() -> None:
 
 
 @given(seconds, randoms)
-def test_spread_is_ten_percent(delay: float, random: object) -> None:
-    assert 0.9 * delay <= spread(delay, random) <= 1.1 * delay  # type: ignore[arg-type]
+def test_jitter_is_ten_percent(delay: float, random: object) -> None:
+    assert 0.9 * delay <= jitter(delay, random) <= 1.1 * delay  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,13 @@ import trustme
 from misbehaving import MisbehavingFlagsmith, answers
 from misbehaving.answers import Call
 
-from flask_flagsmith_realtime.client import http as our_http
+from flask_flagsmith_realtime.client import (
+    Sockets,
+    describe_failure,
+    get_within_origin,
+    make_session,
+)
+from flask_flagsmith_realtime.client.failures import CrossOriginRedirectError, retry_after_seconds
 from flask_flagsmith_realtime.config.settings import read_config
 from flask_flagsmith_realtime.processes import forks
 
@@ -33,12 +39,12 @@ def flagsmith() -> Iterator[MisbehavingFlagsmith]:
 
 def session_for(flagsmith: MisbehavingFlagsmith, **settings: Any) -> requests.Session:
     config = read_config({**flagsmith.config, **settings})
-    return our_http.make_session(config, our_http.Sockets())
+    return make_session(config, Sockets())
 
 
 def ask(session: requests.Session, url: str) -> requests.Response:
     headers = {"X-Environment-Key": MisbehavingFlagsmith.server_side_key}
-    return our_http.get_within_origin(session, url, headers, TIMEOUT)
+    return get_within_origin(session, url, headers, TIMEOUT)
 
 
 def document_url(flagsmith: MisbehavingFlagsmith) -> str:
@@ -78,7 +84,7 @@ def test_a_redirect_to_another_origin_is_not_followed(
     flagsmith.environment_document.next(answers.redirect(url))
     with (
         session_for(flagsmith) as session,
-        pytest.raises(our_http.CrossOriginRedirectError, match="another origin"),
+        pytest.raises(CrossOriginRedirectError, match="another origin"),
     ):
         ask(session, document_url(flagsmith))
     assert flagsmith.elsewhere.count == 0
@@ -89,7 +95,7 @@ def test_redirects_in_a_circle_end(flagsmith: MisbehavingFlagsmith) -> None:
     flagsmith.environment_document.always(answers.redirect(document_url(flagsmith)))
     with (
         session_for(flagsmith) as session,
-        pytest.raises(our_http.CrossOriginRedirectError, match="in a circle"),
+        pytest.raises(CrossOriginRedirectError, match="in a circle"),
     ):
         ask(session, document_url(flagsmith))
     assert len(flagsmith.calls) == 6
@@ -105,7 +111,7 @@ def test_a_redirect_to_nowhere_is_an_error_that_callers_expect(
         pytest.raises(requests.RequestException) as caught,
     ):
         ask(session, document_url(flagsmith)).raise_for_status()
-    assert our_http.describe_failure(caught.value) != type(caught.value).__name__
+    assert describe_failure(caught.value) != type(caught.value).__name__
 
 
 def test_the_body_of_a_redirect_is_not_read(flagsmith: MisbehavingFlagsmith) -> None:
@@ -172,7 +178,7 @@ def test_a_proxy_out_of_reach_is_named_without_its_password(
         pytest.raises(requests.RequestException) as caught,
     ):
         ask(session, "http://flagsmith.invalid/api/v1/flags/")
-    words = our_http.describe_failure(caught.value)
+    words = describe_failure(caught.value)
     assert "FLAGSMITH_PROXIES" in words
     assert "secret" not in words
 
@@ -230,7 +236,7 @@ def test_an_unknown_authority_is_refused_whatever_the_session_says(
         session.verify = False
         with pytest.raises(requests.exceptions.SSLError) as caught:
             ask(session, f"{tls_flagsmith.api_url}flags/")
-    assert "TLS certificate was not accepted" in our_http.describe_failure(caught.value)
+    assert "TLS certificate was not accepted" in describe_failure(caught.value)
     assert tls_flagsmith.calls == []
 
 
@@ -240,7 +246,7 @@ def test_a_bundle_that_is_not_there_is_named(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/bundle.pem")
     with session_for(tls_flagsmith) as session, pytest.raises(OSError, match="bundle") as caught:
         ask(session, f"{tls_flagsmith.api_url}flags/")
-    assert "/no/such/bundle.pem" in our_http.describe_failure(caught.value)
+    assert "/no/such/bundle.pem" in describe_failure(caught.value)
 
 
 # Addresses
@@ -261,11 +267,9 @@ def test_all_addresses_of_a_host_share_the_time(monkeypatch: pytest.MonkeyPatch)
                 break
         address = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))
         monkeypatch.setattr(socket, "getaddrinfo", lambda *args: [address] * 2)
-        session = stack.enter_context(
-            our_http.make_session(read_config(CONFIG), our_http.Sockets())
-        )
+        session = stack.enter_context(make_session(read_config(CONFIG), Sockets()))
         with pytest.raises(requests.exceptions.ConnectTimeout, match=r"connect timeout=0\.125\)"):
-            our_http.get_within_origin(session, f"http://several.invalid:{port}/", {}, (0.25, 5.0))
+            get_within_origin(session, f"http://several.invalid:{port}/", {}, (0.25, 5.0))
 
 
 # Retry-After
@@ -298,7 +302,7 @@ def test_retry_after_as_a_date(flagsmith: MisbehavingFlagsmith) -> None:
 def read_retry_after(flagsmith: MisbehavingFlagsmith, text: str) -> float | None:
     flagsmith.flags.next(answers.too_many(text))
     with session_for(flagsmith) as session:
-        return our_http.retry_after_seconds(ask(session, f"{flagsmith.api_url}flags/"))
+        return retry_after_seconds(ask(session, f"{flagsmith.api_url}flags/"))
 
 
 # Another thread ends it; a forked child leaves it alone
@@ -324,17 +328,15 @@ def test_ended_sockets_end_a_call_over_tls(
 
 def end_two_hanging_calls(flagsmith: MisbehavingFlagsmith) -> None:
     flagsmith.flags.always(answers.hang)
-    sockets = our_http.Sockets()
+    sockets = Sockets()
     errors: list[BaseException] = []
 
     def call() -> None:
         config = read_config(flagsmith.config)
-        with our_http.make_session(config, sockets) as session:
+        with make_session(config, sockets) as session:
             for _ in range(2):
                 try:
-                    our_http.get_within_origin(
-                        session, f"{flagsmith.api_url}flags/", {}, (60.0, 60.0)
-                    )
+                    get_within_origin(session, f"{flagsmith.api_url}flags/", {}, (60.0, 60.0))
                 except requests.RequestException as error:
                     errors.append(error)
 
@@ -352,7 +354,7 @@ def test_a_forked_child_closes_its_copies_and_does_not_disturb_the_parent(
 ) -> None:
     url = f"{flagsmith.realtime_api_url}sse/environments/x/stream"
     session = session_for(flagsmith)
-    response = our_http.get_within_origin(session, url, {}, TIMEOUT)
+    response = get_within_origin(session, url, {}, TIMEOUT)
     read = iter(lambda: response.raw.read1(65536), b"")
     assert b"updated_at" in next(read)
     told, tell = os.pipe()

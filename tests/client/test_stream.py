@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import re
 import threading
 import tracemalloc
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import sseclient
-from hypothesis import given
-from hypothesis import strategies as st
 from misbehaving import (
     END,
     RESET,
@@ -27,8 +22,8 @@ from misbehaving import (
 )
 from misbehaving.answers import Behaviour, Call
 
-from flask_flagsmith_realtime.client import http
-from flask_flagsmith_realtime.client import stream as stream_module
+from flask_flagsmith_realtime.client import Sockets
+from flask_flagsmith_realtime.client import Stream as ClientStream
 from flask_flagsmith_realtime.client.stream import (
     ChangeEvent,
     MalformedEvent,
@@ -36,7 +31,6 @@ from flask_flagsmith_realtime.client.stream import (
     StreamOverloadedError,
     StreamProtocolError,
     StreamRefusedError,
-    event_blocks,
 )
 from flask_flagsmith_realtime.config.settings import read_config
 
@@ -51,12 +45,12 @@ def flagsmith() -> Iterator[MisbehavingFlagsmith]:
 
 
 def open_stream(
-    flagsmith: MisbehavingFlagsmith, sockets: http.Sockets | None = None, **settings: Any
-) -> stream_module.Stream:
+    flagsmith: MisbehavingFlagsmith, sockets: Sockets | None = None, **settings: Any
+) -> ClientStream:
     """Open the stream. Settings are given without their prefix."""
     given_settings = {f"FLAGSMITH_{name}": value for name, value in settings.items()}
     config = read_config({**flagsmith.config, **given_settings})
-    return stream_module.Stream(config, flagsmith.client_side_key, sockets or http.Sockets())
+    return ClientStream(config, flagsmith.client_side_key, sockets or Sockets())
 
 
 def saying(*content: bytes, **kind: Any) -> Stream:
@@ -69,94 +63,6 @@ def read_all(flagsmith: MisbehavingFlagsmith, behaviour: Stream | Behaviour) -> 
     flagsmith.stream.next(behaviour)
     with open_stream(flagsmith) as stream:
         return list(stream.events())
-
-
-# Cutting bytes into events
-
-
-def reference_blocks(whole: bytes) -> list[bytes]:
-    """The same by another way: all at once, with a regular expression."""
-    *lines, _ = re.split(rb"\r\n|\r|\n", whole.removeprefix(BOM))
-    blocks, block = [], []
-    for line in lines:
-        if line and not line.startswith(b":"):
-            block.append(line + b"\n")
-        elif not line and block:
-            blocks.append(b"".join([*block, b"\n"]))
-            block = []
-    return blocks
-
-
-line_ends = st.sampled_from([b"\n", b"\r", b"\r\n"])
-lines = st.sampled_from(
-    [
-        b"",
-        b"data: 1",
-        b"data:{}",
-        b"data",
-        b"event: e",
-        b"id: 7",
-        b"retry: 15",
-        b": hi",
-        BOM,
-        b"\xff",
-    ]
-)
-streams = st.lists(st.tuples(lines, line_ends)).map(
-    lambda parts: b"".join(itertools.chain.from_iterable(parts))
-) | st.binary(max_size=40)
-
-
-@st.composite
-def split(draw: st.DrawFn, wholes: st.SearchStrategy[bytes]) -> tuple[bytes, list[bytes]]:
-    """Bytes, and the same in pieces, some of them empty."""
-    whole = draw(wholes)
-    cuts = sorted(draw(st.lists(st.integers(0, len(whole)), max_size=12)))
-    return whole, [whole[a:b] for a, b in itertools.pairwise([0, *cuts, len(whole)])]
-
-
-@given(split(streams))
-def test_any_split_of_any_bytes_gives_the_same_events(case: tuple[bytes, list[bytes]]) -> None:
-    whole, pieces = case
-    assert list(event_blocks(pieces)) == reference_blocks(whole)
-    assert list(event_blocks([whole[i : i + 1] for i in range(len(whole))])) == list(
-        event_blocks([whole])
-    )
-
-
-plain_events = st.lists(
-    st.lists(
-        st.sampled_from(["data: 1", "data:  two", "data", "event: e", "id: 7", "retry: 9", ": hi"]),
-        min_size=1,
-    )
-)
-
-
-@st.composite
-def plain_streams(draw: st.DrawFn) -> bytes:
-    """Streams that sseclient-py reads as the standard wants it: one kind of line end."""
-    end = draw(st.sampled_from(["\n", "\r", "\r\n"]))
-    return "".join(end.join([*event_lines, "", ""]) for event_lines in draw(plain_events)).encode()
-
-
-def parse(chunks: Iterable[bytes]) -> list[tuple[Any, ...]]:
-    events = sseclient.SSEClient(iter(chunks)).events()
-    return [(event.event, event.data, event.id, event.retry) for event in events]
-
-
-@given(split(plain_streams()))
-def test_the_pieces_give_what_sseclient_makes_of_the_whole(case: tuple[bytes, list[bytes]]) -> None:
-    whole, pieces = case
-    assert parse(event_blocks(pieces)) == parse([whole])
-
-
-def test_what_follows_the_last_empty_line_is_no_event() -> None:
-    assert list(event_blocks([b"data: 1\n\ndata: 2\n"])) == [b"data: 1\n\n"]
-
-
-def test_comments_without_end_are_not_kept() -> None:
-    comments = itertools.repeat(b":" + bytes(1000) + b"\n", 5000)
-    assert list(event_blocks(itertools.chain(comments, [b"data: 1\n\n"]))) == [b"data: 1\n\n"]
 
 
 # Promptness: each event is there with its last byte, though the connection stays open
@@ -430,13 +336,13 @@ def test_a_stream_on_the_apis_own_origin_gets_the_gateways_headers(
 def test_a_server_side_key_is_never_part_of_the_request(flagsmith: MisbehavingFlagsmith) -> None:
     config = read_config(flagsmith.config)
     with pytest.raises(StreamRefusedError, match="server-side key"):
-        stream_module.Stream(config, flagsmith.server_side_key, http.Sockets())
+        ClientStream(config, flagsmith.server_side_key, Sockets())
     assert flagsmith.stream.count == 0
 
 
 def test_an_odd_environment_id_stays_one_part_of_the_path(flagsmith: MisbehavingFlagsmith) -> None:
     config = read_config(flagsmith.config)
-    with stream_module.Stream(config, "../a b/ü?x#y", http.Sockets()):
+    with ClientStream(config, "../a b/ü?x#y", Sockets()):
         pass
     (request,) = flagsmith.stream.requests
     assert request.path == "/sse/environments/..%2Fa%20b%2F%C3%BC%3Fx%23y/stream"
@@ -463,7 +369,7 @@ def test_ended_sockets_end_a_reader_that_waits(
     flagsmith: MisbehavingFlagsmith, behaviour: Stream | Behaviour
 ) -> None:
     flagsmith.stream.next(behaviour)
-    sockets = http.Sockets()
+    sockets = Sockets()
 
     def read() -> None:
         try:

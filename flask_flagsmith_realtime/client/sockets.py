@@ -1,0 +1,70 @@
+"""The open sockets of one owner, so that another thread can end the calls that wait on them.
+
+A :class:`Sockets` belongs to one API client, one stream or one Redis client. The thread that opens
+a connection adds its socket; any other thread may shut all of them down, which ends each blocked
+read or write at once. Each socket is also registered for :func:`~..processes.close_after_fork`, so
+that a forked child closes its copy of the descriptor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import threading
+import weakref
+
+from ..processes import close_after_fork
+
+
+class Sockets:
+    """The open sockets of one owner. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+        self._ended = False
+        self._interrupted = False
+        #: The number of sockets added so far.
+        self.opened = 0
+
+    def add(self, opened: socket.socket) -> None:
+        """Register a socket that has just been connected.
+
+        :raises ConnectionAbortedError: if the connections were ended meanwhile; the socket is then
+            closed.
+        """
+        close_after_fork(opened)
+        with self._lock:
+            self.opened += 1
+            self._open.add(opened)
+            if self._ended or self._interrupted:
+                opened.close()
+                raise ConnectionAbortedError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
+
+    def shut_down(self) -> None:
+        """Shut down the open connections: a thread that reads from one returns at once."""
+        with self._lock:
+            for opened in self._open:
+                _shut_down(opened)
+
+    def begin(self) -> None:
+        """Allow connections again after :meth:`interrupt`: the next call begins."""
+        self._interrupted = False
+
+    def interrupt(self) -> None:
+        """Shut down the open connections, and refuse new ones until the next :meth:`begin`."""
+        self._interrupted = True
+        self.shut_down()
+
+    def end(self) -> None:
+        """Shut down the open connections, and refuse new ones for good."""
+        self._ended = True
+        self.shut_down()
+
+
+def _shut_down(opened: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        # Not SSLSocket.shutdown(), which drops the TLS state that the reading thread still uses.
+        socket.socket.shutdown(opened, socket.SHUT_RDWR)
