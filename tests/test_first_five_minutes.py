@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import socket
 import urllib.request
@@ -112,14 +111,15 @@ def test_a_key_in_a_variable_that_nobody_reads(tmp_path: Path) -> None:
 @pytest.mark.parametrize("key", ["", "ser.key ", "'ser.key'", "ser.ключ"])
 def test_a_key_with_what_no_key_has(tmp_path: Path, key: str) -> None:
     line = last_line(Directory(tmp_path, {"FLAGSMITH_ENVIRONMENT_KEY": key}))
-    assert "ConfigError: FLAGSMITH_ENVIRONMENT_KEY is not a key" in line
+    assert "ConfigError: FLAGSMITH_ENVIRONMENT_KEY is not a valid key" in line
     assert "copy it again from 'SDK keys'" in line
     assert "ser." not in line
 
 
 def test_a_key_that_reads_like_a_number(tmp_path: Path) -> None:
     line = last_line(Directory(tmp_path, {"FLAGSMITH_ENVIRONMENT_KEY": "12345"}))
-    assert "FLAGSMITH_ENVIRONMENT_KEY is int; it takes the key as text" in line
+    assert "FLAGSMITH_ENVIRONMENT_KEY must be text, not int; write it like" in line
+    assert line.endswith("""FLASK_FLAGSMITH_ENVIRONMENT_KEY='"1234"'""")
     assert "12345" not in line
 
 
@@ -127,8 +127,8 @@ def test_a_key_that_reads_like_a_number(tmp_path: Path) -> None:
 def test_a_text_that_reads_like_a_number(tmp_path: Path, name: str) -> None:
     settings = {"FLAGSMITH_ENVIRONMENT_KEY": "ser.key", f"FLAGSMITH_{name}": "31337"}
     line = last_line(Directory(tmp_path, settings))
-    assert f"FLAGSMITH_{name} is int; it takes text; in an environment variable" in line
-    assert """a number is text within two kinds of quotes: '"1234"'.""" in line
+    assert f"FLAGSMITH_{name} must be text, not int; write it like" in line
+    assert line.endswith(f"""FLASK_FLAGSMITH_{name}='"1234"'""")
     assert "31337" not in line
 
 
@@ -172,7 +172,7 @@ def test_a_key_of_another_environment_is_told_by_its_name(
 def test_localhost_without_a_scheme(tmp_path: Path, url: str) -> None:
     settings = {"FLAGSMITH_ENVIRONMENT_KEY": "ser.key", "FLAGSMITH_API_URL": url}
     line = last_line(Directory(tmp_path, settings))
-    assert f"ConfigError: FLAGSMITH_API_URL is '{url}'; it takes a URL that starts with" in line
+    assert f"https:// or http://, not '{url}'" in line
     assert f"did you mean http://{url.strip('/')}/ ?" in line
 
 
@@ -256,10 +256,27 @@ def test_a_settings_name_with_a_typo(tmp_path: Path) -> None:
     assert "did you mean FLAGSMITH_DEFAULTS?" in log
 
 
-def test_a_switch_that_is_no_switch(tmp_path: Path) -> None:
-    settings = {"FLAGSMITH_ENVIRONMENT_KEY": "ser.key", "FLAGSMITH_STRICT": "yes"}
+def test_a_boolean_that_is_not_one_is_shown_as_an_environment_variable(tmp_path: Path) -> None:
+    settings = {"FLAGSMITH_ENVIRONMENT_KEY": "ser.key", "FLAGSMITH_STRICT": "maybe"}
     line = last_line(Directory(tmp_path, settings))
-    assert re.search(r"FLAGSMITH_STRICT is str; it takes True or False", line)
+    assert "FLAGSMITH_STRICT must be a bool, not str" in line
+    assert line.endswith("write it like FLASK_FLAGSMITH_STRICT=true")
+
+
+def test_a_boolean_that_is_not_one_is_shown_as_an_assignment(tmp_path: Path) -> None:
+    source = APP.replace(
+        "FlagsmithRealtime(app)",
+        """\
+app.config["FLAGSMITH_STRICT"] = "maybe"
+FlagsmithRealtime(app)""",
+    )
+    line = last_line(Directory(tmp_path, ASLEEP, source))
+    assert line.endswith('write it like app.config["FLAGSMITH_STRICT"] = True')
+
+
+def test_the_stream_is_turned_off_by_an_environment_variable(tmp_path: Path) -> None:
+    settings = {**ASLEEP, "FLAGSMITH_ENABLE_REALTIME_UPDATES": "False"}
+    log_of(Directory(tmp_path, settings))
 
 
 # The commands

@@ -1,8 +1,8 @@
-"""Documents the settings out of the class that reads them, so that the two cannot drift apart.
+"""Documents the settings from the class that reads them, so that the two cannot drift apart.
 
 ``.. flagsmith-config:: environment_key api_url`` describes these fields of ``Config``: type,
-default, purpose, and what a wrong value gives, which is found out by trying. A field that no page
-describes, or two, is a warning. ``.. flagsmith-config-overview::`` is a table of all.
+default, purpose, and the errors that wrong values give, which it provokes. A field that no page
+describes, or more than one, is a warning. ``.. flagsmith-config-overview::`` is a table of all.
 """
 
 from __future__ import annotations
@@ -26,12 +26,14 @@ logger = logging.getLogger(__name__)
 
 FIELDS = {field.name: field for field in dataclasses.fields(config.Config)}
 
-#: How a person who writes a setting names its type; the fields have those of checked values.
+#: The types that a setting is written in; those of the fields are the types of checked values.
 TYPES = {
     "str": "text",
     "str | None": "text",
     "bool": "``True`` or ``False``",
+    "int": "a whole number",
     "float": "a number",
+    "tuple[str, ...]": "a list of text",
     "Mapping[str, Flag]": "a dict",
     "Mapping[str, str]": "a dict",
 }
@@ -50,7 +52,7 @@ def default(field: dataclasses.Field[Any]) -> str:
     value = field.default
     if value is dataclasses.MISSING:
         value = field.default_factory()  # type: ignore[misc]
-    if value is None:
+    if value in (None, "", ()):
         return "none"
     if isinstance(value, Mapping):
         value = dict(value)
@@ -60,13 +62,13 @@ def default(field: dataclasses.Field[Any]) -> str:
 
 
 def refusals(name: str) -> list[str]:
-    """What wrong values of a setting give, each kind once."""
+    """The errors that wrong values of a setting give, each once."""
     messages: dict[str, str] = {}
     for value in WRONG_VALUES:
         try:
             config.read_config({key(name): value}, testing=True)
         except ConfigError as error:
-            messages.setdefault(str(error).partition("it takes")[2], str(error))
+            messages.setdefault(str(error).partition(", not ")[0], str(error))
     return list(messages.values())
 
 
@@ -115,7 +117,7 @@ class OverviewDirective(SphinxDirective):
 
 
 def parse(directive: SphinxDirective, text: str) -> list[nodes.Node]:
-    """What a text in reStructuredText becomes where a directive stands."""
+    """Parse a text in reStructuredText in the place of a directive."""
     directive.env.note_dependency(str(Path(config.__file__)))
     return directive.parse_text_to_nodes(text)
 
@@ -129,12 +131,12 @@ def described(env: BuildEnvironment) -> dict[str, list[str]]:
 
 
 def forget(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
-    """A page is read anew."""
+    """Drop the records of a page that is read again."""
     described(env).pop(docname, None)
 
 
 def check(app: Sphinx, env: BuildEnvironment) -> None:
-    """Warn of settings that are not described once."""
+    """Warn of settings that are not described exactly once."""
     counts = Counter(name for names in described(env).values() for name in names)
     for name in FIELDS:
         if counts[name] != 1:
@@ -142,7 +144,7 @@ def check(app: Sphinx, env: BuildEnvironment) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Tell Sphinx of the directives."""
+    """Register the directives."""
     app.add_directive("flagsmith-config", ConfigDirective)
     app.add_directive("flagsmith-config-overview", OverviewDirective)
     app.connect("env-purge-doc", forget)

@@ -1,4 +1,4 @@
-"""TODO face."""
+"""The settings of an app: read from ``app.config``, checked, frozen."""
 
 from __future__ import annotations
 

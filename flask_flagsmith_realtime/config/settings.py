@@ -1,186 +1,36 @@
 """The settings: every ``FLAGSMITH_`` key of ``app.config``, read once into one frozen object.
 
-Each field of :class:`Config` carries its own check and its own documentation, so that the keys, the
-errors and the documentation cannot drift apart.
+Each field of :class:`Config` carries its kind and its documentation, so that the keys, the errors
+and the documentation cannot drift apart.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import logging
 import os
-import re
-from collections.abc import Callable, Mapping
+import shlex
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin
 
 from .. import logs
 from ..exceptions import ConfigError
-from ..model import Flag, default_flag
+from ..model import Flag
+from . import validators
+from .validators import Kind
 
 logger = logging.getLogger(__name__)
 
 PREFIX = "FLAGSMITH_"
 SERVER_SIDE_PREFIX = "ser."
 
-#: Longer than anything sensible, short enough for every platform's timers.
-_LONGEST_SECONDS = 30 * 24 * 3600.0
 
-#: Flask reads environment variables as JSON, where the shell has taken its own quotes away before.
-_QUOTED = """in an environment variable, a number is text within two kinds of quotes: '"1234"'"""
-
-#: What a header's name is made of (RFC 9110).
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_PROXIED = ("http", "https", "all")
-_PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
-
-_Check = Callable[[Any], Any]
-
-
-def _wrong(value: Any, wanted: str) -> ValueError:
-    return ValueError(f"is {type(value).__name__}; it takes {wanted}")
-
-
-def _key(value: Any) -> str:
-    if not isinstance(value, str):
-        raise _wrong(value, f"the key as text; {_QUOTED}")
-    if not value or not value.isascii() or not value.isprintable() or set(value) & set(" \"'"):
-        raise ValueError(
-            "is not a key: it is empty or holds spaces, quotes or characters that no key has; copy "
-            "it again from 'SDK keys' in the environment's settings on Flagsmith"
-        )
-    return value
-
-
-def _url(value: Any) -> str:
-    if not isinstance(value, str):
-        raise _wrong(value, "a URL such as https://flagsmith.example.com/api/v1/")
-    try:
-        parts = urlsplit(value)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    # What can hold a password is not repeated.
-    plain = not set("@?#") & set(value)
-    if not usable or not value.isprintable() or " " in value:
-        what = f"is {value!r}" if plain else "is not a URL"
-        hint = (
-            f"; did you mean http://{value.strip('/')}/ ?" if plain and "://" not in value else ""
-        )
-        raise ValueError(f"{what}; it takes a URL that starts with https:// or http://{hint}")
-    if not plain:
-        raise ValueError(
-            "takes a URL without user name, query or fragment; FLAGSMITH_CUSTOM_HEADERS can "
-            "carry what a gateway asks for"
-        )
-    return value if value.endswith("/") else value + "/"
-
-
-def _seconds(shortest: float) -> _Check:
-    def check(value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise _wrong(value, "a number of seconds")
-        if not shortest <= value <= _LONGEST_SECONDS:
-            raise ValueError(
-                f"is {value!r}; it takes seconds from {shortest:g} to {_LONGEST_SECONDS:.0f}"
-            )
-        return float(value)
-
-    return check
-
-
-def _interval_or_never(value: Any) -> float:
-    """Seconds, where 0 means never."""
-    if value == 0 and not isinstance(value, bool):
-        return 0.0
-    return float(_seconds(0.1)(value))
-
-
-def _switch(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise _wrong(value, "True or False")
-    return value
-
-
-def _path(value: Any) -> str:
-    if not isinstance(value, (str, os.PathLike)):
-        raise _wrong(value, f"the path of a file; {_QUOTED}")
-    path = os.fsdecode(value)
-    if not path or "\0" in path:
-        raise ValueError(f"is {path!r}; it takes the path of a file")
-    return os.path.abspath(path)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise _wrong(value, f"text; {_QUOTED}")
-    if not value:
-        raise ValueError("is empty; it takes text")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise ValueError("holds a byte that is not UTF-8; it takes text") from None
-    return value
-
-
-def _defaults(value: Any) -> Mapping[str, Flag]:
-    if not isinstance(value, Mapping):
-        raise _wrong(value, 'a dict such as {"new_checkout": True, "banner_text": "Hi"}')
-    for name in value:
-        if not isinstance(name, str):
-            raise ValueError(f"has the key {name!r}; its keys are features' names, as text")
-    try:
-        flags = {name: default_flag(name, setting) for name, setting in value.items()}
-    except TypeError as error:
-        raise ValueError(f"cannot be used: {error}") from None
-    return MappingProxyType(flags)
-
-
-def _text_to_text(value: Any) -> Mapping[str, str]:
-    if not isinstance(value, Mapping) or not all(
-        isinstance(name, str) and isinstance(content, str) for name, content in value.items()
-    ):
-        raise _wrong(value, "a dict of text to text")
-    return MappingProxyType(dict(value))
-
-
-def _headers(value: Any) -> Mapping[str, str]:
-    headers = _text_to_text(value)
-    for name, content in headers.items():
-        if name.strip().lower() == "x-environment-key":
-            raise ValueError(f"holds {name}; set FLAGSMITH_ENVIRONMENT_KEY instead")
-        if not _HEADER_NAME.fullmatch(name):
-            raise ValueError(f"holds {name!r}, which is not a header's name")
-        if not content.isprintable() or content != content.strip():
-            raise ValueError(f"holds {name!r} with control characters, or spaces around its value")
-        try:
-            content.encode("latin-1")
-        except UnicodeEncodeError:
-            raise ValueError(f"holds {name!r} with characters that no header can carry") from None
-    return headers
-
-
-def _proxies(value: Any) -> Mapping[str, str]:
-    proxies = _text_to_text(value)
-    for name, proxy in proxies.items():
-        if name.partition("://")[0] not in _PROXIED:
-            raise ValueError(f"holds {name!r}; its keys are {', '.join(map(repr, _PROXIED))}")
-        try:
-            parts = urlsplit(proxy)
-            usable = parts.scheme in _PROXY_SCHEMES and parts.hostname and parts.port != 0
-        except ValueError:
-            usable = False
-        # None at all is a way to do without the environment's proxy.
-        if proxy and (not usable or not proxy.isprintable() or " " in proxy):
-            # What may hold a password is not repeated.
-            raise ValueError(f"holds no URL for {name!r}; it takes one such as http://proxy:3128")
-    return proxies
-
-
-def _option(default: Any, check: _Check, doc: str, *, secret: bool = False) -> Any:
-    metadata = {"check": check, "doc": doc}
+def _option(default: Any, kind: Kind, doc: str, *, secret: bool = False) -> Any:
+    metadata = {"kind": kind, "doc": doc}
     if isinstance(default, dict):
         frozen = MappingProxyType(default)
         return dataclasses.field(default_factory=lambda: frozen, repr=not secret, metadata=metadata)
@@ -194,103 +44,173 @@ class Config:
 
     environment_key: str | None = _option(
         None,
-        _key,
+        validators.KEY,
         "The environment's key. A server-side key (``ser.…``) evaluates flags in this process; "
         "any other key lets Flagsmith evaluate them.",
         secret=True,
     )
     api_url: str = _option(
         "https://edge.api.flagsmith.com/api/v1/",
-        _url,
+        validators.URL,
         "The base URL of Flagsmith's API, up to and with ``/api/v1/``.",
     )
     realtime_api_url: str = _option(
-        "https://realtime.flagsmith.com/", _url, "The base URL of Flagsmith's stream of changes."
+        "https://realtime.flagsmith.com/",
+        validators.URL,
+        "The base URL of Flagsmith's stream of changes.",
     )
     enable_realtime_updates: bool = _option(
-        True, _switch, "Whether to listen to the stream. Off: polling only."
+        True, validators.BOOLEAN, "Listen to the stream. Off: polling only."
     )
     autostart: bool = _option(
         True,
-        _switch,
-        "Whether ``init_app`` starts the background threads. Off: the first read of a flag does.",
+        validators.BOOLEAN,
+        "``init_app`` starts the background threads. Off: the first read of a flag does.",
     )
     request_timeout_seconds: float = _option(
         10.0,
-        _seconds(0.05),
-        "How long a call of the API may stay without an answer; one that asks for an identity, how "
-        "long it may take in all.",
+        validators.seconds(0.05),
+        "The longest silence while an API call waits for its answer; for a call that asks for an "
+        "identity, the longest time in all.",
     )
     startup_timeout_seconds: float = _option(
         5.0,
-        _seconds(0),
-        "How long, once in a process, the first read of a flag waits for Flagsmith's first answer.",
+        validators.seconds(0),
+        "The longest time that the first read of a flag in a process waits for Flagsmith's first "
+        "answer.",
     )
     stream_timeout_seconds: float = _option(
         90.0,
-        _seconds(0.1),
-        "How long the stream may be silent, without even a heartbeat, before it is opened again.",
+        validators.seconds(0.1),
+        "The longest silence of the stream, heartbeats included, before it is opened again.",
     )
     environment_refresh_interval_seconds: float = _option(
-        60.0, _seconds(0.1), "How often flags are fetched while the stream is down. ±10 %."
+        60.0,
+        validators.seconds(0.1),
+        "The polling interval while the stream is down. ±10 %.",
     )
     live_refresh_interval_seconds: float = _option(
         300.0,
-        _interval_or_never,
-        "How often flags are fetched while the stream is up, for what the stream does not "
-        "announce: overrides for one identity. ±10 %. 0: never.",
+        validators.seconds(0.1, zero=True),
+        "The polling interval while the stream is up, for changes that the stream does not "
+        "announce. ±10 %. 0: never.",
     )
     refresh_min_interval_seconds: float = _option(
-        0.25, _seconds(0.01), "The shortest time between two fetches, whatever is announced."
+        0.25, validators.seconds(0.01), "The shortest time between two fetches."
     )
     identity_ttl_seconds: float = _option(
         60.0,
-        _seconds(0.1),
-        "In remote evaluation, how long one identity's flags are kept at most.",
+        validators.seconds(0.1),
+        "The longest time that one identity's flags are cached in remote evaluation.",
     )
     defaults: Mapping[str, Flag] = _option(
         {},
-        _defaults,
-        "What features are before Flagsmith has answered, or if it does not have them: "
+        validators.DEFAULTS,
+        "The features' states before Flagsmith has answered, or where it does not have them: "
         '``{"new_checkout": True, "banner_text": "Hi"}``.',
     )
     strict: bool = _option(
-        False, _switch, "Whether reading a feature that does not exist, without a default, raises."
+        False,
+        validators.BOOLEAN,
+        "Reading a feature that does not exist, without a default, raises.",
     )
     snapshot_file: str | None = _option(
         None,
-        _path,
-        "Where the last good document is kept, for a start while Flagsmith cannot be reached.",
+        validators.PATH,
+        "A file that keeps the last good document, for a start while Flagsmith cannot be reached.",
     )
     offline_file: str | None = _option(
-        None, _path, "An environment document to serve flags from, with no network at all."
+        None,
+        validators.PATH,
+        "An environment document to serve flags from, with no network at all.",
     )
     redis_url: str | None = _option(
-        None, _text, "The Redis through which a fleet shares one stream.", secret=True
+        None, validators.TEXT, "The Redis through which a fleet shares one stream.", secret=True
     )
     webhook_secret: str | None = _option(
-        None, _text, "The secret with which Flagsmith signs its webhooks.", secret=True
+        None,
+        validators.TEXT,
+        "The secret with which Flagsmith signs its webhooks.",
+        secret=True,
+    )
+    browser_streams: int = _option(
+        24,
+        validators.count(100_000),
+        "The most event streams to browsers that a process keeps open. 0: none, pages poll.",
+    )
+    browser_stream_seconds: float = _option(
+        300.0,
+        validators.seconds(1),
+        "The longest life of an event stream to a browser. ±10 %.",
+    )
+    browser_origins: tuple[str, ...] = _option(
+        (),
+        validators.ORIGINS,
+        "Origins, besides the app's own, whose pages may use the browser endpoints.",
+    )
+    browser_traits: tuple[str, ...] = _option(
+        (),
+        validators.NAMES,
+        "Names of traits that are accepted from a browser. All others are ignored.",
+    )
+    enable_analytics: bool = _option(
+        False,
+        validators.BOOLEAN,
+        "Report how often each feature is read, for the usage charts on Flagsmith.",
+    )
+    analytics_url: str = _option(
+        "",
+        validators.URL,
+        "The URL that usage is reported to, in full. Unset: ``analytics/flags/`` under "
+        "FLAGSMITH_API_URL. The Edge Proxy takes no analytics: name the API behind it.",
+    )
+    analytics_interval_seconds: float = _option(
+        10.0, validators.seconds(0.1), "The time between two reports of usage. ±10 %."
+    )
+    enable_events: bool = _option(
+        False,
+        validators.BOOLEAN,
+        "Send exposures to experiments and tracked events to Flagsmith.",
+    )
+    events_api_url: str = _option(
+        "https://events.api.flagsmith.com/",
+        validators.URL,
+        "The base URL of the API that events are sent to, up to ``/v1/events``.",
+    )
+    application_name: str | None = _option(
+        None,
+        validators.HEADER_VALUE,
+        "The app's name, sent as the header ``Flagsmith-Application-Name``.",
+    )
+    application_version: str | None = _option(
+        None,
+        validators.HEADER_VALUE,
+        "The app's version, sent as the header ``Flagsmith-Application-Version``.",
     )
     custom_headers: Mapping[str, str] = _option(
         {},
-        _headers,
+        validators.HEADERS,
         "Headers to add to each call of the API, and to the stream if it has the API's origin.",
         secret=True,
     )
     proxies: Mapping[str, str] = _option(
-        {}, _proxies, "Proxies by scheme, as Requests takes them.", secret=True
+        {}, validators.PROXIES, "Proxies by scheme, as Requests takes them.", secret=True
     )
+
+    def __post_init__(self) -> None:
+        if not self.analytics_url:
+            object.__setattr__(self, "analytics_url", urljoin(self.api_url, "analytics/flags/"))
 
     @property
     def local_evaluation(self) -> bool:
-        """Whether flags are evaluated in this process, out of the environment document."""
+        """Whether flags are evaluated in this process, from the environment document."""
         return self.offline_file is not None or (
             self.environment_key is not None and self.environment_key.startswith(SERVER_SIDE_PREFIX)
         )
 
     @property
     def key_kind(self) -> str:
-        """The key in words that a log line may hold."""
+        """The kind and length of the key, for log lines, which must not hold the key."""
         key = self.environment_key or ""
         if key.startswith(SERVER_SIDE_PREFIX):
             return f"server-side key ({SERVER_SIDE_PREFIX}…, {len(key)} characters)"
@@ -301,11 +221,9 @@ def read_config(settings: Mapping[str, Any], *, testing: bool = False) -> Config
     """Read and check all ``FLAGSMITH_`` keys.
 
     :param settings: the app's config.
-    :param testing: whether the app is under test; then no key is needed.
-    :raises ConfigError: naming the key, what it is and what would do.
+    :param testing: the app is under test, and needs no key.
+    :raises ConfigError: naming the key, what it must be, what it is and how to write it.
     """
-    fields = {PREFIX + field.name.upper(): field for field in dataclasses.fields(Config)}
-    values: dict[str, Any] = {}
     for name, hint in unknown_settings(settings).items():
         logger.warning(
             "%s is not a setting of flask-flagsmith-realtime; %s",
@@ -313,14 +231,11 @@ def read_config(settings: Mapping[str, Any], *, testing: bool = False) -> Config
             hint,
             extra=logs.fields("setting_unknown", setting=name),
         )
-    for name, field in fields.items():
-        value = settings.get(name)
-        if value is not None:
-            try:
-                values[field.name] = field.metadata["check"](value)
-            except ValueError as error:
-                end = "" if str(error).endswith("?") else "."
-                raise ConfigError(f"{name} {error}{end}") from None
+    values = {
+        field.name: _check(PREFIX + field.name.upper(), value, field.metadata["kind"])
+        for field in dataclasses.fields(Config)
+        if (value := settings.get(PREFIX + field.name.upper())) is not None
+    }
     config = Config(**values)
     if config.environment_key is None and config.offline_file is None and not testing:
         raise ConfigError(_missing_key(os.environ))
@@ -336,24 +251,58 @@ def read_config(settings: Mapping[str, Any], *, testing: bool = False) -> Config
 
 
 def unknown_settings(settings: Mapping[str, Any]) -> dict[str, str]:
-    """The keys with our prefix that are none of ours, each with the nearest one, in words."""
+    """Return the keys with this package's prefix that it does not know, each with a hint that names
+    the nearest known one."""
     known = [field.name.upper() for field in dataclasses.fields(Config)]
     unknown = {}
     for name in settings:
-        if not isinstance(name, str):
-            # Nobody's setting, but a dict takes it.
+        # A dict takes keys that are not text.
+        if not isinstance(name, str) or not name.startswith(PREFIX):
             continue
-        # What they have in common would make any two of them look alike.
+        # The prefix, which all have in common, would make any two keys look alike.
         own = name.removeprefix(PREFIX)
-        if name.startswith(PREFIX) and own not in known:
+        if own not in known:
             nearest = difflib.get_close_matches(own, known, n=1, cutoff=0.6)
             hint = "did you mean {}?" if nearest else "known are {}."
             unknown[name] = hint.format(", ".join(PREFIX + other for other in nearest or known))
     return unknown
 
 
+def _check(name: str, value: Any, kind: Kind) -> Any:
+    try:
+        return kind.check(value)
+    except TypeError as error:
+        assignment = _assignment(name, value, kind.example, os.environ)
+        raise ConfigError(f"{name} {error}; write it like {assignment}") from None
+    except ValueError as error:
+        end = "" if str(error).endswith("?") else "."
+        raise ConfigError(f"{name} {error}{end}") from None
+
+
+def _assignment(name: str, value: Any, example: Any, environ: Mapping[str, str]) -> str:
+    """Return an assignment of an example value, in the place where the wrong one was set."""
+    for variable, raw in environ.items():
+        if variable.endswith(name) and value in (raw, _read_as_flask(raw)):
+            return f"{variable}={shlex.quote(_as_flask_reads(example))}"
+    return f"app.config[{json.dumps(name)}] = {example!r}"
+
+
+def _read_as_flask(raw: str) -> Any:
+    """Read the value of an environment variable as ``from_prefixed_env`` does."""
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        return raw
+
+
+def _as_flask_reads(value: Any) -> str:
+    """Return the inverse of :func:`_read_as_flask`, without quotes around text where it can."""
+    is_plain = isinstance(value, str) and _read_as_flask(value) == value
+    return str(value) if is_plain else json.dumps(value)
+
+
 def _missing_key(environ: Mapping[str, str]) -> str:
-    """Say that there is no key, and what to do in this very place."""
+    """Say that there is no key, and what to do where this process runs."""
     name = "FLAGSMITH_ENVIRONMENT_KEY"
     if environ.get(f"FLASK_{name}"):
         return (

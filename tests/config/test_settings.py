@@ -1,4 +1,4 @@
-"""The settings: what each takes, and what it says to everything else."""
+"""The settings: the values that each accepts, and the errors for all others."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flagsmith.analytics import DEFAULT_EVENT_API_URL
+from flask import Flask
 
 from flask_flagsmith_realtime import ConfigError, Flag
 from flask_flagsmith_realtime.config.settings import Config, read_config
@@ -49,9 +51,25 @@ def test_defaults_are_those_that_are_documented() -> None:
         "offline_file": None,
         "redis_url": None,
         "webhook_secret": None,
+        "browser_streams": 24,
+        "browser_stream_seconds": 300.0,
+        "browser_origins": (),
+        "browser_traits": (),
+        "enable_analytics": False,
+        "analytics_url": "https://edge.api.flagsmith.com/api/v1/analytics/flags/",
+        "analytics_interval_seconds": 10.0,
+        "enable_events": False,
+        "events_api_url": DEFAULT_EVENT_API_URL,
+        "application_name": None,
+        "application_version": None,
         "custom_headers": {},
         "proxies": {},
     }
+
+
+def test_usage_is_reported_to_the_api_unless_another_url_is_given() -> None:
+    config = read(API_URL="https://flagsmith.example/api/v1/")
+    assert config.analytics_url == "https://flagsmith.example/api/v1/analytics/flags/"
 
 
 def test_every_setting_is_documented() -> None:
@@ -91,72 +109,125 @@ def test_every_setting_is_documented() -> None:
         ("PROXIES", {"https": "http://proxy:3128"}, {"https": "http://proxy:3128"}),
         ("PROXIES", {"all": "socks5h://p:1"}, {"all": "socks5h://p:1"}),
         ("PROXIES", {"http://flagsmith": ""}, {"http://flagsmith": ""}),
+        ("BROWSER_STREAMS", 0, 0),
+        ("BROWSER_STREAMS", 5_000.0, 5_000),
+        ("BROWSER_STREAM_SECONDS", 30, 30.0),
+        (
+            "BROWSER_ORIGINS",
+            ["https://Shop.example/", "http://localhost:3000", "http://shop.example:80"],
+            ("https://shop.example", "http://localhost:3000", "http://shop.example"),
+        ),
+        ("BROWSER_ORIGINS", "https://a.example:443, http://[::1]:80", ("https://a.example", "http://[::1]")),
+        ("BROWSER_TRAITS", ["plan", "country", "plan"], ("plan", "country")),
+        ("BROWSER_TRAITS", ("plan",), ("plan",)),
+        ("BROWSER_TRAITS", {"plan"}, ("plan",)),
+        ("ENABLE_ANALYTICS", True, True),
+        ("ANALYTICS_URL", "https://host/usage/flags", "https://host/usage/flags/"),
+        ("ANALYTICS_INTERVAL_SECONDS", 1, 1.0),
+        ("ENABLE_EVENTS", True, True),
+        ("EVENTS_API_URL", "https://events.example", "https://events.example/"),
+        ("APPLICATION_NAME", "Tea shop", "Tea shop"),
+        ("APPLICATION_VERSION", "2.1", "2.1"),
+        # As text, as an environment variable holds it.
+        *[("STRICT", text, True) for text in ("true", "True", "YES", "on", "1", 1, " true ")],
+        *[("AUTOSTART", text, False) for text in ("false", "False", "NO", "off", "0", 0)],
+        ("REQUEST_TIMEOUT_SECONDS", "2.5", 2.5),
+        ("BROWSER_STREAMS", "50", 50),
+        ("DEFAULTS", '{"a": true}', {"a": Flag("a", True, is_default=True)}),
+        ("CUSTOM_HEADERS", '{"X-Gateway": "yes"}', {"X-Gateway": "yes"}),
+        ("PROXIES", '{"https": "http://proxy:3128"}', {"https": "http://proxy:3128"}),
+        ("BROWSER_TRAITS", '["plan", "country"]', ("plan", "country")),
+        ("BROWSER_TRAITS", "plan,country", ("plan", "country")),
+        ("BROWSER_TRAITS", "5", ("5",)),
     ],
-)
+)  # fmt: skip
 def test_right_values(name: str, value: Any, read_as: Any) -> None:
     assert getattr(read(**{name: value}), name.lower()) == read_as
 
 
-SWITCHES = ["ENABLE_REALTIME_UPDATES", "AUTOSTART", "STRICT"]
+BOOLEANS = ["ENABLE_REALTIME_UPDATES", "AUTOSTART", "STRICT", "ENABLE_ANALYTICS", "ENABLE_EVENTS"]
 SECONDS = [name for name in (field.name.upper() for field in dataclasses.fields(Config))
            if name.endswith("_SECONDS")]  # fmt: skip
-TEXTS = ["REDIS_URL", "WEBHOOK_SECRET"]
+TEXTS = ["REDIS_URL", "WEBHOOK_SECRET", "APPLICATION_NAME", "APPLICATION_VERSION"]
+HEADER_VALUES = ["APPLICATION_NAME", "APPLICATION_VERSION"]
 PATHS = ["SNAPSHOT_FILE", "OFFLINE_FILE"]
-URLS = ["API_URL", "REALTIME_API_URL"]
+URLS = ["API_URL", "REALTIME_API_URL", "ANALYTICS_URL", "EVENTS_API_URL"]
+LISTS = ["BROWSER_ORIGINS", "BROWSER_TRAITS"]
 
 WRONG: list[tuple[str, Any, str]] = [
-    ("ENVIRONMENT_KEY", 12345, "is int; it takes the key as text; in an environment variable, a"),
-    ("ENVIRONMENT_KEY", "", "is not a key"),
-    ("ENVIRONMENT_KEY", "two words", "is not a key"),
-    ("ENVIRONMENT_KEY", "line\n", "is not a key"),
-    ("ENVIRONMENT_KEY", "schlüssel", "is not a key"),
-    *[(name, "yes", "is str; it takes True or False") for name in SWITCHES],
-    *[(name, 1, "is int; it takes True or False") for name in SWITCHES],
-    *[(name, "10", "is str; it takes a number of seconds") for name in SECONDS],
-    *[(name, True, "is bool; it takes a number of seconds") for name in SECONDS],
-    *[(name, False, "is bool; it takes a number of seconds") for name in SECONDS],
-    *[(name, -1, "is -1; it takes seconds from") for name in SECONDS],
-    *[(name, math.nan, "is nan; it takes seconds from") for name in SECONDS],
-    *[(name, math.inf, "is inf; it takes seconds from") for name in SECONDS],
-    *[(name, 10**400, "it takes seconds from") for name in SECONDS],
-    ("LIVE_REFRESH_INTERVAL_SECONDS", 0.01, "is 0.01; it takes seconds from 0.1"),
-    *[(name, 0, "it takes seconds from") for name in SECONDS if name not in
+    ("ENVIRONMENT_KEY", 12345, "must be text, not int; write it like"),
+    ("ENVIRONMENT_KEY", "", "is not a valid key"),
+    ("ENVIRONMENT_KEY", "two words", "is not a valid key"),
+    ("ENVIRONMENT_KEY", "line\n", "is not a valid key"),
+    ("ENVIRONMENT_KEY", "schlüssel", "is not a valid key"),
+    *[(name, "maybe", "must be a bool, not str; write it like") for name in BOOLEANS],
+    *[(name, 2, "must be a bool, not int; write it like") for name in BOOLEANS],
+    *[(name, 1.0, "must be a bool, not float; write it like") for name in BOOLEANS],
+    *[(name, "soon", "must be a number of seconds, not str; write it like") for name in SECONDS],
+    *[(name, True, "must be a number of seconds, not bool") for name in SECONDS],
+    *[(name, "true", "must be a number of seconds, not str") for name in SECONDS],
+    *[(name, -1, "seconds, not -1") for name in SECONDS],
+    *[(name, math.nan, "seconds, not nan") for name in SECONDS],
+    *[(name, math.inf, "seconds, not inf") for name in SECONDS],
+    *[(name, 10**400, "seconds, not 1000") for name in SECONDS],
+    ("LIVE_REFRESH_INTERVAL_SECONDS", 0.01, "must be 0, or from 0.1 to 2592000 seconds, not 0.01"),
+    *[(name, 0, "seconds, not 0") for name in SECONDS if name not in
       ("LIVE_REFRESH_INTERVAL_SECONDS", "STARTUP_TIMEOUT_SECONDS")],
-    *[(name, 5, "is int; it takes text; in an environment variable, a number") for name in TEXTS],
-    *[(name, "", "is empty; it takes text") for name in TEXTS],
-    *[(name, 5, "is int; it takes the path of a file") for name in PATHS],
-    *[(name, "", "is ''; it takes the path of a file") for name in PATHS],
-    *[(name, "a\0b", "it takes the path of a file") for name in PATHS],
-    *[(name, 5, "is int; it takes a URL such as") for name in URLS],
+    ("BROWSER_STREAMS", "many", "must be a whole number, not str; write it like"),
+    ("BROWSER_STREAMS", True, "must be a whole number, not bool"),
+    ("BROWSER_STREAMS", -1, "must be a whole number from 0 to 100000, not -1"),
+    ("BROWSER_STREAMS", 1.5, "must be a whole number from 0 to 100000, not 1.5"),
+    ("BROWSER_STREAMS", math.nan, "must be a whole number from 0 to 100000, not nan"),
+    ("BROWSER_STREAMS", math.inf, "must be a whole number from 0 to 100000, not inf"),
+    *[(name, 5, "must be text, not int; write it like") for name in TEXTS],
+    *[(name, "", "must not be empty") for name in TEXTS],
+    *[(name, "a\nb", "is sent as a header, but holds control") for name in HEADER_VALUES],
+    *[(name, " a", "is sent as a header, but holds control") for name in HEADER_VALUES],
+    *[(name, "€", "is sent as a header, but holds characters") for name in HEADER_VALUES],
+    *[(name, 5, "must be the path of a file, not int") for name in PATHS],
+    *[(name, "", "must be the path of a file, not ''") for name in PATHS],
+    *[(name, "a\0b", "must be the path of a file, not") for name in PATHS],
+    *[(name, 5, "must be a URL, not int; write it like") for name in URLS],
     *[(name, "localhost:8000", "did you mean http://localhost:8000/ ?") for name in URLS],
     *[(name, "flagsmith", "did you mean http://flagsmith/ ?") for name in URLS],
-    *[(name, "ftp://host/", "a URL that starts with https:// or http://") for name in URLS],
-    *[(name, "http://", "a URL that starts with https:// or http://") for name in URLS],
-    *[(name, "http://host:port/", "a URL that starts with") for name in URLS],
-    *[(name, "http://host:99999/", "a URL that starts with") for name in URLS],
-    *[(name, "http://two words/", "a URL that starts with") for name in URLS],
-    *[(name, "http://host/\n", "a URL that starts with") for name in URLS],
-    *[(name, "", "a URL that starts with") for name in URLS],
+    *[(name, "ftp://host/", "must be a URL that starts with https:// or http://") for name in URLS],
+    *[(name, "http://", "must be a URL that starts with") for name in URLS],
+    *[(name, "http://host:port/", "must be a URL that starts with") for name in URLS],
+    *[(name, "http://host:99999/", "must be a URL that starts with") for name in URLS],
+    *[(name, "http://two words/", "must be a URL that starts with") for name in URLS],
+    *[(name, "http://host/\n", "must be a URL that starts with") for name in URLS],
+    *[(name, "", "must be a URL that starts with") for name in URLS],
     *[(name, "http://host/?a=b", "without user name, query or fragment") for name in URLS],
-    ("DEFAULTS", ["a"], 'is list; it takes a dict such as {"new_checkout": True'),
-    ("DEFAULTS", {5: True}, "has the key 5; its keys are features' names, as text"),
-    ("DEFAULTS", {"a": None}, "cannot be used: the default of 'a' is NoneType; give True"),
-    ("CUSTOM_HEADERS", "X: y", "is str; it takes a dict of text to text"),
-    ("CUSTOM_HEADERS", {"X": 5}, "it takes a dict of text to text"),
+    ("DEFAULTS", ["a"], "must be a dict, not list; write it like"),
+    ("DEFAULTS", "{'a': True}", "must be a dict, not str; write it like"),
+    ("DEFAULTS", {5: True}, "must have names of features as its keys, not 5"),
+    ("DEFAULTS", {"a": None}, "cannot be used: "),
+    ("CUSTOM_HEADERS", "X: y", "must be a dict of text to text, not str; write it like"),
+    ("CUSTOM_HEADERS", {"X": 5}, "must be a dict of text to text, but holds int"),
+    ("CUSTOM_HEADERS", {5: "X"}, "must be a dict of text to text, but holds int"),
     ("CUSTOM_HEADERS", {"X-Environment-KEY": "x"}, "set FLAGSMITH_ENVIRONMENT_KEY instead"),
     ("CUSTOM_HEADERS", {"X": "a\r\nY: b"}, "holds 'X' with control characters"),
-    ("CUSTOM_HEADERS", {"": "a"}, "is not a header"),
+    ("CUSTOM_HEADERS", {"": "a"}, "is not a valid header name"),
     ("CUSTOM_HEADERS", {"X-Environment-Key ": "x"}, "set FLAGSMITH_ENVIRONMENT_KEY instead"),
-    ("CUSTOM_HEADERS", {"a:b": "c"}, "holds 'a:b', which is not a header's name"),
-    ("CUSTOM_HEADERS", {"X ": "a"}, "holds 'X ', which is not a header's name"),
-    ("CUSTOM_HEADERS", {"X": " a"}, "holds 'X' with control characters, or spaces around"),
+    ("CUSTOM_HEADERS", {"a:b": "c"}, "holds 'a:b', which is not a valid header name"),
+    ("CUSTOM_HEADERS", {"X ": "a"}, "holds 'X ', which is not a valid header name"),
+    ("CUSTOM_HEADERS", {"X": " a"}, "holds 'X' with control characters, or spaces at its ends"),
     ("CUSTOM_HEADERS", {"X": "€"}, "holds 'X' with characters that no header can carry"),
     *[
-        ("PROXIES", {"http": proxy}, "holds no URL for 'http'; it takes one such as http://proxy")
+        ("PROXIES", {"http": proxy}, "must hold a URL such as http://proxy:3128 for 'http'")
         for proxy in ("user:pw@", "proxy:3128", "http://", "ftp://h", "http://h:x", "http://[::1")
     ],
-    ("PROXIES", {"htps": "http://proxy"}, "holds 'htps'; its keys are 'http', 'https', 'all'"),
-    ("PROXIES", "http://proxy", "is str; it takes a dict of text to text"),
+    ("PROXIES", {"htps": "http://proxy"}, "the keys 'http', 'https', 'all', not 'htps'"),
+    ("PROXIES", "http://proxy", "must be a dict of text to text, not str; write it like"),
+    *[(name, 5, "must be a list of text, not int; write it like") for name in LISTS],
+    *[(name, {"a": 1}, "must be a list of text, not dict; write it like") for name in LISTS],
+    *[(name, [5], "must be a list of text, but holds int") for name in LISTS],
+    *[(name, "", "must not hold an empty text") for name in LISTS],
+    *[
+        ("BROWSER_ORIGINS", [origin], f"such as https://www.example.com, not '{origin}'")
+        for origin in ("*", "null", "shop.example", "https://*.example", "https://a.example/shop")
+    ],
+    ("BROWSER_ORIGINS", ["https://a.example?b"], "must hold origins such as"),
 ]  # fmt: skip
 
 
@@ -165,7 +236,40 @@ def test_wrong_values_are_refused_by_name(name: str, value: Any, reason: str) ->
     message = refusal_of(**{name: value})
     assert message.startswith(f"FLAGSMITH_{name} ")
     assert reason in message
-    assert message.endswith((".", "?"))
+    assert message.endswith((".", "?")) or "write it like" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "advice"),
+    [
+        ("STRICT", "maybe", "=true"),
+        ("STRICT", "2", "=true"),
+        ("REQUEST_TIMEOUT_SECONDS", "soon", "=2.5"),
+        ("WEBHOOK_SECRET", "31337", """='"1234"'"""),
+        ("API_URL", "31337", "=https://flagsmith.example.com/"),
+        ("BROWSER_TRAITS", "5", """='["plan", "country"]'"""),
+        ("DEFAULTS", "{'a': 1}", """='{"new_checkout": true, "banner_text": "Hi"}'"""),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["FLASK", "SHOP"])
+def test_an_error_shows_the_environment_variable_that_the_value_came_from(
+    monkeypatch: pytest.MonkeyPatch, prefix: str, name: str, raw: str, advice: str
+) -> None:
+    app = Flask(__name__)
+    monkeypatch.setenv(f"{prefix}_FLAGSMITH_{name}", raw)
+    app.config.from_prefixed_env(prefix)
+    with pytest.raises(ConfigError) as refused:
+        read_config(app.config, testing=True)
+    assert str(refused.value).endswith(f"write it like {prefix}_FLAGSMITH_{name}{advice}")
+
+
+def test_an_error_shows_the_assignment_if_the_app_overwrote_the_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FLASK_FLAGSMITH_STRICT", "true")
+    assert refusal_of(STRICT="maybe").endswith(
+        'write it like app.config["FLAGSMITH_STRICT"] = True'
+    )
 
 
 def test_every_setting_refuses_something() -> None:
@@ -173,18 +277,18 @@ def test_every_setting_refuses_something() -> None:
     assert refused == {field.name.upper() for field in dataclasses.fields(Config)}
 
 
-def test_a_key_that_is_no_text_is_nobodys() -> None:
+def test_keys_that_are_not_text_are_ignored() -> None:
     settings: Any = {1: 2, None: 3, "FLAGSMITH_ENVIRONMENT_KEY": KEY}
     assert read_config(settings) == read()
 
 
-def test_none_is_as_if_it_were_not_set() -> None:
+def test_none_counts_as_not_set() -> None:
     names = [field.name.upper() for field in dataclasses.fields(Config)]
     settings: dict[str, Any] = {f"FLAGSMITH_{name}": None for name in names}
     assert read_config({**settings, "FLAGSMITH_ENVIRONMENT_KEY": KEY}) == read()
 
 
-def test_settings_of_others_are_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+def test_other_settings_are_ignored(caplog: pytest.LogCaptureFixture) -> None:
     read_config({"FLAGSMITH_ENVIRONMENT_KEY": KEY, "SECRET_KEY": 5, "FLAGS": object()})
     assert caplog.text == ""
 
@@ -192,12 +296,12 @@ def test_settings_of_others_are_left_alone(caplog: pytest.LogCaptureFixture) -> 
 # No key.
 
 
-def test_without_a_key_the_way_to_one_is_named() -> None:
+def test_without_a_key_the_error_says_where_to_get_one() -> None:
     with pytest.raises(ConfigError, match=r"FLAGSMITH_ENVIRONMENT_KEY is missing. Copy a key from"):
         read_config({})
 
 
-def test_under_test_and_offline_no_key_is_needed() -> None:
+def test_apps_under_test_or_offline_need_no_key() -> None:
     assert read_config({}, testing=True).environment_key is None
     config = read_config({"FLAGSMITH_OFFLINE_FILE": "/tmp/flags.json"})
     assert config.local_evaluation
@@ -246,7 +350,7 @@ def test_the_repr_holds_no_secret() -> None:
     assert KEY not in text
 
 
-def test_the_kind_of_key_tells_no_key() -> None:
+def test_the_kind_of_key_holds_no_key() -> None:
     assert read().key_kind == "server-side key (ser.…, 24 characters)"
     assert read(ENVIRONMENT_KEY="AbC").key_kind == "client-side key (3 characters)"
 
@@ -268,6 +372,8 @@ def test_the_kind_of_key_tells_no_key() -> None:
         ("CUSTOM_HEADERS", {"X-Environment-Key": "hush"}),
         ("PROXIES", ["http://user:hush@proxy"]),
         ("PROXIES", {"http": "user:hush@proxy"}),
+        ("BROWSER_ORIGINS", ["https://user:hush@shop.example"]),
+        ("APPLICATION_NAME", b"hush"),
     ],
 )
 def test_no_error_repeats_a_secret(name: str, value: Any) -> None:
