@@ -1,58 +1,52 @@
-"""How long a call of the API may take, in all.
+"""The time limit of a whole API call.
 
-Requests bounds each wait for something to arrive, and so never ends a call whose answer comes in
-drops. Here a thread looks at the clock, and ends the call's connections when its time is up.
+Requests limits each wait for bytes, so a call whose answer comes in drops never ends. Here the
+process's watchdog shuts the call's connections down when its time is over.
 """
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 
-from ..processes import make_thread
+from ..processes import watch
 from .sockets import Sockets
 
 
 class Deadline:
     """Ends a call that takes too long: a ``with`` statement around it.
 
-    :param sockets: those of the call. There is one call at a time.
-    :param seconds: how long it may take.
+    Where the system allows no further thread, each wait for bytes is still limited by itself.
+
+    :param sockets: those of the call. They serve one call at a time.
+    :param seconds: how long the call may take.
     """
 
     def __init__(self, sockets: Sockets, seconds: float) -> None:
         self._sockets = sockets
-        self._changed = threading.Condition()
-        self._at: float | None = time.monotonic() + seconds
-        #: Whether the time was up before the call was over.
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._is_over = False
+        #: Whether the time passed before the call was over.
         self.passed = False
 
     def __enter__(self) -> Deadline:
         self._sockets.begin()
-        with contextlib.suppress(RuntimeError):
-            # If there can be no more threads, each wait for something still ends by itself.
-            make_thread("flagsmith-deadline", self._watch).start()
+        self._watch = watch(self._seconds, self._expire)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._move(None)
+        with self._lock:
+            self._is_over = True
+        self._watch.cancel()
 
     def extend(self, at: float) -> None:
-        """Give the call time up to another moment, by the monotonic clock."""
-        self._move(at)
+        """Move the end of the call to another moment of the monotonic clock."""
+        self._watch.reschedule(at - time.monotonic())
 
-    def _move(self, at: float | None) -> None:
-        with self._changed:
-            self._at = at
-            self._changed.notify()
-
-    def _watch(self) -> None:
-        with self._changed:
-            while self._at is not None:
-                left = self._at - time.monotonic()
-                if left <= 0:
-                    self.passed = True
-                    self._sockets.interrupt()
-                    return
-                self._changed.wait(left)
+    def _expire(self) -> None:
+        # With the lock, so that the next call's connections are never shut down instead.
+        with self._lock:
+            if not self._is_over:
+                self.passed = True
+                self._sockets.interrupt()

@@ -1,4 +1,7 @@
-"""TODO face."""
+"""The process around the app: threads, deadlines, forks, gevent, uWSGI, and when to start.
+
+Knows nothing of flags. Engines register here and are informed of forks and of the process's end.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,10 @@ from .forks import after_fork, close_after_fork, is_forked, register_engine, wat
 from .gevent_support import are_threads, spawn, will_be_threads
 from .threads import make_thread, start_thread
 from .uwsgi import is_uwsgi_master, warn_without_uwsgi_threads
+from .watchdog import Watch, watch
 
 __all__ = [
+    "Watch",
     "after_fork",
     "are_threads",
     "close_after_fork",
@@ -20,6 +25,7 @@ __all__ = [
     "spawn",
     "start_thread",
     "warn_without_uwsgi_threads",
+    "watch",
     "watch_gevent",
     "will_be_threads",
 ]

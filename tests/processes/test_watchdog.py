@@ -1,0 +1,192 @@
+"""The watchdog: calls each function once, at its time, in every process by itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from conftest import PATIENCE_SECONDS
+from misbehaving import eventually
+
+from flask_flagsmith_realtime.processes import watch
+
+THREAD = "flagsmith-watchdog"
+
+
+def count_threads() -> int:
+    return sum(thread.name == THREAD for thread in threading.enumerate())
+
+
+class Calls:
+    """Records calls in their order."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self._changed = threading.Condition()
+
+    def __call__(self, name: str) -> None:
+        with self._changed:
+            self.names.append(name)
+            self._changed.notify_all()
+
+    def wait(self, count: int) -> list[str]:
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.names) >= count, PATIENCE_SECONDS)
+            return list(self.names)
+
+
+def test_functions_are_called_in_the_order_of_their_times() -> None:
+    calls = Calls()
+    watch(0.3, lambda: calls("third"))
+    watch(0.1, lambda: calls("first"))
+    watch(0.2, lambda: calls("second"))
+    assert calls.wait(3) == ["first", "second", "third"]
+
+
+def test_no_function_is_called_before_its_time() -> None:
+    calls = Calls()
+    began = time.monotonic()
+    watch(0.1, lambda: calls("now"))
+    calls.wait(1)
+    assert time.monotonic() - began >= 0.1
+
+
+def test_a_cancelled_function_is_not_called_and_is_not_kept_alive() -> None:
+    calls = Calls()
+    handle = watch(0.1, lambda: calls("cancelled"))
+    handle.cancel()
+    handle.reschedule(0.0)
+    watch(0.2, lambda: calls("later"))
+    assert calls.wait(1) == ["later"]
+    assert "calls" not in handle.callback.__code__.co_freevars  # type: ignore[attr-defined]
+
+
+def test_a_function_can_be_moved_to_an_earlier_and_to_a_later_time() -> None:
+    calls = Calls()
+    moved_up = watch(600, lambda: calls("moved up"))
+    moved_back = watch(0.1, lambda: calls("moved back"))
+    moved_back.reschedule(0.4)
+    moved_up.reschedule(0.2)
+    watch(0.3, lambda: calls("between"))
+    assert calls.wait(3) == ["moved up", "between", "moved back"]
+    moved_up.reschedule(0.0)
+    watch(0.1, lambda: calls("end"))
+    assert calls.wait(4)[3] == "end", "a function is called once"
+
+
+def test_a_failing_function_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    calls = Calls()
+
+    def fail() -> None:
+        raise LookupError("a mistake")
+
+    watch(0.0, fail)
+    watch(0.1, lambda: calls("after"))
+    calls.wait(1)
+    assert "LookupError: a mistake" in caplog.text
+
+
+def test_one_thread_serves_all_and_ends_when_nothing_is_watched() -> None:
+    calls = Calls()
+    watch(0.1, lambda: calls("first"))
+    watch(0.2, lambda: calls("second"))
+    assert count_threads() == 1
+    calls.wait(2)
+    eventually(lambda: count_threads() == 0)
+    watch(0.0, lambda: calls("third"))
+    calls.wait(3)
+
+
+def test_concurrent_watches_are_all_called() -> None:
+    calls = Calls()
+
+    def work() -> None:
+        for _ in range(100):
+            watch(0.05, lambda: calls("called"))
+            watch(0.05, lambda: calls("cancelled")).cancel()
+
+    workers = [threading.Thread(target=work) for _ in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert set(calls.wait(800)) == {"called"}
+    eventually(lambda: count_threads() == 0)
+    assert len(calls.names) == 800
+
+
+def test_without_a_thread_the_next_watch_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    eventually(lambda: count_threads() == 0)
+    calls = Calls()
+
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", fail)
+        watch(0.0, lambda: calls("late"))
+    watch(0.1, lambda: calls("in time"))
+    assert calls.wait(2) == ["late", "in time"]
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_has_a_watchdog_of_its_own() -> None:
+    calls = Calls()
+    inherited = watch(600, lambda: calls("inherited"))
+    child = os.fork()
+    if child == 0:
+        try:
+            in_time = threading.Event()
+            # What the child inherits has no effect there, and does not block.
+            inherited.reschedule(0.0)
+            inherited.cancel()
+            watch(0.1, in_time.set)
+            succeeded = in_time.wait(PATIENCE_SECONDS) and not calls.names
+        finally:
+            os._exit(0 if succeeded else 1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    inherited.reschedule(0.0)
+    assert calls.wait(1) == ["inherited"]
+
+
+GEVENT = """
+import threading
+from flask_flagsmith_realtime.processes import watch
+
+before = threading.Event()
+watch(0.0, before.set)
+assert before.wait(60)
+
+import gevent.monkey
+gevent.monkey.patch_all()
+
+import os, time
+after = threading.Event()
+began = time.monotonic()
+watch(0.2, after.set)
+assert after.wait(60)
+child = os.fork()
+if child == 0:
+    in_child = threading.Event()
+    watch(0.1, in_child.set)
+    os._exit(0 if in_child.wait(60) else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+print("done")
+"""
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_it_works_before_and_after_gevent_patches() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", GEVENT],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    assert done.stdout == "done\n", done.stderr
