@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest test-only lint docs bench build release-check clean
+.PHONY: help demo test test-lowest test-only lint docs docs-links bench build release-check clean
 
 help:
 	@sed -n '3,4s/^# *//p' Makefile
@@ -44,6 +44,10 @@ test-only: $(READY)
 
 docs: $(READY)
 	$(BIN)/sphinx-build --fail-on-warning --keep-going docs docs/_build/html
+
+# Follows the links of the documentation to other sites. It needs the network, so CI does not run it.
+docs-links: $(READY)
+	$(BIN)/sphinx-build -b linkcheck docs docs/_build/links
 
 # What reading flags costs, beside other libraries; docs/benchmarks.rst shows it.
 bench: $(READY)

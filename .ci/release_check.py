@@ -128,8 +128,9 @@ def quickstart_app() -> str:
     """Return the app that the quickstart says to save as ``app.py``."""
     page = ROOT.joinpath("docs", "quickstart.rst").read_text()
     after = page.partition("Save this as ``app.py``")[2]
-    [code] = re.findall(r"\A.*?\.\. code-block:: python\n\n((?: {4}[^\n]*\n|\n)+)", after, re.DOTALL)
-    return textwrap.dedent(code)
+    code = re.search(r"^\.\. code-block:: python\n\n((?: {4}.*\n|\n)+)", after, re.MULTILINE)
+    assert code is not None
+    return textwrap.dedent(code[1])
 
 
 @contextmanager

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version as installed_version
+from importlib.metadata import metadata
 from pathlib import Path
 
 from blinker import NamedSignal
-from pallets_sphinx_themes import ProjectLink
 from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
 
@@ -15,11 +14,14 @@ sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "flask-flagsmith-realtime"
 copyright = "the flask-flagsmith-realtime maintainers"
-release = version = installed_version(project)
+about = metadata(project)
+release = version = about["Version"]
+
+urls = dict(line.split(", ", 1) for line in about.get_all("Project-URL", []))
 
 extensions = [
     "sphinx.ext.autodoc",
-    "pallets_sphinx_themes",
+    "sphinx_copybutton",
     "flagsmith_config",
 ]
 exclude_patterns = ["_build"]
@@ -44,24 +46,25 @@ autodoc_typehints_description_target = "documented"
 autodoc_preserve_defaults = True
 autodoc_class_signature = "mixed"
 
-html_theme = "flask"
+html_theme = "furo"
 html_title = f"{project} {version}"
-html_short_title = project
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
 html_favicon = "_static/flag.svg"
+html_logo = "_static/flag.svg"
 html_copy_source = False
 html_show_sphinx = False
-html_sidebars = {
-    "index": ["project.html", "localtoc.html", "searchbox.html"],
-    "**": ["localtoc.html", "relations.html", "searchbox.html"],
+html_theme_options = {
+    "sidebar_hide_name": False,
+    "source_repository": urls["Source"],
+    "source_branch": "main",
+    "source_directory": "docs/",
+    "light_css_variables": {"color-brand-primary": "#0f766e", "color-brand-content": "#0f766e"},
+    "dark_css_variables": {"color-brand-primary": "#5eead4", "color-brand-content": "#5eead4"},
 }
-html_context = {
-    "project_links": [
-        ProjectLink("Flagsmith", "https://www.flagsmith.com/"),
-        ProjectLink("Flask", "https://flask.palletsprojects.com/"),
-    ]
-}
+
+# Prompts and what commands print are not copied.
+copybutton_exclude = ".linenos, .gp, .go"
 
 
 def take_comment(
