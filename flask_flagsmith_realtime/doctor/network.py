@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import urljoin
 
 import requests
-import requests.certs
+import requests.utils
 
 from ..client import ChangeEvent, Sockets, Stream, StreamError, get_within_origin, make_session
 from ..config import Config
@@ -78,7 +78,7 @@ def certificate_expiry(config: Config, host: str, port: int) -> float:
     settings = session.merge_environment_settings(f"https://{host}/", {}, True, None, None)
     trusted = settings["verify"]
     if not isinstance(trusted, str):
-        trusted = requests.certs.where()
+        trusted = requests.utils.DEFAULT_CA_BUNDLE_PATH
     context = ssl.create_default_context()
     context.load_verify_locations(trusted)
     timeout = config.request_timeout_seconds
