@@ -49,7 +49,7 @@ class FlagsmithRealtime:
         self._health = health.make_blueprint(lambda: self.status)
         self._webhook = webhook.make_blueprint(
             lambda: state_of(current_app).config.webhook_secret,
-            lambda told: state_of(current_app).realtime.tell(told),
+            lambda hint: state_of(current_app).realtime.tell(hint),
         )
         if app is not None:
             self.init_app(app)
