@@ -1,14 +1,17 @@
-"""The client of Flagsmith's REST API: fetches the environment and makes a snapshot of it.
+"""The client of Flagsmith's REST API: fetches the environment, or the flags of one identity.
 
-Used by one thread at a time, but for :meth:`API.interrupt`. Bodies are bounded, answers are checked
-before anybody sees them, and the environment key goes to the API's own origin only.
+Used by one thread at a time, except :meth:`API.interrupt`. Bodies, pages and times are bounded,
+answers are validated before they are returned, and the environment key is sent to the API's own
+origin only.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -37,6 +40,7 @@ from ..model import (
     snapshot_of_document,
     snapshot_of_flags,
 )
+from .backoff import LONGEST_RETRY_AFTER_SECONDS
 from .deadline import Deadline
 from .failures import (
     CrossOriginRedirectError,
@@ -48,20 +52,25 @@ from .failures import (
 from .session import get_within_origin, make_session, origin, post_json
 from .sockets import Sockets
 
-#: The header of every answer that names the environment's epoch, in seconds.
+#: The header of every answer that holds the environment's epoch, in seconds.
 EPOCH_HEADER = "X-Flagsmith-Document-Updated-At"
 
 _LARGEST_BODY_BYTES = 64 * 1024 * 1024
-#: How long the environment may take after its first answer could have begun, all pages of it.
+#: Time for all pages of the environment, in addition to that for the head of the first answer.
 _LONGEST_BODY_SECONDS = 60.0
 _READ_BYTES = 65536
-_MOST_PAGES = 1000
-#: Refusals that are about what was asked for, not about who asks or how the server is.
-_BAD_QUESTION = (400, 413, 422)
+#: Pages of one document. The hosted service's limit of 2,000 overrides makes a few.
+_MOST_PAGES = 100
+#: Age at which a connection is replaced, so that a new address of the API's host is noticed.
+_LONGEST_CONNECTION_SECONDS = 60.0
+#: Statuses of an identity's answer that are caused by the identity itself.
+_REFUSED_IDENTITY_STATUSES = (400, 413, 422)
 
 
 class API:
-    """Flagsmith's API, for one environment.
+    """The client of one environment.
+
+    It replaces its connection when that is a minute old, see :meth:`renew_connection`.
 
     :param config: the app's settings.
     """
@@ -70,6 +79,10 @@ class API:
         self._config = config
         self._sockets = Sockets()
         self._session = make_session(config, self._sockets)
+        self._renew_at = time.monotonic() + _LONGEST_CONNECTION_SECONDS
+        #: Whether a call whose connection the server closes may be repeated: once until the next
+        #: success, so that a server that closes all of them is not called twice as often.
+        self._may_repeat = False
         self._headers = {
             **config.custom_headers,
             "Accept": "application/json",
@@ -77,7 +90,7 @@ class API:
         }
 
     def fetch(self) -> Snapshot:
-        """Ask for the environment.
+        """Fetch the environment.
 
         Never conditional: Flagsmith has been seen to answer 304 for up to a minute after a change.
 
@@ -86,20 +99,20 @@ class API:
         return self._fetch_document() if self._config.local_evaluation else self._fetch_flags()
 
     def fetch_identity(self, identity: Identity) -> list[EvaluatedFlag]:
-        """Ask for one identity's flags. A request may be waiting, so this is bounded in all.
+        """Fetch one identity's flags, within ``FLAGSMITH_REQUEST_TIMEOUT_SECONDS`` in all.
 
-        :raises IdentityRefusedError: if Flagsmith does not take this identity.
+        :raises IdentityRefusedError: if Flagsmith does not accept this identity.
         :raises FetchError: if there is no usable answer.
         """
         url = urljoin(self._config.api_url, "identities/")
-        question = _question(identity, url)
+        content = _serialize(identity, url)
         seconds = self._config.request_timeout_seconds
 
         def post() -> requests.Response:
-            return post_json(self._session, url, self._headers, question, seconds)
+            return post_json(self._session, url, self._headers, content, seconds)
 
         with Deadline(self._sockets, seconds) as deadline:
-            _, body = self._ask(url, post, _LARGEST_BODY_BYTES, deadline)
+            _, body = self._call(url, post, _LARGEST_BODY_BYTES, deadline)
         try:
             return [
                 EvaluatedFlag.from_api_flag(state) for state in check_identity(parse_json(body))
@@ -110,8 +123,17 @@ class API:
             reason = f"the Flagsmith SDK cannot read it ({type(error).__name__}: {error})"
             raise _unusable(url, InvalidDocumentError(reason)) from None
 
+    def renew_connection(self) -> None:
+        """Make the next call on a new connection, for which the API's host is resolved again.
+
+        A connection that is kept stays with one machine: an old one, after the host has moved, or
+        a replica that lags, behind a balancer that balances connections.
+        """
+        self._session.close()
+        self._renew_at = time.monotonic() + _LONGEST_CONNECTION_SECONDS
+
     def interrupt(self) -> None:
-        """Make a fetch that hangs fail at once, and each one to come. For another thread."""
+        """End a call that is under way, and each later one, with an error. Thread-safe."""
         self._sockets.end()
 
     def close(self) -> None:
@@ -119,21 +141,11 @@ class API:
         self._session.close()
 
     def _fetch_document(self) -> Snapshot:
-        """Fetch the environment document, all pages of it.
-
-        Large documents come in pages, each naming the next in its Link header and bringing more
-        identity overrides.
-        """
-        first_url = urljoin(self._config.api_url, "environment-document/")
-        url, left, ends_at = first_url, _LARGEST_BODY_BYTES, self._ends_at()
+        url = urljoin(self._config.api_url, "environment-document/")
         document: dict[str, Any] = {}
         overrides: list[Any] = []
-        page_epochs: list[float] = []
-        seen: set[str] = set()
-        while True:
-            seen.add(url)
-            response, body = self._get(url, left, ends_at)
-            left -= len(body)
+        epochs: list[float] = []
+        for response, body in self._document_pages(url):
             try:
                 page = parse_json(body)
                 if not document:
@@ -144,26 +156,48 @@ class API:
                 else:
                     raise InvalidDocumentError("a further page of it is not an object")
             except InvalidDocumentError as error:
-                raise _unusable(first_url, error) from None
+                raise _unusable(url, error) from None
             epoch = parse_iso_epoch(page.get("updated_at"))
             if epoch is None:
                 epoch = parse_epoch_header(response.headers.get(EPOCH_HEADER))
             if epoch is not None:
-                page_epochs.append(epoch)
-            following = response.links.get("next", {}).get("url")
-            if following is None:
-                break
-            url = _next_url(url, following)
-            if url in seen or len(seen) == _MOST_PAGES:
-                raise FetchError(f"{first_url} has pages without end.")
+                epochs.append(epoch)
         # A change between two pages leaves the first one old: the oldest epoch counts.
-        oldest = min(page_epochs, default=None)
+        oldest = min(epochs, default=None)
         try:
-            return snapshot_of_document(
+            snapshot = snapshot_of_document(
                 {**document, "identity_overrides": overrides}, oldest, time.time()
             )
         except InvalidDocumentError as error:
-            raise _unusable(first_url, error) from None
+            raise _unusable(url, error) from None
+        return replace(snapshot, server_date=_server_date(response))
+
+    def _document_pages(self, url: str) -> Iterator[tuple[requests.Response, bytes]]:
+        """Fetch the pages of a document.
+
+        Each page names the next one in its Link header and brings more identity overrides.
+
+        :raises FetchError: if a page is not usable, or if the pages have no end.
+        """
+        first_url = url
+        bytes_left, ends_at = _LARGEST_BODY_BYTES, self._ends_at()
+        seen: set[str] = set()
+        while True:
+            seen.add(url)
+            response, body = self._get(url, bytes_left, ends_at)
+            yield response, body
+            bytes_left -= len(body)
+            following = response.links.get("next", {}).get("url")
+            if following is None:
+                return
+            url = _next_url(url, following)
+            problem = "pages in a circle" if url in seen else f"more than {_MOST_PAGES} pages"
+            if url in seen or len(seen) == _MOST_PAGES:
+                # Each try costs as many calls as there are pages: the next one is far away.
+                raise FetchError(
+                    f"The document of {first_url} has {problem}.",
+                    retry_after=LONGEST_RETRY_AFTER_SECONDS,
+                )
 
     def _fetch_flags(self) -> Snapshot:
         url = urljoin(self._config.api_url, "flags/")
@@ -173,10 +207,11 @@ class API:
         except InvalidDocumentError as error:
             raise _unusable(url, error) from None
         epoch = parse_epoch_header(response.headers.get(EPOCH_HEADER))
-        return snapshot_of_flags(answer, epoch, time.time(), self._config.environment_key or "")
+        snapshot = snapshot_of_flags(answer, epoch, time.time(), self._config.environment_key or "")
+        return replace(snapshot, server_date=_server_date(response))
 
     def _ends_at(self) -> float:
-        """When a fetch that begins now is to be over."""
+        """Return the end of the time of a fetch that begins now."""
         return time.monotonic() + self._config.request_timeout_seconds + _LONGEST_BODY_SECONDS
 
     def _get(self, url: str, most_bytes: int, ends_at: float) -> tuple[requests.Response, bytes]:
@@ -189,9 +224,9 @@ class API:
                 deadline.extend(ends_at)
                 return response
 
-            return self._ask(url, get, most_bytes, deadline)
+            return self._call(url, get, most_bytes, deadline)
 
-    def _ask(
+    def _call(
         self,
         url: str,
         send: Callable[[], requests.Response],
@@ -205,8 +240,9 @@ class API:
                     raise self._refusal(response, url)
                 body = _read(response, url, most_bytes)
                 if deadline.passed:
-                    # Some bodies have no other end than that of the connection.
+                    # A body without a length ends with the connection, also if we shut it down.
                     raise TimeoutError
+                self._may_repeat = True
                 return response, body
         except CrossOriginRedirectError as error:
             raise FetchError(
@@ -224,15 +260,22 @@ class API:
             raise FetchError(f"Flagsmith could not be asked at {_bare(url)}: {reason}.") from None
 
     def _send(self, send: Callable[[], requests.Response]) -> requests.Response:
-        """Send a request; once more if a connection that was kept open is gone: the server may have
-        closed it while the request was on its way."""
-        opened = self._sockets.opened
+        """Send a request, and repeat it if the server closed the connection in that moment.
+
+        Servers close connections that are idle, or all of them when they are restarted.
+        """
+        if time.monotonic() >= self._renew_at:
+            self.renew_connection()
         try:
-            return send()
+            response = send()
+            if response.status_code != 408 or not self._may_repeat:
+                return response
+            response.close()
         except requests.ConnectionError as error:
-            if self._sockets.opened != opened or not is_dropped(error):
+            if not (self._may_repeat and is_dropped(error)):
                 raise
-        self._session.close()
+        self._may_repeat = False
+        self.renew_connection()
         return send()
 
     def _refusal(self, response: requests.Response, url: str) -> FetchError:
@@ -250,30 +293,33 @@ class API:
             )
         else:
             message = f"Flagsmith answered {status_text(response)} at {_bare(url)}."
-        if status in _BAD_QUESTION and url.endswith("identities/"):
+        if status in _REFUSED_IDENTITY_STATUSES and url.endswith("identities/"):
             return IdentityRefusedError(f"{message} Check the identity's identifier and traits.")
         return FetchError(message, retry_after=retry_after_seconds(response))
 
 
-def _question(identity: Identity, url: str) -> bytes:
-    """What to ask for an identity.
+def _serialize(identity: Identity, url: str) -> bytes:
+    """Serialize an identity for a request.
 
-    :raises IdentitySerializationError: if that cannot be said.
+    :raises IdentitySerializationError: if a trait cannot be written as JSON.
     """
-    question = generate_identity_data(
+    content = generate_identity_data(
         identity.identifier, identity.traits, transient=identity.transient
     )
     try:
-        return json.dumps(question, allow_nan=False).encode()
+        return json.dumps(content, allow_nan=False).encode()
     except ValueError as error:
         raise IdentitySerializationError(
-            f"Flagsmith was not asked at {url}: a trait of an identity is no JSON "
+            f"Flagsmith was not asked at {url}: a trait of an identity cannot be written as JSON "
             f"({type(error).__name__}). Is it a number of thousands of digits?"
         ) from None
 
 
 def _read(response: requests.Response, url: str, most_bytes: int) -> bytes:
-    """Read a body, but not without bounds."""
+    """Read a body.
+
+    :raises FetchError: if it is too large.
+    """
     body = bytearray()
     while chunk := response.raw.read1(_READ_BYTES, decode_content=True):
         body += chunk
@@ -285,9 +331,9 @@ def _read(response: requests.Response, url: str, most_bytes: int) -> bytes:
 
 
 def _next_url(url: str, following: str) -> str:
-    """Where the next page is.
+    """Return the URL of the next page.
 
-    :raises FetchError: if it is not where the key may go.
+    :raises FetchError: if it is on another origin, where the key must not go.
     """
     try:
         target = urljoin(url, following)
@@ -296,13 +342,13 @@ def _next_url(url: str, following: str) -> str:
     except ValueError:
         pass
     raise FetchError(
-        f"{_bare(url)} names a next page that is not on its own origin, where alone the "
-        "environment key may go."
+        f"{_bare(url)} names a next page on another origin. The environment key is sent to its own "
+        "origin only."
     )
 
 
 def _bare(url: str) -> str:
-    """A URL without its query: one text for all pages, and nothing that may be secret."""
+    """Return a URL without its query: the same for all pages, and without secrets."""
     return urlsplit(url)._replace(query="", fragment="").geturl()
 
 
@@ -311,3 +357,11 @@ def _unusable(url: str, error: InvalidDocumentError) -> InvalidDocumentError:
         f"The answer of {url} is not usable: {error}. Check that FLAGSMITH_API_URL is Flagsmith's "
         "API: it ends in /api/v1/."
     )
+
+
+def _server_date(response: requests.Response) -> float | None:
+    """Return the Date of an answer, in seconds since 1970."""
+    try:
+        return parsedate_to_datetime(response.headers["Date"]).timestamp()
+    except (ArithmeticError, LookupError, TypeError, ValueError, OSError):
+        return None

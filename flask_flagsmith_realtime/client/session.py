@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.cookiejar
 import socket
+import time
 from functools import partial
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -17,6 +18,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
 
 from ..config import Config
@@ -110,23 +112,38 @@ class _HTTPConnection(HTTPConnection):
         self._sockets = sockets
 
     def _new_conn(self) -> socket.socket:
-        timeout = self.timeout
-        if timeout:
-            # All addresses of the host share it. urllib3 would give each of them as much.
-            self.timeout = timeout / self._count_addresses()
-        opened = super()._new_conn()
-        self.timeout = timeout
+        """Connect to the first address of the host that accepts.
+
+        All addresses share the timeout: urllib3 would give each of them all of it.
+        """
+        host, timeout = self._dns_host, self.timeout
+        addresses = self._resolve()
+        ends_at = time.monotonic() + (timeout or 0.0)
+        try:
+            for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
+                self._dns_host = address
+                if timeout:
+                    self.timeout = max(ends_at - time.monotonic(), 0.001) / left
+                try:
+                    opened = super()._new_conn()
+                    break
+                except (ConnectTimeoutError, NewConnectionError):
+                    if left == 1:
+                        raise
+        finally:
+            self._dns_host, self.timeout = host, timeout
         opened.settimeout(timeout)
         self._sockets.add(opened)
         return opened
 
-    def _count_addresses(self) -> int:
+    def _resolve(self) -> list[str]:
         host, family = self._dns_host.strip("[]"), allowed_gai_family()
         try:
-            return len(socket.getaddrinfo(host, self.port, family, socket.SOCK_STREAM))
+            found = socket.getaddrinfo(host, self.port, family, socket.SOCK_STREAM)
         except (OSError, UnicodeError):
             # urllib3 meets the same error and raises its own.
-            return 1
+            return [self._dns_host]
+        return [str(address[0]) for *_, address in found]
 
 
 class _HTTPSConnection(_HTTPConnection, HTTPSConnection):

@@ -26,8 +26,6 @@ class Sockets:
         self._open: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self._ended = False
         self._interrupted = False
-        #: The number of sockets added so far.
-        self.opened = 0
 
     def add(self, opened: socket.socket) -> None:
         """Register a socket that has just been connected.
@@ -37,7 +35,6 @@ class Sockets:
         """
         close_after_fork(opened)
         with self._lock:
-            self.opened += 1
             self._open.add(opened)
             if self._ended or self._interrupted:
                 opened.close()

@@ -32,6 +32,8 @@ class Snapshot:
     :param document: the environment document; ``None`` in remote evaluation.
     :param evaluator: the official SDK over that document; ``None`` in remote evaluation.
     :param answer: in remote evaluation, the list of flags as ``flags/`` answered it.
+    :param server_date: the ``Date`` of the API's answer, in seconds since 1970; ``None`` if it had
+        none, or if the snapshot comes from elsewhere.
     """
 
     flags: Mapping[str, Flag]
@@ -41,6 +43,7 @@ class Snapshot:
     document: Mapping[str, Any] | None = field(default=None, repr=False)
     evaluator: Flagsmith | None = field(default=None, repr=False)
     answer: Sequence[Mapping[str, Any]] | None = field(default=None, repr=False)
+    server_date: float | None = field(default=None, repr=False)
 
     @cached_property
     def targeting(self) -> Mapping[str, Sequence[Any]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -83,6 +85,27 @@ def test_the_documents_own_epoch_counts_and_not_the_headers(
     epoch = flagsmith.change("banner_text", value="Hello")
     flagsmith.environment_document.always(answers.lagging_header(60))
     assert make_api().fetch().epoch == epoch
+
+
+@pytest.mark.parametrize(
+    ("date", "expected"),
+    [
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 784111777.0),
+        ("yesterday", None),
+        ("Fri, 31 Dec 999999999 23:59:59 GMT", None),
+        (None, None),
+    ],
+)
+def test_the_date_of_the_answer_is_kept(
+    flagsmith: MisbehavingFlagsmith, make_api: MakeAPI, date: str | None, expected: float | None
+) -> None:
+    headers = {} if date is None else {"Date": date}
+    for key, endpoint, body in (
+        (flagsmith.server_side_key, flagsmith.environment_document, flagsmith.truth.version.body),
+        (flagsmith.client_side_key, flagsmith.flags, b"[]"),
+    ):
+        endpoint.next(answers.body(body, headers))
+        assert make_api(ENVIRONMENT_KEY=key).fetch().server_date == expected
 
 
 def test_without_an_epoch_in_the_document_the_headers_counts(
@@ -193,8 +216,17 @@ def test_pages_in_a_circle_cost_no_more_than_the_circle(
 ) -> None:
     flagsmith.environment_document.next(linking("?page_id=1"), linking("?page_id=2"))
     flagsmith.environment_document.next(linking("?page_id=1"))
-    assert "pages without end" in str(failure(make_api()))
+    assert "pages in a circle" in str(failure(make_api()))
     assert len(flagsmith.calls) == 3
+
+
+def test_the_number_of_pages_is_bounded(flagsmith: MisbehavingFlagsmith, make_api: MakeAPI) -> None:
+    numbers = iter(range(2000))
+    flagsmith.environment_document.always(lambda call: linking(f"?page_id={next(numbers)}")(call))
+    error = failure(make_api())
+    assert "more than 100 pages" in str(error)
+    assert len(flagsmith.calls) == 100
+    assert error.retry_after == 600
 
 
 def test_all_pages_together_are_bounded(
@@ -440,25 +472,118 @@ def test_a_fetch_needs_no_further_thread(
     assert api.fetch().flags
 
 
-def test_a_connection_that_was_kept_and_is_gone_is_replaced(
+# Connections
+
+
+def connections(flagsmith: MisbehavingFlagsmith) -> list[int]:
+    """The number of the connection on which each call came."""
+    return [call.connection for call in flagsmith.calls]
+
+
+@pytest.mark.parametrize(
+    "close",
+    [
+        answers.vanish,
+        lambda call: call.exchange.reset(),
+        # Some load balancers say so when a connection has been idle for too long.
+        answers.status(408, {"Connection": "close"}),
+    ],
+    ids=["end", "reset", "408"],
+)
+def test_a_call_on_a_connection_that_the_api_closes_is_repeated_on_a_new_one(
+    flagsmith: MisbehavingFlagsmith, make_api: MakeAPI, close: Behaviour
+) -> None:
+    api = make_api()
+    api.fetch()
+    flagsmith.environment_document.next(close)
+    assert api.fetch().flags
+    assert connections(flagsmith) == [1, 1, 2]
+
+
+def test_a_call_on_a_new_connection_that_the_api_closes_is_repeated_as_well(
     flagsmith: MisbehavingFlagsmith, make_api: MakeAPI
 ) -> None:
     api = make_api()
     api.fetch()
-    # As when a request meets the server's idle time-out.
+    # As when one of the API's processes ends: it closes what it keeps and what is new.
+    flagsmith.api_server.drop()
+    flagsmith.wait_for(lambda: flagsmith.api_server.connections == 0)
     flagsmith.environment_document.next(answers.vanish)
     assert api.fetch().flags
-    assert [call.connection for call in flagsmith.calls] == [1, 1, 2]
+    assert connections(flagsmith) == [1, 2, 3]
 
 
-def test_a_new_connection_that_ends_is_not_replaced(
+def test_a_call_is_repeated_once_only_until_one_succeeds(
     flagsmith: MisbehavingFlagsmith, make_api: MakeAPI
 ) -> None:
     api = make_api()
     api.fetch()
     flagsmith.environment_document.always(answers.vanish)
-    failure(api)
-    assert [call.connection for call in flagsmith.calls] == [1, 1, 2]
+    for _ in range(3):
+        failure(api)
+    assert connections(flagsmith) == [1, 1, 2, 3, 4]
+
+
+def test_an_old_connection_is_replaced(
+    flagsmith: MisbehavingFlagsmith, make_api: MakeAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = make_api()
+    api.fetch()
+    monkeypatch.setattr(api_module, "_LONGEST_CONNECTION_SECONDS", -1.0)
+    api.renew_connection()
+    for _ in range(3):
+        api.fetch()
+    assert connections(flagsmith) == [1, 2, 3, 4]
+
+
+def test_a_replica_that_lags_is_left_by_a_new_connection(
+    flagsmith: MisbehavingFlagsmith, make_api: MakeAPI
+) -> None:
+    # A balancer that balances connections, not requests.
+    lagging = answers.serving(flagsmith.truth.version)
+    flagsmith.environment_document.always(
+        lambda call: (lagging if call.exchange.request.connection == 1 else answers.truth)(call)
+    )
+    api = make_api()
+    before = api.fetch().epoch
+    epoch = flagsmith.change("banner_text", value="Hello")
+    assert api.fetch().epoch == before
+    api.renew_connection()
+    assert api.fetch().epoch == epoch
+
+
+def test_a_host_that_moves_to_another_address_is_followed(
+    flagsmith: MisbehavingFlagsmith, make_api: MakeAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Successor(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    port = flagsmith.api_server.port
+    body = flagsmith.truth.version.body
+    flagsmith.change("banner_text", value="the old machine lives on")
+    addresses = ["127.0.0.1"]
+    resolve = socket.getaddrinfo
+
+    # There is no resolver at hand whose answers change.
+    def resolve_moving(host: str, *args: Any, **options: Any) -> Any:
+        return resolve(addresses[-1] if host == "moving.invalid" else host, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve_moving)
+    api = make_api(API_URL=f"http://moving.invalid:{port}/api/v1/")
+    assert api.fetch().flags["banner_text"].value == "the old machine lives on"
+    with HTTPServer(("127.0.0.2", port), Successor) as successor:
+        serving = threading.Thread(target=successor.handle_request)
+        serving.start()
+        addresses.append("127.0.0.2")
+        api.renew_connection()
+        assert api.fetch().flags["banner_text"].value == "Welcome!"
+        serving.join(10)
 
 
 def test_a_fetch_that_hangs_can_be_interrupted(

@@ -253,23 +253,51 @@ def test_a_bundle_that_is_not_there_is_named(
 
 
 def test_all_addresses_of_a_host_share_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    # No resolver is at hand that knows a host of several.
     with contextlib.ExitStack() as stack:
         listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         port = listening.getsockname()[1]
         while True:
-            # Until nobody else gets in.
+            # Until the backlog is full: further connections get no answer.
             one = stack.enter_context(socket.socket())
             one.settimeout(0.05)
             try:
                 one.connect(("127.0.0.1", port))
             except TimeoutError:
                 break
-        address = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))
-        monkeypatch.setattr(socket, "getaddrinfo", lambda *args: [address] * 2)
+        resolved = resolve_as(monkeypatch, "several.invalid", ["127.0.0.1", "127.0.0.1"])
         session = stack.enter_context(make_session(read_config(CONFIG), Sockets()))
-        with pytest.raises(requests.exceptions.ConnectTimeout, match=r"connect timeout=0\.125\)"):
+        # What is left for the second and last address is what the first one did not use.
+        with pytest.raises(requests.exceptions.ConnectTimeout, match=r"connect timeout=0\.1[0-2]"):
             get_within_origin(session, f"http://several.invalid:{port}/", {}, (0.25, 5.0))
+    assert resolved.count("several.invalid") == 1
+
+
+def test_an_address_that_refuses_is_passed_over(
+    flagsmith: MisbehavingFlagsmith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve_as(monkeypatch, "several.invalid", ["127.0.0.2", "127.0.0.1"])
+    url = f"http://several.invalid:{flagsmith.api_server.port}/api/v1/flags/"
+    with session_for(flagsmith) as session:
+        assert ask(session, url).status_code == 200
+    assert flagsmith.flags.requests[0].headers["host"].startswith("several.invalid:")
+
+
+def resolve_as(monkeypatch: pytest.MonkeyPatch, host: str, addresses: list[str]) -> list[str]:
+    """Resolve a host to some addresses: no resolver is at hand that knows one of several.
+
+    :returns: the names resolved so far.
+    """
+    resolve = socket.getaddrinfo
+    resolved = []
+
+    def resolve_host(name: str, port: int, *args: Any) -> Any:
+        resolved.append(name)
+        if name != host:
+            return resolve(name, port, *args)
+        return [resolve(address, port, *args)[0] for address in addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve_host)
+    return resolved
 
 
 # Retry-After
