@@ -18,7 +18,7 @@ from .fleet.election import FleetTimings
 from .identities import IdentityLoader
 from .model import FlagChange
 from .monitoring import Status
-from .processes import should_start, warn_without_uwsgi_threads
+from .processes import refuse_eventlet, should_start, warn_without_uwsgi_threads
 from .signals import OnChange
 
 Function = TypeVar("Function", bound=Callable[[FlagChange], Any])
@@ -73,6 +73,7 @@ class FlagsmithRealtime:
         app.cli.add_command(flagsmith)
         signals.flags_changed.connect(self._on_change.tell, sender=app)
         if config.offline_file is None:
+            refuse_eventlet()
             warn_without_uwsgi_threads()
             if config.autostart and should_start(app):
                 state.realtime.autostart()

@@ -6,6 +6,7 @@ Knows nothing of flags. Engines register here and are informed of forks and of t
 from __future__ import annotations
 
 from .autostart import should_start
+from .eventlet_support import refuse_eventlet
 from .forks import after_fork, close_after_fork, is_forked, register_engine, watch_gevent
 from .gevent_support import are_threads, spawn, will_be_threads
 from .threads import make_thread, start_thread
@@ -20,6 +21,7 @@ __all__ = [
     "is_forked",
     "is_uwsgi_master",
     "make_thread",
+    "refuse_eventlet",
     "register_engine",
     "should_start",
     "spawn",
