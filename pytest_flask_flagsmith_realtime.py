@@ -1,7 +1,7 @@
 """The pytest plugin of flask-flagsmith-realtime: the fixture ``flagsmith_flags``.
 
-It stands beside the package, not in it: pytest imports its plugins in every project of the
-environment, and one without a Flask app should not pay for importing Flask.
+It lies beside the package: pytest imports its plugins in every project of the virtual environment,
+and those without a Flask app should not import Flask.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from flask_flagsmith_realtime.testing import FlagOverrides
 
 _NO_APP = (
-    "flagsmith_flags overrides features of the app under test, and takes it from a fixture named "
-    "'app', which {problem}. Define one in conftest.py:\n\n"
+    "flagsmith_flags overrides features of the app under test. It takes the app from the fixture "
+    "'app', which {problem}. Define it in conftest.py:\n\n"
     "    @pytest.fixture\n"
     "    def app():\n"
     "        return create_app(testing=True)"
@@ -31,13 +31,13 @@ def flagsmith_flags(request: pytest.FixtureRequest) -> Iterator[FlagOverrides]:
     except pytest.FixtureLookupError as error:
         if error.argname != "app":
             raise
-        pytest.fail(_NO_APP.format(problem="there is none"), pytrace=False)
+        pytest.fail(_NO_APP.format(problem="does not exist"), pytrace=False)
     from flask import Flask
 
     from flask_flagsmith_realtime.testing import FlagOverrides
 
     if not isinstance(app, Flask):
-        problem = f"is no Flask app but {type(app).__module__}.{type(app).__qualname__}"
+        problem = f"is not a Flask app but {type(app).__module__}.{type(app).__qualname__}"
         pytest.fail(_NO_APP.format(problem=problem), pytrace=False)
     overrides = FlagOverrides(app)
     yield overrides

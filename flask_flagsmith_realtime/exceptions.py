@@ -1,10 +1,10 @@
-"""What can go wrong, as exceptions. Each message names the thing and the way out."""
+"""The exceptions. Each message names the cause and the way out."""
 
 from __future__ import annotations
 
 
 class FlagsmithRealtimeError(Exception):
-    """Base of every exception that this package raises."""
+    """Base class of every exception that this package raises."""
 
 
 class ConfigError(FlagsmithRealtimeError):
@@ -19,7 +19,7 @@ class FeatureNotFoundError(FlagsmithRealtimeError, LookupError):
     """A feature that Flagsmith does not have was read with ``FLAGSMITH_STRICT`` on.
 
     :param feature_name: the name that was read.
-    :param message: what to tell the developer.
+    :param message: the error, with the way out.
     """
 
     def __init__(self, feature_name: str, message: str) -> None:
@@ -28,12 +28,12 @@ class FeatureNotFoundError(FlagsmithRealtimeError, LookupError):
 
 
 class FetchError(FlagsmithRealtimeError):
-    """Flagsmith's API could not be asked, refused, or gave an unusable answer.
+    """Flagsmith's API could not be reached, refused the call, or gave an unusable answer.
 
-    It is never raised into a request: it is what the ``refresh_failed`` signal carries.
+    It is never raised into a request; the ``refresh_failed`` signal carries it.
 
-    :param message: what happened, at which URL, and what to check. Holds no secret.
-    :param retry_after: how long the server asked to be left alone, in seconds.
+    :param message: the failure, its URL, and what to check. Holds no secret.
+    :param retry_after: the delay before a retry that the server asked for, in seconds.
     """
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
@@ -42,12 +42,12 @@ class FetchError(FlagsmithRealtimeError):
 
 
 class IdentityRefusedError(FetchError):
-    """Flagsmith does not take one identity: its identifier, or a trait."""
+    """Flagsmith refuses an identity because of its identifier or a trait."""
 
 
 class IdentitySerializationError(IdentityRefusedError):
-    """Flagsmith cannot even be asked for one identity: a trait cannot be said in JSON."""
+    """An identity cannot be serialized: a trait has no form in JSON."""
 
 
 class InvalidDocumentError(FetchError):
-    """An answer or a file is not the environment document, or the list of flags, it should be."""
+    """An answer or a file is not a valid environment document or list of flags."""

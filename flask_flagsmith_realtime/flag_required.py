@@ -1,4 +1,4 @@
-"""``flag_required``: a view that is there only while a feature is on."""
+"""``flag_required``: a decorator that guards a view by a feature."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .model import FlagValue
 from .reading import UNSET, Unset
 
 _View = TypeVar("_View", bound=Callable[..., Any])
-#: What answers instead: a view function, or the name of an endpoint.
+#: A view function, or the name of an endpoint.
 Otherwise: TypeAlias = "Callable[..., Any] | str"
 
 
@@ -26,7 +26,7 @@ def flag_required(
     status: int = 404,
     otherwise: Otherwise | None = None,
 ) -> Callable[[_View], _View]:
-    """Guard a view by a feature: it answers only those for whom the feature is on.
+    """Guard a view by a feature: it answers requests for which the feature is on.
 
     .. code-block:: python
 
@@ -38,26 +38,31 @@ def flag_required(
         @flag_required("checkout", value="new", otherwise=".old_checkout")
         def new_checkout(): ...
 
-    Below ``route``, as any decorator of a view; for a class-based view, in its ``decorators``. A
-    view may be async, and so may what answers otherwise.
+    It goes below ``route``, like any decorator of a view; for a class-based view, into its
+    ``decorators``. Both the view and the fallback may be async.
 
     :param feature_name: the feature's name on Flagsmith.
-    :param value: besides being on, the feature must have this value.
-    :param status: the HTTP error for all others: 404, as if there were no such page, unless given.
-    :param otherwise: what answers all others instead of an error, with the same arguments: a view
-        function, or the name of an endpoint; with a leading dot, of one in the same blueprint.
-    :raises TypeError: if it is not used like this.
-    :raises ValueError: if there is no such error status.
+    :param value: a value that the feature must have, besides being on.
+    :param status: the HTTP error for all other requests.
+    :param otherwise: the fallback that answers all other requests instead of the error, with the
+        same arguments: a view function, or the name of an endpoint, where a leading dot stands for
+        the same blueprint.
+    :raises TypeError: if an argument or the decorated object has a wrong type.
+    :raises ValueError: if ``status`` is not an HTTP error.
     """
     if not isinstance(feature_name, str):
-        raise TypeError('flag_required takes a feature\'s name: @flag_required("beta_dashboard")')
+        raise TypeError(
+            "flag_required takes the name of a feature, such as "
+            '@flag_required("beta_dashboard"), not ' + type(feature_name).__name__
+        )
     if otherwise is not None and not isinstance(otherwise, str) and not callable(otherwise):
         raise TypeError(
-            f"otherwise is {type(otherwise).__name__}; give a view function or an endpoint's name"
+            "otherwise must be a view function or the name of an endpoint, not "
+            f"{type(otherwise).__name__}"
         )
     if isinstance(status, bool) or status not in default_exceptions:
         known = ", ".join(map(str, sorted(default_exceptions)))
-        raise ValueError(f"status is {status!r}; it takes an HTTP error: {known}")
+        raise ValueError(f"status must be an HTTP error ({known}), not {status!r}")
 
     def choose(view: Callable[..., Any]) -> Callable[..., Any]:
         flag = flags.get_flag(feature_name)
@@ -93,12 +98,12 @@ def flag_required(
 
 
 def _is_same(found: FlagValue, wanted: FlagValue) -> bool:
-    """Whether a value is the wanted one; ``True`` is not 1."""
+    """Compare values, where ``True`` differs from 1."""
     return found == wanted and isinstance(found, bool) == isinstance(wanted, bool)
 
 
 def _view_of(endpoint: str) -> Callable[..., Any]:
-    """The view function of an endpoint, named as for ``url_for``."""
+    """Return the view function of an endpoint, which is named as for ``url_for``."""
     name = endpoint
     if name.startswith("."):
         name = f"{request.blueprint}{name}" if request.blueprint else name[1:]

@@ -1,6 +1,6 @@
-"""Probes for whoever runs the app: is this process alive, and does it have flags to serve?
+"""Probes for orchestrators and load balancers: liveness and readiness of this process.
 
-They look at what is there. They start nothing, wait for nothing, read no flag and tell no secret.
+The views read the status alone: they start nothing, wait for nothing and return no secret.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from .monitoring import Status
 
 
 def make_blueprint(status: Callable[[], Status]) -> Blueprint:
-    """Make the blueprint.
+    """Return the blueprint.
 
-    :param status: tells how well the app is supplied with flags.
+    :param status: returns the current app's status.
     """
     blueprint = Blueprint("flagsmith_health", __name__, url_prefix="/flagsmith/health")
 
     @blueprint.get("/live")
     def live() -> dict[str, Any]:
-        # It says nothing of Flagsmith: to restart a process because Flagsmith is away helps nobody.
+        # Flagsmith plays no part here: a restart of the process does not end its outage.
         return {"status": "ok"}
 
     @blueprint.get("/ready")
@@ -48,16 +48,18 @@ def make_blueprint(status: Callable[[], Status]) -> Blueprint:
 
 
 def judge(status: Status) -> tuple[bool, str | None]:
-    """Whether a process should be sent requests, and what there is to say about that.
+    """Decide if a process should receive requests.
 
-    Stale flags are no reason to take it out: they are the last good ones, and if Flagsmith is away,
-    then for all processes at the same time.
+    A process with stale flags stays ready: it serves the last good ones, and an outage of Flagsmith
+    reaches all processes at the same time.
+
+    :returns: the decision, and its reason if there is one to report.
     """
     if status.state == "stale":
         return True, "The flags may be older than they should be. The last good ones serve."
     if status.state != "starting":
         return True, None
     if not status.running:
-        # Nobody would ever read one if it had to be ready before.
+        # The first read starts the engine, and only a ready process receives requests that read.
         return True, "Fetching begins when the first flag is read."
     return False, "Flagsmith has not answered yet, and no earlier flags are known. Defaults serve."

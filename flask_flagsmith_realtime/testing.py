@@ -1,7 +1,7 @@
-"""For tests of apps: say what features are, whatever Flagsmith says.
+"""Overrides of features, for tests of apps.
 
-Overrides lie with the app, so they hold for every thread that serves it: for the test client's
-requests, and for those of a live server in a thread of its own. Another process has its own.
+Overrides belong to the app, so they hold in every thread that serves it: for the test client's
+requests, and for those of a live server in another thread. They do not reach other processes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["FlagOverrides", "override_flags"]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-#: Held for the few instructions that add a layer to an app, or take one away.
+#: Held while a layer is added to an app or removed.
 _lock = threading.Lock()
 
 
@@ -42,20 +42,20 @@ class override_flags:  # noqa: N801 - reads as a statement: with override_flags(
         def test_without():
             ...
 
-    ``True`` and ``False`` switch a feature and leave its value as it is; any other value, ``None``
-    included, is its value and switches it on; a :class:`~flask_flagsmith_realtime.Flag` is taken as
-    it is. Overrides nest, and the innermost wins. They hold in every thread, for the environment
-    and for every identity, from the next request or app context on, and in the context that they
-    are made in. A request that is being answered in another thread keeps the flags that it has.
+    ``True`` and ``False`` switch a feature and keep its value; any other value, ``None`` included,
+    becomes its value and switches it on; a :class:`~flask_flagsmith_realtime.Flag` is used
+    unchanged. Overrides nest, and the innermost wins. They hold in every thread, for the
+    environment and for every identity, from the next request or app context on, and in the current
+    context. A request that another thread is answering keeps its flags.
 
-    Decorated functions and methods may be plain, async, or generators.
+    It decorates functions and methods, plain or async.
 
     :param app: the app.
-    :param flags: features by name, for names that are no Python names.
-    :param signals: whether ``flags_changed`` is sent, in this thread, when the overrides come and
-        when they go.
+    :param flags: features by name, for names that are not Python identifiers.
+    :param signals: send ``flags_changed``, in this thread, when the overrides begin and end.
     :param more: features by name.
-    :raises TypeError: if a feature is given what no flag can be.
+    :raises TypeError: if an override is of a type that no flag can have, or if it decorates
+        anything else.
     """
 
     def __init__(
@@ -76,26 +76,48 @@ class override_flags:  # noqa: N801 - reads as a statement: with override_flags(
         state = state_of(self._app)
         entered = _Entered(state, Layer(self._overrides), context_of(state.app), self._signals)
         self._entered.append(entered)
-        entered.come()
+        entered.begin()
 
     def __exit__(self, *_: object) -> None:
-        self._entered.pop().go()
+        self._entered.pop().end()
 
     def __call__(self, function: _Function) -> _Function:
         """Decorate a function: the overrides hold while it runs."""
         if isinstance(function, (staticmethod, classmethod)):
             return cast(_Function, type(function)(self(function.__func__)))
-        if inspect.isclass(function) or not callable(function):
-            raise TypeError("override_flags decorates functions; for a class, decorate its methods")
-        return cast(_Function, _while_it_runs(function, self._again))
+        if (
+            not inspect.isroutine(function)
+            or inspect.isgeneratorfunction(function)
+            or inspect.isasyncgenfunction(function)
+        ):
+            raise TypeError(
+                "override_flags decorates functions and methods, plain or async; for a class, "
+                "decorate its methods; in a generator, write 'with override_flags(…):'"
+            )
+        decorated: Callable[..., Any]
+        if inspect.iscoroutinefunction(function):
 
-    def _again(self) -> override_flags:
+            @functools.wraps(function)
+            async def decorated(*args: Any, **kwargs: Any) -> Any:
+                with self._copy():
+                    return await function(*args, **kwargs)
+
+        else:
+
+            @functools.wraps(function)
+            def decorated(*args: Any, **kwargs: Any) -> Any:
+                with self._copy():
+                    return function(*args, **kwargs)
+
+        return cast(_Function, decorated)
+
+    def _copy(self) -> override_flags:
         # Calls of a decorated function may overlap.
         return override_flags(self._app, self._overrides, signals=self._signals)
 
 
 class FlagOverrides:
-    """What the fixture ``flagsmith_flags`` is: overrides that end with the test.
+    """The fixture ``flagsmith_flags``: overrides that end with the test.
 
     :param app: the app under test.
     """
@@ -112,14 +134,14 @@ class FlagOverrides:
         signals: bool = False,
         **more: Override,
     ) -> None:
-        """Override features, besides those that are overridden already.
+        """Override more features.
 
         Parameters are those of :class:`override_flags`.
         """
         self._active.enter_context(override_flags(self._app, flags, signals=signals, **more))
 
     def clear(self) -> None:
-        """End all overrides that were set."""
+        """End all overrides."""
         self._active.close()
 
 
@@ -128,26 +150,27 @@ class _Entered(NamedTuple):
 
     state: AppState
     layer: Layer
-    #: Where it was entered may be open still where it ends, and elsewhere than there.
+    #: The app context around the block, which can end in another one.
     context: _AppCtxGlobals | None
     signals: bool
 
-    def come(self) -> None:
+    def begin(self) -> None:
         before = self._snapshot()
         with _lock:
             self.state.overrides = (*self.state.overrides, self.layer)
-        self._tell(before)
+        self._apply(before)
 
-    def go(self) -> None:
+    def end(self) -> None:
         before = self._snapshot()
         with _lock:
-            # Others may have come meanwhile in other threads, so this need not be the last one.
+            # Other threads may have added layers meanwhile: this need not be the last one.
             self.state.overrides = tuple(
                 layer for layer in self.state.overrides if layer is not self.layer
             )
-        self._tell(before)
+        self._apply(before)
 
-    def _tell(self, before: Snapshot | None) -> None:
+    def _apply(self, before: Snapshot | None) -> None:
+        """Make open contexts read again, and send the signal."""
         for context in (self.context, context_of(self.state.app)):
             if context is not None:
                 unbind(context)
@@ -166,49 +189,8 @@ class _Entered(NamedTuple):
             )
 
     def _snapshot(self) -> Snapshot | None:
-        """What a request would read now. Only for the signals."""
+        """Return the snapshot that a request would read now; ``None`` if no signal needs it."""
         if not self.signals:
             return None
         state = self.state
         return overridden_snapshot(state.realtime.read(), state.config.defaults, state.overrides)
-
-
-def _while_it_runs(
-    function: Callable[..., Any], context: Callable[[], override_flags]
-) -> Callable[..., Any]:
-    """Wrap a function, of whatever kind, so that a context is open from its call to its end."""
-    kind = function
-    if not isinstance(function, functools.partial) and not inspect.isroutine(function):
-        # An object is called by a method, and that tells.
-        kind = type(function).__call__
-    if inspect.isasyncgenfunction(kind):
-
-        @functools.wraps(function)
-        async def wrapper(*args: Any, **kwargs: Any) -> Any:
-            with context():
-                async with contextlib.aclosing(function(*args, **kwargs)) as values:
-                    async for value in values:
-                        yield value
-
-    elif inspect.iscoroutinefunction(kind):
-
-        @functools.wraps(function)
-        async def wrapper(*args: Any, **kwargs: Any) -> Any:
-            with context():
-                return await function(*args, **kwargs)
-
-    elif inspect.isgeneratorfunction(kind):
-
-        @functools.wraps(function)
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            with context():
-                return (yield from function(*args, **kwargs))
-
-    else:
-
-        @functools.wraps(function)
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            with context():
-                return function(*args, **kwargs)
-
-    return wrapper

@@ -1,4 +1,4 @@
-"""The probes: what they answer, and that they touch nothing."""
+"""The probes: their answers, and that they start nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def get(app: Flask, path: str = READY) -> TestResponse:
     return app.test_client().get(path)
 
 
-def test_process_that_serves_is_alive_whatever_flagsmith_does(
+def test_a_process_is_alive_during_an_outage_of_flagsmith(
     make_app: MakeApp, flagsmith: FlagsmithRealtime
 ) -> None:
     app = make_app(flagsmith, API_URL="http://127.0.0.1:9/api/v1/", STARTUP_TIMEOUT_SECONDS=0)
@@ -38,7 +38,7 @@ def test_process_that_serves_is_alive_whatever_flagsmith_does(
     assert response.headers["Cache-Control"] == "no-store"
 
 
-def test_process_with_flags_is_ready(
+def test_a_process_with_flags_is_ready(
     make_app: MakeApp, flagsmith: FlagsmithRealtime, emulator: Emulator
 ) -> None:
     app = make_app(flagsmith)
@@ -57,7 +57,7 @@ def test_process_with_flags_is_ready(
     assert content["age_seconds"] >= 0
 
 
-def test_process_without_flags_is_not_ready_and_says_why(
+def test_a_process_without_flags_is_not_ready(
     make_app: MakeApp, flagsmith: FlagsmithRealtime, emulator: Emulator
 ) -> None:
     app = Flask("shop")
@@ -79,7 +79,7 @@ def test_process_without_flags_is_not_ready_and_says_why(
     flagsmith.stop(app)
 
 
-def test_last_good_flags_are_enough_to_be_ready(
+def test_a_process_with_last_good_flags_is_ready(
     make_app: MakeApp, flagsmith: FlagsmithRealtime, emulator: Emulator, tmp_path: Path
 ) -> None:
     file = os.fspath(tmp_path / "snapshot")
@@ -106,7 +106,7 @@ def test_last_good_flags_are_enough_to_be_ready(
     flagsmith.stop(app)
 
 
-def test_offline_process_is_ready(
+def test_an_offline_process_is_ready(
     flagsmith: FlagsmithRealtime, emulator: Emulator, tmp_path: Path
 ) -> None:
     document = tmp_path / "environment.json"
@@ -121,7 +121,7 @@ def test_offline_process_is_ready(
     assert response.json["state"] == "offline"
 
 
-def test_process_that_starts_at_the_first_read_is_ready_and_is_not_started(
+def test_a_process_that_starts_at_the_first_read_is_ready(
     make_app: MakeApp, flagsmith: FlagsmithRealtime, emulator: Emulator
 ) -> None:
     app = make_app(flagsmith, AUTOSTART=False)
@@ -135,7 +135,7 @@ def test_process_that_starts_at_the_first_read_is_ready_and_is_not_started(
     assert not emulator.calls
 
 
-def test_app_under_test_is_ready(flagsmith: FlagsmithRealtime) -> None:
+def test_an_app_under_test_is_ready(flagsmith: FlagsmithRealtime) -> None:
     app = Flask("shop")
     app.testing = True
     flagsmith.init_app(app)
@@ -154,14 +154,14 @@ def test_head(make_app: MakeApp, flagsmith: FlagsmithRealtime, path: str) -> Non
     assert app.test_client().post(path).status_code == 405
 
 
-def test_prefix_can_be_chosen(make_app: MakeApp, flagsmith: FlagsmithRealtime) -> None:
+def test_the_prefix_can_be_chosen(make_app: MakeApp, flagsmith: FlagsmithRealtime) -> None:
     app = make_app(flagsmith, AUTOSTART=False)
     app.register_blueprint(flagsmith.health, url_prefix="/-")
     assert get(app, "/-/ready").status_code == 200
     assert get(app, READY).status_code == 404
 
 
-def test_each_app_answers_for_itself(
+def test_each_app_has_its_own_probes(
     make_app: MakeApp, flagsmith: FlagsmithRealtime, emulator: Emulator
 ) -> None:
     first = make_app(flagsmith)

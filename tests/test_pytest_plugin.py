@@ -63,7 +63,7 @@ def test_flags_are_set_for_one_test(project: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines("*fails with flags set*")
 
 
-def test_context_that_surrounds_every_test(project: pytest.Pytester) -> None:
+def test_a_context_around_every_test(project: pytest.Pytester) -> None:
     project.makepyfile(
         """
         import pytest
@@ -152,14 +152,14 @@ def test_each_worker_of_xdist_has_its_own(project: pytest.Pytester) -> None:
     result.assert_outcomes(passed=8)
 
 
-def test_without_an_app_it_says_what_to_define(pytester: pytest.Pytester) -> None:
+def test_without_an_app_the_error_shows_one(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_it(flagsmith_flags): pass")
     result = pytester.runpytest_inprocess()
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*from a fixture named 'app', which there is none*"])
+    result.stdout.fnmatch_lines(["*from the fixture 'app', which does not exist*"])
 
 
-def test_app_that_is_none_of_flask(pytester: pytest.Pytester) -> None:
+def test_an_app_of_another_type_is_refused(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         import pytest
@@ -173,7 +173,7 @@ def test_app_that_is_none_of_flask(pytester: pytest.Pytester) -> None:
     )
     result = pytester.runpytest_inprocess()
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*named 'app', which is no Flask app but builtins.dict*"])
+    result.stdout.fnmatch_lines(["*the fixture 'app', which is not a Flask app but builtins.dict*"])
 
 
 def test_fixture_that_the_app_lacks_is_named_by_pytest(pytester: pytest.Pytester) -> None:
@@ -193,7 +193,7 @@ def test_fixture_that_the_app_lacks_is_named_by_pytest(pytester: pytest.Pytester
     result.stdout.fnmatch_lines(["*fixture 'database' not found"])
 
 
-def test_other_projects_do_not_pay_for_flask(pytester: pytest.Pytester) -> None:
+def test_other_projects_do_not_import_flask(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         import sys
@@ -208,7 +208,7 @@ def test_other_projects_do_not_pay_for_flask(pytester: pytest.Pytester) -> None:
     result.assert_outcomes(passed=1)
 
 
-def test_fixture_is_listed_with_what_it_does(pytester: pytest.Pytester) -> None:
+def test_the_fixture_is_listed_with_its_purpose(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_inprocess("--fixtures")
     result.stdout.fnmatch_lines(
         ["flagsmith_flags*", "*Override Flagsmith's features for one test: flagsmith_flags.set(*"]

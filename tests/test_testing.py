@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
@@ -63,7 +65,7 @@ def read(app: Flask, name: str) -> Flag:
         (Flag("banner_text", enabled=False, value="off"), False, "off"),
     ],
 )
-def test_what_a_feature_is_overridden_with(
+def test_overrides_of_each_type(
     app: Flask, override: bool | str | float | Flag | None, enabled: bool, value: object
 ) -> None:
     with override_flags(app, banner_text=override):
@@ -74,25 +76,25 @@ def test_what_a_feature_is_overridden_with(
     assert read(app, "banner_text") == Flag("banner_text", False, "?", is_default=True)
 
 
-def test_flag_is_taken_as_it_is_under_the_name_that_it_is_given(app: Flask) -> None:
+def test_a_flag_overrides_under_the_given_name(app: Flask) -> None:
     with override_flags(app, mine=Flag("other", True, 3, feature_id=7, variant="b")):
         assert read(app, "mine") == Flag("mine", True, 3, feature_id=7, variant="b")
 
 
-def test_what_no_flag_can_be_is_refused_by_name(app: Flask) -> None:
+def test_an_override_of_a_wrong_type_is_refused_by_name(app: Flask) -> None:
     with pytest.raises(TypeError, match=r"'banner_text' cannot be overridden with list; give True"):
         override_flags(app, banner_text=["Hi"])  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"7 is no feature's name"):
         override_flags(app, {7: True})  # type: ignore[dict-item]
 
 
-def test_names_that_are_no_python_names(app: Flask) -> None:
+def test_names_that_are_not_python_identifiers(app: Flask) -> None:
     with override_flags(app, {"my-flag": True, "app": "a", "signals": 1}, app="b", self="c"):
         assert read(app, "my-flag")
         assert [read(app, name).value for name in ("app", "signals", "self")] == ["b", 1, "c"]
 
 
-def test_overridden_flags_read_like_all_others(app: Flask) -> None:
+def test_overridden_flags_are_read_like_all_others(app: Flask) -> None:
     with override_flags(app, {"my-flag": "x"}), app.app_context():
         assert "my-flag" in flags
         assert list(flags) == ["new_checkout", "banner_text", "my-flag"]
@@ -113,7 +115,7 @@ def test_overrides_nest_and_the_innermost_wins(app: Flask) -> None:
     assert app.test_client().get("/").text == "False ?"
 
 
-def test_overrides_that_end_in_another_order(app: Flask) -> None:
+def test_overrides_can_end_in_any_order(app: Flask) -> None:
     first, second = override_flags(app, banner_text="1"), override_flags(app, banner_text="2")
     first.__enter__()
     second.__enter__()
@@ -137,7 +139,7 @@ def test_override_ends_when_the_test_fails(app: Flask) -> None:
     assert not read(app, "new_checkout")
 
 
-def test_app_context_around_it_sees_what_is_overridden_afterwards(app: Flask) -> None:
+def test_the_app_context_around_an_override_sees_it(app: Flask) -> None:
     with app.app_context():
         assert not flags["new_checkout"]
         with override_flags(app, new_checkout=True):
@@ -146,7 +148,7 @@ def test_app_context_around_it_sees_what_is_overridden_afterwards(app: Flask) ->
         assert not flags["new_checkout"]
 
 
-def test_request_context_and_kept_context_of_a_client_see_it(app: Flask) -> None:
+def test_request_contexts_around_an_override_see_it(app: Flask) -> None:
     with app.test_request_context():
         assert not flags["new_checkout"]
         with override_flags(app, new_checkout=True):
@@ -157,7 +159,7 @@ def test_request_context_and_kept_context_of_a_client_see_it(app: Flask) -> None
             assert flags["new_checkout"]
 
 
-def test_override_that_ends_in_another_context_is_over_in_both(app: Flask) -> None:
+def test_an_override_that_ends_in_another_context_ends_in_both(app: Flask) -> None:
     override = override_flags(app, new_checkout=True)
     with app.app_context():
         override.__enter__()
@@ -169,7 +171,7 @@ def test_override_that_ends_in_another_context_is_over_in_both(app: Flask) -> No
         assert not flags["new_checkout"]
 
 
-def test_context_of_another_app_is_left_alone(app: Flask) -> None:
+def test_contexts_of_another_app_keep_their_flags(app: Flask) -> None:
     other = Flask("other")
     other.config.update(TESTING=True, FLAGSMITH_DEFAULTS={"new_checkout": False})
     FlagsmithRealtime(other)
@@ -178,12 +180,12 @@ def test_context_of_another_app_is_left_alone(app: Flask) -> None:
         assert read(app, "new_checkout")
 
 
-def test_app_may_be_current_app(app: Flask) -> None:
+def test_the_app_can_be_current_app(app: Flask) -> None:
     with app.app_context(), override_flags(current_app, new_checkout=True):
         assert flags["new_checkout"]
 
 
-def test_app_without_the_extension_says_so() -> None:
+def test_an_app_without_the_extension_raises() -> None:
     with (
         pytest.raises(NotInitializedError, match=r"'shop' was not set up: call flagsmith"),
         override_flags(Flask("shop"), new_checkout=True),
@@ -212,7 +214,7 @@ def test_request_being_answered_keeps_its_flags(app: Flask) -> None:
     assert read_there == [False, False, True]
 
 
-def test_live_server_in_a_thread_sees_it(app: Flask) -> None:
+def test_a_live_server_in_a_thread_sees_an_override(app: Flask) -> None:
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -256,29 +258,6 @@ def test_decorated_async_function(app: Flask) -> None:
     assert not read(app, "new_checkout")
 
 
-def test_decorated_generators(app: Flask) -> None:
-    @override_flags(app, new_checkout=True)
-    def fixture() -> Iterator[bool]:
-        yield read(app, "new_checkout").enabled
-
-    running = fixture()
-    assert not read(app, "new_checkout")
-    assert next(running)
-    assert read(app, "new_checkout")
-    assert next(running, "end") == "end"
-    assert not read(app, "new_checkout")
-
-    @override_flags(app, new_checkout=True)
-    async def async_fixture() -> AsyncIterator[bool]:
-        yield read(app, "new_checkout").enabled
-
-    async def consume() -> list[bool]:
-        return [value async for value in async_fixture()]
-
-    assert asyncio.run(consume()) == [True]
-    assert not read(app, "new_checkout")
-
-
 def test_decorated_methods_of_each_kind(app: Flask) -> None:
     class Shop:
         @override_flags(app, new_checkout=True)
@@ -304,29 +283,32 @@ def test_decorated_methods_of_each_kind(app: Flask) -> None:
     assert not read(app, "new_checkout")
 
 
-def test_decorated_object_that_is_called_like_an_async_function(app: Flask) -> None:
-    class Check:
-        async def __call__(self) -> bool:
-            await asyncio.sleep(0)
-            return read(app, "new_checkout").enabled
-
-    assert asyncio.run(override_flags(app, new_checkout=True)(Check())())
-    assert not read(app, "new_checkout")
+def generator() -> Iterator[int]:
+    yield 1
 
 
-def test_classes_are_not_decorated(app: Flask) -> None:
-    with pytest.raises(TypeError, match="for a class, decorate its methods"):
-        override_flags(app, new_checkout=True)(type("TestShop", (), {}))
+async def async_generator() -> AsyncIterator[int]:
+    yield 1
 
 
-def test_no_signal_unless_asked_for(app: Flask) -> None:
+@pytest.mark.parametrize(
+    "function",
+    [generator, async_generator, type("TestShop", (), {}), partial(print), object()],
+    ids=["generator", "async generator", "class", "partial", "object"],
+)
+def test_nothing_else_is_decorated(app: Flask, function: Any) -> None:
+    with pytest.raises(TypeError, match="decorates functions and methods, plain or async"):
+        override_flags(app, new_checkout=True)(function)
+
+
+def test_no_signal_is_sent_by_default(app: Flask) -> None:
     changed = Received(flags_changed, app)
     with override_flags(app, new_checkout=True):
         pass
     assert not changed.all
 
 
-def test_signals_are_sent_when_it_comes_and_goes(app: Flask) -> None:
+def test_signals_are_sent_when_an_override_begins_and_ends(app: Flask) -> None:
     changed = Received(flags_changed, app)
     with override_flags(app, signals=True, banner_text="Hi"):
         (content,) = changed.all
@@ -342,24 +324,26 @@ def test_signals_are_sent_when_it_comes_and_goes(app: Flask) -> None:
     assert changed.all[-1]["changes"]["banner_text"] == FlagChange("banner_text", after, None)
 
 
-def test_signals_of_overrides_of_what_flagsmith_has(make_app: MakeApp, emulator: Emulator) -> None:
+def test_signals_of_overrides_of_features_on_flagsmith(
+    make_app: MakeApp, emulator: Emulator
+) -> None:
     emulator.set_flag("banner_text", enabled=True, value="before")
     flagsmith = FlagsmithRealtime()
-    told: list[FlagChange] = []
-    flagsmith.on_change("banner_text", "new_checkout")(told.append)
+    received: list[FlagChange] = []
+    flagsmith.on_change("banner_text", "new_checkout")(received.append)
     app = make_app(flagsmith)
     before = read(app, "banner_text")
     with override_flags(app, signals=True, banner_text="before"):
-        assert not told, "it was that before"
+        assert not received, "it had that value before"
     with override_flags(app, signals=True, banner_text=False):
-        (change,) = told
+        (change,) = received
         assert change.before == before
         assert change.after is not None
         assert (change.after.enabled, change.after.value) == (False, "before")
         assert change.after.feature_id == before.feature_id
 
 
-def test_signal_for_what_changes_for_some_identities_only(
+def test_a_signal_is_sent_for_a_change_for_some_identities_only(
     make_app: MakeApp, emulator: Emulator
 ) -> None:
     emulator.set_flag("banner_text", enabled=True, value="for all")
@@ -372,7 +356,7 @@ def test_signal_for_what_changes_for_some_identities_only(
         assert change.targeting_changed
 
 
-def test_overrides_hold_for_identities_over_what_they_are_given(
+def test_overrides_hold_for_identities_over_their_own_overrides(
     make_app: MakeApp, emulator: Emulator
 ) -> None:
     emulator.set_flag("banner_text", enabled=True, value="for all")
@@ -422,7 +406,7 @@ def test_override_of_a_running_app_follows_flagsmith_below(
         assert not read(app, "banner_text")
 
 
-def test_strict_fails_by_name_for_what_is_not_overridden() -> None:
+def test_strict_raises_for_a_feature_that_is_not_overridden() -> None:
     app = Flask("shop")
     app.config.update(TESTING=True, FLAGSMITH_STRICT=True)
     FlagsmithRealtime(app)
@@ -437,7 +421,7 @@ def test_strict_fails_by_name_for_what_is_not_overridden() -> None:
     )
 
 
-def test_strict_message_takes_names_that_are_no_python_names() -> None:
+def test_the_strict_error_quotes_names_that_are_not_python_identifiers() -> None:
     app = Flask("shop")
     app.config.update(TESTING=True, FLAGSMITH_STRICT=True)
     FlagsmithRealtime(app)
