@@ -1,7 +1,7 @@
 # Two commands need nothing but Python and make:
 #
 #     make demo     the example shop on a local Flagsmith
-#     make test     ruff, mypy and the tests
+#     make test     ruff, mypy, import-linter and the tests
 #
 # Both set up a virtual environment in .venv first. PYTHON picks the interpreter.
 
@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest test-only lint docs docs-links bench build release-check clean
+.PHONY: help demo test test-fast test-lowest test-only lint docs docs-links bench build release-check clean
 
 help:
 	@sed -n '3,4s/^# *//p' Makefile
@@ -31,8 +31,13 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/fawltydeps
+	$(BIN)/lint-imports
 
 test: lint test-only
+
+# The tests without those that are marked as slow.
+test-fast: $(READY)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m 'not slow'
 
 # The tests with the oldest dependencies that setup.cfg allows.
 test-lowest:
@@ -68,4 +73,4 @@ release-check: $(READY)
 	$(BIN)/python .ci/release_check.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info docs/_build .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info docs/_build .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -9,17 +9,13 @@ turns. In a hanging round the refetch hangs, so does the stream, and changes are
 from __future__ import annotations
 
 import argparse
-import sys
 import threading
 import time
-from pathlib import Path
 
 import requests
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-
-from faults.conftest import BEFORE, PLAIN, WORKERS, Lane, Lanes
-from misbehaving import END, answers
+from tests.support.lanes import BEFORE, PLAIN, WORKERS, Lane, Lanes
+from tests.support.misbehaving import END, answers
 
 REQUESTS_A_ROUND = 500
 PATHS = {"a flag": "/api/banner", "a flag for an identity": "/api/identity"}

@@ -17,15 +17,12 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import requests
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-
-from faults.conftest import BEFORE, Lane, Lanes
-from misbehaving import MisbehavingFlagsmith, Request
+from tests.support.lanes import BEFORE, Lane, Lanes
+from tests.support.misbehaving import MisbehavingFlagsmith, Request
 
 from .torment import Torment
 

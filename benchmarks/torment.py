@@ -9,7 +9,7 @@ import random
 import threading
 from typing import Any
 
-from misbehaving import (
+from tests.support.misbehaving import (
     END,
     RESET,
     SILENT,
@@ -20,7 +20,7 @@ from misbehaving import (
     endless,
     event,
 )
-from misbehaving.answers import Behaviour
+from tests.support.misbehaving.answers import Behaviour
 
 #: The mean time between two changes, how long a fault lasts at the most, and the calm after it.
 CHANGE_SECONDS = 2.0

@@ -1,21 +1,30 @@
-"""What all tests share: an emulator, apps that follow it, and signals that can be waited for."""
+"""Fixtures of all tests."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from blinker import NamedSignal
 from flask import Flask
 
 from flask_flagsmith_realtime import FlagsmithRealtime
-from flask_flagsmith_realtime.current import EXTENSION
 from flask_flagsmith_realtime.emulator import Emulator
+from tests.support.apps import MakeApp
+from tests.support.misbehaving import MisbehavingFlagsmith
+from tests.support.paths import ROOT
+from tests.support.redis_server import RedisServer
 
-#: Longer than anything here takes on a busy machine; nothing waits for it to pass.
-PATIENCE_SECONDS = 60.0
+#: Directories whose tests start servers, a browser or a Redis, or wait for faults to pass.
+SLOW = {ROOT / "tests" / name for name in ("browser", "faults", "fleet", "processes")}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests in those directories, and those with a Redis, as slow."""
+    for item in items:
+        if "redis_server" in getattr(item, "fixturenames", ()) or SLOW & set(item.path.parents):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture
@@ -23,9 +32,6 @@ def emulator() -> Iterator[Emulator]:
     """A local Flagsmith with the sample environment."""
     with Emulator() as running:
         yield running
-
-
-MakeApp = Callable[..., Flask]
 
 
 @pytest.fixture
@@ -43,39 +49,20 @@ def make_app(emulator: Emulator) -> Iterator[MakeApp]:
 
     yield make
     for app in apps:
-        app.extensions[EXTENSION].realtime.stop()
+        FlagsmithRealtime().stop(app)
 
 
-class Received:
-    """The signals of one kind that were sent so far, and a way to wait for the next."""
+@pytest.fixture
+def flagsmith() -> Iterator[MisbehavingFlagsmith]:
+    """A Flagsmith that fails in the ways that a test sets; until then it works."""
+    with MisbehavingFlagsmith() as running:
+        yield running
 
-    def __init__(self, signal: NamedSignal, app: Flask) -> None:
-        self.signal = signal
-        self.all: list[dict[str, Any]] = []
-        self._arrived = threading.Condition()
-        signal.connect(self._receive, sender=app)
 
-    def _receive(self, app: Flask, **content: Any) -> None:
-        with self._arrived:
-            self.all.append(content)
-            self._arrived.notify_all()
-
-    def wait(self, count: int = 1) -> dict[str, Any]:
-        """Wait until so many have come, and return the last of them."""
-        with self._arrived:
-            if not self._arrived.wait_for(lambda: len(self.all) >= count, PATIENCE_SECONDS):
-                raise TimeoutError(f"{len(self.all)} of {count} {self.signal.name} came")
-            return self.all[count - 1]
-
-    def wait_for(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """Wait for one that meets a condition."""
-        with self._arrived:
-            found: list[dict[str, Any]] = []
-
-            def look() -> bool:
-                found[:] = [content for content in self.all if condition(content)]
-                return bool(found)
-
-            if not self._arrived.wait_for(look, PATIENCE_SECONDS):
-                raise TimeoutError(f"no such {self.signal.name} among {len(self.all)}")
-            return found[0]
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis of this test's own."""
+    server = RedisServer(tmp_path).start()
+    yield server
+    server.client.close()
+    server.stop()

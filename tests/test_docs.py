@@ -13,7 +13,6 @@ from urllib.parse import urljoin
 
 import click
 import pytest
-from documentation import Page
 from sphinx.util.inventory import InventoryFile
 
 import flask_flagsmith_realtime
@@ -21,8 +20,11 @@ from flask_flagsmith_realtime import emulator, testing
 from flask_flagsmith_realtime.cli import commands as cli
 from flask_flagsmith_realtime.config.settings import PREFIX, Config
 from flask_flagsmith_realtime.emulator.command import introduction
+from tests.support.documentation import Page
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.slow
+
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.rst"))
 TEXTS = [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGES.rst"]

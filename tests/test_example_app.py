@@ -9,13 +9,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 from flask import Flask
-from processes.conftest import PATIENCE_SECONDS, Served, environment_of
 
 from example_app import create_app, live, prices, wording
 from example_app.features import DEFAULTS
@@ -23,8 +21,9 @@ from example_app.live import News
 from flask_flagsmith_realtime import Flag, FlagChange
 from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.testing import override_flags
-
-ROOT = Path(__file__).parents[1]
+from tests.support.paths import ROOT
+from tests.support.servers import Served, environment_of
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import threading
 import weakref
 
 import pytest
-from conftest import PATIENCE_SECONDS, MakeApp, Received
 from flask import Flask
 
 from flask_flagsmith_realtime import (
@@ -21,6 +20,8 @@ from flask_flagsmith_realtime import (
 )
 from flask_flagsmith_realtime.current import EXTENSION
 from flask_flagsmith_realtime.emulator import Emulator
+from tests.support.apps import MakeApp, Received
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 def test_app_is_set_up_by_the_constructor(emulator: Emulator) -> None:

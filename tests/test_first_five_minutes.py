@@ -5,15 +5,17 @@ from __future__ import annotations
 import shlex
 import socket
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command_line import APP, PATIENCE_SECONDS, Directory
-from misbehaving import MisbehavingFlagsmith, answers, eventually
 
 from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.emulator.command import introduction
+from tests.support.command_line import APP, Directory
+from tests.support.misbehaving import MisbehavingFlagsmith, answers
+from tests.support.waiting import PATIENCE_SECONDS, eventually
+
+pytestmark = pytest.mark.slow
 
 #: What is added to an app that reads a flag.
 READ = """
@@ -35,12 +37,6 @@ failed.wait({PATIENCE_SECONDS})
 
 #: Settings of an app that asks nobody for anything by itself.
 ASLEEP = {"FLAGSMITH_ENVIRONMENT_KEY": "ser.key", "FLAGSMITH_AUTOSTART": "false"}
-
-
-@pytest.fixture
-def misbehaving() -> Iterator[MisbehavingFlagsmith]:
-    with MisbehavingFlagsmith() as running:
-        yield running
 
 
 def last_line(directory: Directory) -> str:
@@ -188,10 +184,10 @@ def test_a_url_without_its_path(tmp_path: Path, emulator: Emulator) -> None:
 
 
 def test_a_url_of_flagsmiths_pages(
-    tmp_path: Path, emulator: Emulator, misbehaving: MisbehavingFlagsmith
+    tmp_path: Path, emulator: Emulator, flagsmith: MisbehavingFlagsmith
 ) -> None:
-    misbehaving.environment_document.always(answers.html(200))
-    log = read_at(tmp_path, emulator, misbehaving.api_url)
+    flagsmith.environment_document.always(answers.html(200))
+    log = read_at(tmp_path, emulator, flagsmith.api_url)
     assert "is not usable: it is not JSON" in log
     assert "it ends in /api/v1/" in log
 
@@ -203,9 +199,9 @@ def test_a_flagsmith_that_is_not_running(tmp_path: Path, emulator: Emulator) -> 
     assert "defaults serve" in log
 
 
-def test_a_flagsmith_without_a_stream(tmp_path: Path, misbehaving: MisbehavingFlagsmith) -> None:
-    misbehaving.stream.always(answers.status(404))
-    directory = Directory(tmp_path, misbehaving.config)
+def test_a_flagsmith_without_a_stream(tmp_path: Path, flagsmith: MisbehavingFlagsmith) -> None:
+    flagsmith.stream.always(answers.status(404))
+    directory = Directory(tmp_path, flagsmith.config)
     with directory.start("run", "--port", "0") as app:
         line = app.err.find(lambda line: "stream" in line)
     assert "was refused: it answers 404 Not Found" in line

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import recorded
 from flask import Blueprint, Flask, request
 from flask.views import MethodView, View
 
@@ -20,6 +19,7 @@ from flask_flagsmith_realtime import (
     flags,
 )
 from flask_flagsmith_realtime.testing import override_flags
+from tests.support import recorded
 
 
 @pytest.fixture

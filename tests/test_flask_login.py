@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import recorded
 from flask import Flask, render_template_string
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 
 from flask_flagsmith_realtime import FlagsmithRealtime, Identity, flag_required, flags
+from tests.support import recorded
 
 
 @dataclass

@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import MakeApp, Received
 from flask import Flask
 from werkzeug.test import TestResponse
 
@@ -15,6 +14,7 @@ from flask_flagsmith_realtime import FlagsmithRealtime, flags, refresh_failed
 from flask_flagsmith_realtime.current import EXTENSION
 from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.storage.snapshot_file import SnapshotFile
+from tests.support.apps import MakeApp, Received
 
 LIVE, READY = "/flagsmith/health/live", "/flagsmith/health/ready"
 

@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from conftest import MakeApp, Received
-
 import flask_flagsmith_realtime
 from flask_flagsmith_realtime import flags_changed
 from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.logs import OncePerCause
+from tests.support.apps import MakeApp, Received
+from tests.support.paths import DOCS
 
 PACKAGE = Path(flask_flagsmith_realtime.__file__).parent
-PAGE = Path(__file__).parent.parent / "docs" / "health.rst"
+PAGE = DOCS / "health.rst"
 
 LEVELS = {
     "debug": "DEBUG",

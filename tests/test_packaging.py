@@ -17,7 +17,10 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).parent.parent
+from tests.support.paths import ROOT
+
+pytestmark = pytest.mark.slow
+
 PACKAGE = "flask_flagsmith_realtime"
 NOT_COPIED = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "_build", "__pycache__")
 

@@ -7,10 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import requests
-from command_line import PATIENCE_SECONDS, Directory, Running
 
-README = Path(__file__).parent.parent.joinpath("README.md").read_text()
+from tests.support.command_line import Directory, Running
+from tests.support.paths import ROOT
+from tests.support.waiting import PATIENCE_SECONDS
+
+pytestmark = pytest.mark.slow
+
+README = (ROOT / "README.md").read_text()
 
 
 def blocks(language: str) -> list[str]:

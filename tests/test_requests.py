@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import MakeApp, Received
 from flask import Flask, render_template_string, stream_with_context
 
 from flask_flagsmith_realtime import flags, flags_changed
 from flask_flagsmith_realtime.emulator import Emulator
+from tests.support.apps import MakeApp, Received
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import threading
 from typing import Any
 
 import pytest
-from conftest import PATIENCE_SECONDS, MakeApp, Received
 from flask import Flask, current_app, g, has_app_context
 
 from flask_flagsmith_realtime import (
@@ -26,6 +25,8 @@ from flask_flagsmith_realtime import (
 )
 from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.processes.threads import make_thread
+from tests.support.apps import MakeApp, Received
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 def test_change_is_told_with_before_and_after(make_app: MakeApp, emulator: Emulator) -> None:

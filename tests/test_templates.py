@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import MakeApp
 from flask import Flask, render_template, render_template_string
 
 from flask_flagsmith_realtime import flags
 from flask_flagsmith_realtime.emulator import Emulator
+from tests.support.apps import MakeApp
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from conftest import PATIENCE_SECONDS, MakeApp, Received
 from flask import Flask, current_app
 from werkzeug.serving import make_server
 
@@ -28,6 +27,8 @@ from flask_flagsmith_realtime import (
 from flask_flagsmith_realtime.current import EXTENSION
 from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.testing import FlagOverrides, override_flags
+from tests.support.apps import MakeApp, Received
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture

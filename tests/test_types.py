@@ -11,9 +11,11 @@ import pytest
 from mypy import api
 
 import flask_flagsmith_realtime
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
-FILES = sorted(Path(__file__).parent.joinpath("types").glob("*.py"))
+pytestmark = pytest.mark.slow
+
+FILES = sorted((ROOT / "tests" / "types").glob("*.py"))
 
 _EXPECTED = re.compile(r"# => (.+?)(?:  #|$)")
 _REPORT = re.compile(r"^(?P<file>[^:]+):(?P<line>\d+): (?P<kind>\w+): (?P<text>.+)$")

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MakeApp, Received
 from flask import Flask, request
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,6 +28,7 @@ from flask_flagsmith_realtime import (
 from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.engine.schedule import TOLD_RETRY_SECONDS, Schedule
 from flask_flagsmith_realtime.webhook import LARGEST_BODY_BYTES, is_signed, moment_of
+from tests.support.apps import MakeApp, Received
 
 SECRET = "a long random text"
 PATH = "/flagsmith/webhook"

@@ -1,29 +1,19 @@
-"""A real browser, and the example shop as a process with the local Flagsmith that it starts."""
+"""Fixtures of the tests in a real browser."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from processes.conftest import PATIENCE_SECONDS, Served
-from programs import find_program
 
-ROOT = Path(__file__).parents[2]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-OPTIONS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
+from tests.support.browsers import BROWSERS, OPTIONS, Demo, Open
+from tests.support.paths import ROOT
+from tests.support.programs import find_program
+from tests.support.servers import Served
+from tests.support.waiting import PATIENCE_SECONDS
 
 expect.set_options(timeout=PATIENCE_SECONDS * 1000)
 
@@ -37,9 +27,6 @@ def browser() -> Iterator[Browser]:
         running = playwright.chromium.launch(executable_path=found, args=OPTIONS)
         yield running
         running.close()
-
-
-Open = Callable[..., Page]
 
 
 @pytest.fixture
@@ -65,15 +52,6 @@ def open_page(browser: Browser) -> Iterator[Open]:
     for context in contexts:
         context.close()
     assert troubles == []
-
-
-@dataclass(frozen=True)
-class Demo:
-    """What ``make demo`` starts."""
-
-    process: Served
-    shop: str
-    emulator: str
 
 
 @pytest.fixture

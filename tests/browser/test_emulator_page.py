@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, expect
 
-from browser.conftest import Open
 from flask_flagsmith_realtime.emulator import Emulator
+from tests.support.browsers import Open
 
 
 def switch(page: Page, name: str) -> None:

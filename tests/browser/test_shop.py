@@ -7,7 +7,7 @@ import signal
 import pytest
 from playwright.sync_api import Page, expect
 
-from browser.conftest import Demo, Open
+from tests.support.browsers import Demo, Open
 
 
 def mark(page: Page) -> None:

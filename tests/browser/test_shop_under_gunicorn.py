@@ -7,10 +7,11 @@ from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import expect
-from processes.conftest import Served, environment_of, gunicorn
 
-from browser.conftest import ROOT, Open
 from flask_flagsmith_realtime.emulator import Emulator
+from tests.support.browsers import Open
+from tests.support.paths import ROOT
+from tests.support.servers import Served, environment_of, gunicorn
 
 
 @contextmanager

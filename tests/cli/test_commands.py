@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from command_line import Directory
-from conftest import MakeApp
 from flask import Flask
-from fleet.conftest import RedisServer
 
 from flask_flagsmith_realtime import FlagsmithRealtime
 from flask_flagsmith_realtime.cli.commands import trait_value
 from flask_flagsmith_realtime.emulator import Emulator
+from tests.support.apps import MakeApp
+from tests.support.command_line import Directory
+from tests.support.redis_server import RedisServer
 
 COLUMNS = 80
 #: Nothing listens here.

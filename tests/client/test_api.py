@@ -10,21 +10,14 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
-from misbehaving import MisbehavingFlagsmith, answers
-from misbehaving.answers import Behaviour, Call
 
 from flask_flagsmith_realtime.client import api as api_module
 from flask_flagsmith_realtime.client.api import API
 from flask_flagsmith_realtime.config.settings import read_config
 from flask_flagsmith_realtime.exceptions import FetchError, InvalidDocumentError
 from flask_flagsmith_realtime.model.snapshot import Snapshot
-
-
-@pytest.fixture
-def flagsmith() -> Iterator[MisbehavingFlagsmith]:
-    with MisbehavingFlagsmith() as running:
-        yield running
-
+from tests.support.misbehaving import MisbehavingFlagsmith, answers
+from tests.support.misbehaving.answers import Behaviour, Call
 
 MakeAPI = Callable[..., API]
 

@@ -14,8 +14,6 @@ from typing import Any
 import pytest
 import requests
 import trustme
-from misbehaving import MisbehavingFlagsmith, answers
-from misbehaving.answers import Call
 
 from flask_flagsmith_realtime.client import (
     Sockets,
@@ -26,15 +24,11 @@ from flask_flagsmith_realtime.client import (
 from flask_flagsmith_realtime.client.failures import CrossOriginRedirectError, retry_after_seconds
 from flask_flagsmith_realtime.config.settings import read_config
 from flask_flagsmith_realtime.processes import forks
+from tests.support.misbehaving import MisbehavingFlagsmith, answers
+from tests.support.misbehaving.answers import Call
 
 TIMEOUT = (5.0, 5.0)
 CONFIG = {"FLAGSMITH_ENVIRONMENT_KEY": "ser.key"}
-
-
-@pytest.fixture
-def flagsmith() -> Iterator[MisbehavingFlagsmith]:
-    with MisbehavingFlagsmith() as running:
-        yield running
 
 
 def session_for(flagsmith: MisbehavingFlagsmith, **settings: Any) -> requests.Session:

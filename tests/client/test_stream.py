@@ -5,22 +5,9 @@ from __future__ import annotations
 import json
 import threading
 import tracemalloc
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from misbehaving import (
-    END,
-    RESET,
-    SILENT,
-    MisbehavingFlagsmith,
-    Stream,
-    answers,
-    data_event,
-    endless,
-    event,
-)
-from misbehaving.answers import Behaviour, Call
 
 from flask_flagsmith_realtime.client import Sockets
 from flask_flagsmith_realtime.client import Stream as ClientStream
@@ -33,15 +20,21 @@ from flask_flagsmith_realtime.client.stream import (
     StreamRefusedError,
 )
 from flask_flagsmith_realtime.config.settings import read_config
+from tests.support.misbehaving import (
+    END,
+    RESET,
+    SILENT,
+    MisbehavingFlagsmith,
+    Stream,
+    answers,
+    data_event,
+    endless,
+    event,
+)
+from tests.support.misbehaving.answers import Behaviour, Call
 
 BOM = b"\xef\xbb\xbf"
 EPOCH = 1673546928.02806
-
-
-@pytest.fixture
-def flagsmith() -> Iterator[MisbehavingFlagsmith]:
-    with MisbehavingFlagsmith() as running:
-        yield running
 
 
 def open_stream(

@@ -8,7 +8,7 @@ import re
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from email.utils import formatdate
 from pathlib import Path
@@ -17,10 +17,7 @@ from typing import Any
 import pytest
 import trustme
 from click.testing import Result
-from command_line import Directory
 from flask import Flask
-from fleet.conftest import RedisServer
-from misbehaving import MisbehavingFlagsmith, Stream, answers
 
 from flask_flagsmith_realtime import FlagsmithRealtime
 from flask_flagsmith_realtime.config.settings import read_config
@@ -38,6 +35,10 @@ from flask_flagsmith_realtime.doctor.verdicts import (
 )
 from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.model.snapshot import Snapshot
+from tests.support.command_line import Directory
+from tests.support.misbehaving import MisbehavingFlagsmith, Stream, answers
+from tests.support.paths import DOCS
+from tests.support.redis_server import RedisServer
 
 Found = dict[str, Any]
 
@@ -45,12 +46,6 @@ Found = dict[str, Any]
 @pytest.fixture(autouse=True)
 def _in_a_directory_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def misbehaving() -> Iterator[MisbehavingFlagsmith]:
-    with MisbehavingFlagsmith() as running:
-        yield running
 
 
 def app_with(settings: dict[str, Any], **more: Any) -> Flask:
@@ -107,13 +102,13 @@ def test_no_secret_is_shown(emulator: Emulator) -> None:
 
 
 def test_it_costs_one_call_of_the_api_with_the_key_and_one_stream(
-    misbehaving: MisbehavingFlagsmith,
+    flagsmith: MisbehavingFlagsmith,
 ) -> None:
-    findings(app_with(misbehaving.config))
-    with_key = [call for call in misbehaving.calls if "x-environment-key" in call.headers]
+    findings(app_with(flagsmith.config))
+    with_key = [call for call in flagsmith.calls if "x-environment-key" in call.headers]
     assert [call.path for call in with_key] == ["/api/v1/environment-document/"]
-    assert misbehaving.stream.count == 1
-    assert misbehaving.leaks == []
+    assert flagsmith.stream.count == 1
+    assert flagsmith.leaks == []
 
 
 def test_under_test_it_says_so_and_goes_on(emulator: Emulator) -> None:
@@ -206,10 +201,10 @@ def test_a_url_without_its_path_is_completed(emulator: Emulator) -> None:
     )
 
 
-def test_a_page_instead_of_an_api_is_called_that(misbehaving: MisbehavingFlagsmith) -> None:
-    for endpoint in (misbehaving.environment_document, misbehaving.flags, misbehaving.other):
+def test_a_page_instead_of_an_api_is_called_that(flagsmith: MisbehavingFlagsmith) -> None:
+    for endpoint in (flagsmith.environment_document, flagsmith.flags, flagsmith.other):
         endpoint.always(answers.html(200))
-    found = find(app_with(misbehaving.config), "API")
+    found = find(app_with(flagsmith.config), "API")
     assert found["level"] == "failed"
     assert "ends in /api/v1/" in found["advice"]
 
@@ -366,34 +361,34 @@ def test_a_project_with_real_time_updates_off_is_named(emulator: Emulator) -> No
 
 
 def test_a_plan_without_a_stream_is_a_warning_that_names_it(
-    misbehaving: MisbehavingFlagsmith,
+    flagsmith: MisbehavingFlagsmith,
 ) -> None:
-    misbehaving.stream.always(answers.status(404))
-    found = find(app_with(misbehaving.config), "stream")
+    flagsmith.stream.always(answers.status(404))
+    found = find(app_with(flagsmith.config), "stream")
     assert found["level"] == "warning"
     assert "plan" in found["advice"]
     assert "'Enable real-time updates'" in found["advice"]
 
 
-def test_a_stream_that_is_down_is_a_warning(misbehaving: MisbehavingFlagsmith) -> None:
-    misbehaving.stream_server.refuse()
-    found = find(app_with(misbehaving.config), "stream")
+def test_a_stream_that_is_down_is_a_warning(flagsmith: MisbehavingFlagsmith) -> None:
+    flagsmith.stream_server.refuse()
+    found = find(app_with(flagsmith.config), "stream")
     assert found["level"] == "warning"
     assert "not available" in found["message"]
 
 
-def test_a_greeting_ahead_of_the_api_is_a_warning(misbehaving: MisbehavingFlagsmith) -> None:
-    misbehaving.stream.always(Stream(greeting=lambda epoch: epoch + 3600))
-    found = find(app_with(misbehaving.config), "stream")
+def test_a_greeting_ahead_of_the_api_is_a_warning(flagsmith: MisbehavingFlagsmith) -> None:
+    flagsmith.stream.always(Stream(greeting=lambda epoch: epoch + 3600))
+    found = find(app_with(flagsmith.config), "stream")
     assert found["level"] == "warning"
     assert "3600.0 s newer than the API's" in found["message"]
 
 
 def test_a_stream_with_a_client_side_key_is_checked_without_the_api(
-    misbehaving: MisbehavingFlagsmith,
+    flagsmith: MisbehavingFlagsmith,
 ) -> None:
-    misbehaving.flags.always(answers.status(500))
-    settings = {**misbehaving.config, "FLAGSMITH_ENVIRONMENT_KEY": misbehaving.client_side_key}
+    flagsmith.flags.always(answers.status(500))
+    settings = {**flagsmith.config, "FLAGSMITH_ENVIRONMENT_KEY": flagsmith.client_side_key}
     assert find(app_with(settings), "stream")["level"] == "ok"
 
 
@@ -454,14 +449,6 @@ def test_webhooks_need_a_route_and_a_long_secret(emulator: Emulator) -> None:
     assert found.message == "taken at /flagsmith/webhook; the secret has 32 characters"
 
 
-@pytest.fixture
-def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path).start()
-    yield server
-    server.client.close()
-    server.stop()
-
-
 def test_redis_is_asked_for_all_that_a_fleet_does_there(
     emulator: Emulator, redis_server: RedisServer
 ) -> None:
@@ -503,7 +490,7 @@ def test_a_redis_that_answers_but_cannot_be_used_fails(
 def test_the_rights_of_the_documentation_are_enough(
     emulator: Emulator, redis_server: RedisServer
 ) -> None:
-    page = Path(__file__).parents[2] / "docs" / "fleet.rst"
+    page = DOCS / "fleet.rst"
     rights = re.search(r"ACL SETUSER flags on >a-long-password (.*?)\n\n", page.read_text(), re.S)
     assert rights is not None
     words = rights[1].replace("\\", " ").split()

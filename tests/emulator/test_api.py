@@ -6,10 +6,10 @@ from typing import Any
 from urllib.parse import urljoin
 
 import pytest
-import recorded
 import requests
 
 from flask_flagsmith_realtime.emulator import Emulator
+from tests.support import recorded
 
 
 def call(

@@ -14,8 +14,7 @@ import pytest
 import requests
 
 from flask_flagsmith_realtime.emulator import Emulator
-
-PATIENCE_SECONDS = 60
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 @contextmanager

@@ -9,8 +9,7 @@ import pytest
 import requests
 
 from flask_flagsmith_realtime.emulator import Emulator, ServerError
-
-from .streams import RawStream
+from tests.support.raw_stream import RawStream
 
 
 def test_it_says_how_to_use_it(emulator: Emulator) -> None:

@@ -7,11 +7,11 @@ import re
 from typing import Any
 
 import pytest
-import recorded
 import requests
 
 from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.emulator import document as documents
+from tests.support import recorded
 
 
 def page_of(emulator: Emulator) -> str:

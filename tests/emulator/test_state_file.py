@@ -8,9 +8,9 @@ import threading
 from pathlib import Path
 
 import pytest
-import recorded
 
 from flask_flagsmith_realtime.emulator import DocumentError, Emulator, StateFileError
+from tests.support import recorded
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import recorded
 
 from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.emulator.listeners import (
@@ -11,8 +10,8 @@ from flask_flagsmith_realtime.emulator.listeners import (
     Listeners,
     TooManyStreamsError,
 )
-
-from .streams import RawStream
+from tests.support import recorded
+from tests.support.raw_stream import RawStream
 
 
 def test_it_greets_with_the_current_epoch(emulator: Emulator) -> None:

@@ -13,15 +13,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from misbehaving import RESET, SILENT, MisbehavingFlagsmith, Stream, answers, data_event, event
-from misbehaving.answers import Behaviour
 
 from flask_flagsmith_realtime.client.backoff import Reconnect
 from flask_flagsmith_realtime.config.settings import read_config
 from flask_flagsmith_realtime.engine.listener import Listener
 from flask_flagsmith_realtime.engine.mailbox import Connected, Disconnected, Mail, Mailbox
-
-PATIENCE_SECONDS = 60.0
+from tests.support.misbehaving import (
+    RESET,
+    SILENT,
+    MisbehavingFlagsmith,
+    Stream,
+    answers,
+    data_event,
+    event,
+)
+from tests.support.misbehaving.answers import Behaviour
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 @dataclass(frozen=True)
@@ -68,12 +75,6 @@ class Running:
         self.listener.stop()
         self.thread.join(PATIENCE_SECONDS)
         assert not self.thread.is_alive()
-
-
-@pytest.fixture
-def flagsmith() -> Iterator[MisbehavingFlagsmith]:
-    with MisbehavingFlagsmith() as running:
-        yield running
 
 
 Listen = Callable[..., Running]

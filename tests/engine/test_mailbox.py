@@ -9,8 +9,7 @@ import time
 import pytest
 
 from flask_flagsmith_realtime.engine.mailbox import Connected, Disconnected, Greeted, Mail, Mailbox
-
-PATIENCE_SECONDS = 60.0
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture

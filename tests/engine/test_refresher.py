@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import pytest
-from conftest import MakeApp, Received
 from flask import Flask, request
-from misbehaving import MisbehavingFlagsmith
 
 from flask_flagsmith_realtime import signals
 from flask_flagsmith_realtime.client.api import API
@@ -24,6 +21,8 @@ from flask_flagsmith_realtime.engine.schedule import Schedule
 from flask_flagsmith_realtime.engine.store import SnapshotStore
 from flask_flagsmith_realtime.model.snapshot import Snapshot
 from flask_flagsmith_realtime.monitoring.activity import Activity
+from tests.support.apps import MakeApp, Received
+from tests.support.misbehaving import MisbehavingFlagsmith
 
 MISTAKES = 3
 
@@ -75,12 +74,6 @@ def shows(value: str, content: dict[str, Any]) -> bool:
     """Whether a signal's snapshot has a value."""
     snapshot: Snapshot = content["snapshot"]
     return snapshot.flags["banner_text"].value == value
-
-
-@pytest.fixture
-def flagsmith() -> Iterator[MisbehavingFlagsmith]:
-    with MisbehavingFlagsmith() as running:
-        yield running
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import pytest
-from simulated import START, World, make_world
 
 from flask_flagsmith_realtime.engine.schedule import Schedule, Verdict
+from tests.support.simulated import START, World, make_world
 
 
 @pytest.fixture

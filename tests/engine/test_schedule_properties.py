@@ -13,10 +13,10 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
-from simulated import START, World, make_world
 
 from flask_flagsmith_realtime.client.backoff import RETRY_SECONDS
 from flask_flagsmith_realtime.engine.schedule import OLDER_TAKEN_AFTER_SECONDS
+from tests.support.simulated import START, World, make_world
 
 events = st.sampled_from(["newest", "older", "repeated", "absurd", "absurd again", "none"])
 

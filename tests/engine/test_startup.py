@@ -8,7 +8,6 @@ import threading
 import time
 
 import pytest
-from conftest import PATIENCE_SECONDS, MakeApp, Received
 from flask import Flask
 
 from flask_flagsmith_realtime import (
@@ -24,6 +23,8 @@ from flask_flagsmith_realtime.engine.engine import Engine
 from flask_flagsmith_realtime.engine.listening import Listening
 from flask_flagsmith_realtime.engine.mailbox import Mailbox
 from flask_flagsmith_realtime.monitoring.activity import Activity
+from tests.support.apps import MakeApp, Received
+from tests.support.waiting import PATIENCE_SECONDS
 
 #: For the stack of a thread: with it none can be started.
 NO_MEMORY = 1 << 47

@@ -1,117 +1,12 @@
-"""Lanes: misbehaving Flagsmiths, each with an app that follows it, all in the workers of one
-gunicorn.
-
-Many faults so take the time of one. A lane's app has its own settings, threads and connections;
-what lanes share is the process and its log, whose lines name the URL of the Flagsmith they are of.
-"""
+"""Fixtures of the tests with a Flagsmith that misbehaves."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
-from misbehaving import MisbehavingFlagsmith, Stream, event, eventually
-from processes.conftest import Answer, Served, gunicorn
 
-from flask_flagsmith_realtime.client.backoff import RETRY_SECONDS
-
-WORKERS = 2
-#: What every environment begins with.
-BEFORE = "Welcome!"
-
-#: A stream that asks for no long delay before the next connection, as Flagsmith's does.
-PLAIN = Stream(render=lambda epoch: event(epoch, retry=None))
-
-_HERE = Path(__file__).parent
-
-
-class Lane:
-    """A Flagsmith, and the app in each worker that follows it.
-
-    :param name: where the app is.
-    """
-
-    server: Served
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.flagsmith = MisbehavingFlagsmith()
-
-    def wait_for(self, condition: Callable[[Answer], bool], path: str = "/") -> list[Answer]:
-        """Wait until all workers' answers meet a condition."""
-        answers = self.server.wait_for_all(WORKERS, condition, f"/{self.name}{path}")
-        return list(answers.values())
-
-    def wait_until_it_shows(self, banner: Any, path: str = "/") -> list[Answer]:
-        """Wait until all workers show a banner."""
-        return self.wait_for(lambda answer: bool(answer["banner"] == banner), path)
-
-    def wait_until_it_rests(self) -> None:
-        """Wait until all workers show the first state and listen."""
-        self.wait_until_it_shows(BEFORE)
-        self.flagsmith.wait_for_streams(WORKERS)
-
-    def lines(self, count: int) -> list[str]:
-        """The lines in the log that are of this lane; waits until there are so many."""
-        pattern = f"{self.flagsmith.api_url}|{self.flagsmith.realtime_api_url}"
-        return lines(self.server, pattern, count)
-
-
-def most_tries(seconds: float) -> int:
-    """How often a worker may ask for one change within some seconds."""
-    return 1 + sum(sum(RETRY_SECONDS[: tries + 1]) <= seconds for tries in range(8))
-
-
-def lines(server: Served, pattern: str, count: int) -> list[str]:
-    """The lines in a server's log that match; waits until there are so many."""
-
-    def found() -> list[str]:
-        return [line for line in server.output.splitlines() if re.search(pattern, line)]
-
-    eventually(lambda: len(found()) >= count)
-    return found()
-
-
-class Lanes(dict[str, Lane]):
-    """Lanes by name, and the server that they share: the one started last."""
-
-    def __init__(self, lanes: Mapping[str, Lane]) -> None:
-        super().__init__(lanes)
-        self._servers: list[Served] = []
-
-    @property
-    def server(self) -> Served:
-        return self._servers[-1]
-
-    def serve(self, settings: Mapping[str, Mapping[str, Any]] | None = None, *options: str) -> None:
-        """Start the server.
-
-        :param settings: of lanes that have any, without their prefix.
-        :param options: gunicorn's.
-        """
-        configs = {name: {**lane.flagsmith.config} for name, lane in self.items()}
-        for name, own in (settings or {}).items():
-            configs[name] |= {f"FLAGSMITH_{key}": value for key, value in own.items()}
-        workers = ("--workers", str(WORKERS), "--worker-class", "gthread", "--threads", "4")
-        command = gunicorn(*workers, *options, app="lane_apps:create_app()")
-        environment = {"LANES": json.dumps(configs), "PYTHONPATH": str(_HERE)}
-        self._servers.append(Served(command, environment))
-        for lane in self.values():
-            lane.server = self.server
-
-    def close(self) -> None:
-        """End all."""
-        for server in self._servers:
-            server.kill()
-        for lane in self.values():
-            lane.flagsmith.close()
-
-
-MakeLanes = Callable[..., Lanes]
+from tests.support.lanes import Lane, Lanes, MakeLanes
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from misbehaving import MisbehavingFlagsmith, answers
-from misbehaving.answers import Behaviour
 
-from faults.conftest import BEFORE, WORKERS, Lanes, MakeLanes, lines, most_tries
+from tests.support.lanes import BEFORE, WORKERS, Lanes, MakeLanes, lines, most_tries
+from tests.support.misbehaving import MisbehavingFlagsmith, answers
+from tests.support.misbehaving.answers import Behaviour
 
 #: What a process may take for 64 MiB of an answer, besides what it takes anyhow.
 MOST_MEMORY_KIB = 3 * 64 * 1024

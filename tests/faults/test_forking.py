@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 import trustme
-from misbehaving import MisbehavingFlagsmith, Stream, answers
 
-from faults.conftest import PLAIN
+from tests.support.lanes import PLAIN
+from tests.support.misbehaving import MisbehavingFlagsmith, Stream, answers
 
 REMOTE = {"FLASK_FLAGSMITH_ENVIRONMENT_KEY": MisbehavingFlagsmith.client_side_key}
 LONG_AGO = "Wed, 21 Oct 2015 07:28:00 GMT"
@@ -49,7 +49,7 @@ def test_threads_load_no_module(environ: dict[str, str], tmp_path: Path) -> None
             "FLASK_FLAGSMITH_SNAPSHOT_FILE": str(tmp_path / "flags.json"),
         }
         with subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("importing.py"))],
+            [sys.executable, "-m", "tests.faults.importing"],
             env={**os.environ, **flagsmith.environ, **more, **environ},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
-from misbehaving import RESET, SILENT, MisbehavingFlagsmith, Stream, answers
-from misbehaving.answers import Behaviour
+from tests.support.misbehaving import RESET, SILENT, MisbehavingFlagsmith, Stream, answers
+from tests.support.misbehaving.answers import Behaviour
 
 KINDS: list[Stream | Behaviour] = [
     Stream(lasts=0.0),
@@ -31,7 +30,7 @@ MOST_GROWTH_KIB = 1024
 def test_a_thousand_connections_leave_nothing_behind() -> None:
     with MisbehavingFlagsmith() as flagsmith:
         flagsmith.stream.next(*KINDS * 30, SILENT, *KINDS * ROUNDS, SILENT)
-        program = [sys.executable, str(Path(__file__).with_name("reconnecting.py"))]
+        program = [sys.executable, "-m", "tests.faults.reconnecting"]
         with subprocess.Popen(
             [*program, json.dumps(flagsmith.config), flagsmith.client_side_key],
             stdin=subprocess.PIPE,

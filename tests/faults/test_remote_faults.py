@@ -7,10 +7,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from misbehaving import answers
-from misbehaving.answers import Behaviour
 
-from faults.conftest import BEFORE, WORKERS, Lanes, MakeLanes, lines, most_tries
+from tests.support.lanes import BEFORE, WORKERS, Lanes, MakeLanes, lines, most_tries
+from tests.support.misbehaving import answers
+from tests.support.misbehaving.answers import Behaviour
 
 LAG_SECONDS = 60
 

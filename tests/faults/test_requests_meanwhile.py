@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from misbehaving import END, answers
 
-from faults.conftest import BEFORE, PLAIN, WORKERS, Lane, Lanes, MakeLanes
+from tests.support.lanes import BEFORE, PLAIN, WORKERS, Lane, Lanes, MakeLanes
+from tests.support.misbehaving import END, answers
 
 REQUESTS = 200
 

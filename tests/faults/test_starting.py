@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from misbehaving import MisbehavingFlagsmith, answers
 
-from faults.conftest import BEFORE, PLAIN, WORKERS, Lanes, MakeLanes, lines, most_tries
+from tests.support.lanes import BEFORE, PLAIN, WORKERS, Lanes, MakeLanes, lines, most_tries
+from tests.support.misbehaving import MisbehavingFlagsmith, answers
 
 HASTY: dict[str, Any] = {"STARTUP_TIMEOUT_SECONDS": 0.3, "REQUEST_TIMEOUT_SECONDS": 1.0}
 REMOTE = {"ENVIRONMENT_KEY": MisbehavingFlagsmith.client_side_key}

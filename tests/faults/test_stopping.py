@@ -7,13 +7,13 @@ import threading
 
 import pytest
 from flask import Flask
-from misbehaving import MisbehavingFlagsmith, answers
 
-from faults.conftest import WORKERS, MakeLanes, lines
 from flask_flagsmith_realtime import FlagsmithRealtime
+from tests.support.lanes import WORKERS, MakeLanes, lines
+from tests.support.misbehaving import MisbehavingFlagsmith, answers
 
 #: Far less than what the app waits for; a server of many workers needs some of it by itself.
-PATIENCE_SECONDS = 5.0
+PROMISED_SECONDS = 5.0
 PATIENT = {"REQUEST_TIMEOUT_SECONDS": 600, "STREAM_TIMEOUT_SECONDS": 600}
 
 HANGING = pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_a_hanging_fetch_ends_with_its_app(
         extension.stop(app)
         for thread in set(threading.enumerate()) - threads:
             if thread.name.startswith("flagsmith-"):
-                thread.join(PATIENCE_SECONDS)
+                thread.join(PROMISED_SECONDS)
                 assert not thread.is_alive()
         assert flagsmith.environment_document.count == 1
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
@@ -63,7 +63,7 @@ def test_a_server_ends_with_open_streams_and_hanging_fetches(
     hanging.flagsmith.wait_for(
         lambda: hanging.flagsmith.environment_document.count == 2 * processes
     )
-    assert lanes.server.stop(PATIENCE_SECONDS) == 0
+    assert lanes.server.stop(PROMISED_SECONDS) == 0
     assert lines(lanes.server, "lagsmith", 0) == []
     assert "Traceback" not in lanes.server.output
     calm.flagsmith.wait_for_streams(0)

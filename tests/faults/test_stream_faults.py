@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 
 import pytest
-from misbehaving import Stream, data_event, event
 
-from faults.conftest import WORKERS, Lanes, MakeLanes, most_tries
+from tests.support.lanes import WORKERS, Lanes, MakeLanes, most_tries
+from tests.support.misbehaving import Stream, data_event, event
 
 
 def with_data(data: Callable[[float], str]) -> Stream:

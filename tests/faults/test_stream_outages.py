@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from misbehaving import SILENT, Stream, answers, data_event, endless
-from misbehaving.answers import Behaviour
 
-from faults.conftest import BEFORE, PLAIN, WORKERS, Lanes, MakeLanes, lines, most_tries
+from tests.support.lanes import BEFORE, PLAIN, WORKERS, Lanes, MakeLanes, lines, most_tries
+from tests.support.misbehaving import SILENT, Stream, answers, data_event, endless
+from tests.support.misbehaving.answers import Behaviour
 
 #: Polling that a test can wait for.
 POLLED = {"ENVIRONMENT_REFRESH_INTERVAL_SECONDS": 1.0, "LIVE_REFRESH_INTERVAL_SECONDS": 1.0}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from flask_flagsmith_realtime.emulator import Emulator
-from fleet.conftest import Members, RedisServer
+from tests.support.fleets import Members
+from tests.support.paths import DOCS
+from tests.support.redis_server import RedisServer
 
-PAGE = Path(__file__).parents[2] / "docs" / "fleet.rst"
+PAGE = DOCS / "fleet.rst"
 
 
 def test_documented_user_can_do_all(

@@ -14,12 +14,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from conftest import Received
 from flask import Flask
 
 from flask_flagsmith_realtime import FlagsmithRealtime, flags, refresh_failed
 from flask_flagsmith_realtime.emulator import Emulator
-from fleet.conftest import Members
+from tests.support.apps import Received
+from tests.support.fleets import Members
 
 
 class EdgeProxy:

@@ -7,10 +7,10 @@ import signal
 import subprocess
 import sys
 
-from processes.conftest import environment_of
-
 from flask_flagsmith_realtime.emulator import Emulator
-from fleet.conftest import RedisServer, wait_until
+from tests.support.redis_server import RedisServer
+from tests.support.servers import environment_of
+from tests.support.waiting import eventually
 
 SCRIPT = """
 import os, signal
@@ -41,12 +41,12 @@ def test_child_joins_for_itself_and_closes_what_it_inherits(
         numbers = {int(parent.stdout.readline()), int(parent.stdout.readline())}
         (child,) = numbers - {0}
         try:
-            wait_until(lambda: redis_server.subscribers() == 2)
+            eventually(lambda: redis_server.subscribers() == 2)
             before = len(redis_server.client.client_list())
             parent.kill()
             # Had the child copies of the parent's connections, Redis would not see them end.
-            wait_until(lambda: redis_server.subscribers() == 1)
-            wait_until(lambda: len(redis_server.client.client_list()) < before)
+            eventually(lambda: redis_server.subscribers() == 1)
+            eventually(lambda: len(redis_server.client.client_list()) < before)
         finally:
             parent.kill()
             os.kill(child, signal.SIGKILL)

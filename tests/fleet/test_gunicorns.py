@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 import requests
-from processes.conftest import Served, environment_of, gunicorn
 
 from flask_flagsmith_realtime.emulator import Emulator
-from fleet.conftest import RedisServer, calls, wait_until
+from tests.support.fleets import calls
+from tests.support.redis_server import RedisServer
+from tests.support.servers import Served, environment_of, gunicorn
+from tests.support.waiting import eventually
 
-HERE = Path(__file__).parent
 QUICK = {"beat_seconds": 0.5, "expiry_seconds": 3.0, "patience_seconds": 2.0}
 
 
@@ -43,7 +44,7 @@ class Journal:
 
     def wait_for(self, workers: int, banner: str) -> None:
         """Wait until so many workers, and no fewer, serve a banner."""
-        wait_until(
+        eventually(
             lambda: list(self.banners().values()) == [banner] * workers,
             lambda: str(self.banners()),
         )
@@ -57,7 +58,7 @@ class Journal:
             leaders[:] = [line["pid"] for line in changes if line["leader"]]
             return bool(leaders) and leaders[-1] != other_than
 
-        wait_until(has_said_so, lambda: f"{leaders}")
+        eventually(has_said_so, lambda: f"{leaders}")
         return leaders[-1]
 
 
@@ -79,10 +80,10 @@ def serve(redis_server: RedisServer, emulator: Emulator, journal: Journal) -> It
         environment = environment_of(
             {**emulator.config, "FLAGSMITH_REDIS_URL": redis_server.url, **more}
         )
-        environment["PYTHONPATH"] = str(HERE)
         environment["MEMBER_JOURNAL"] = str(journal.path)
         environment["MEMBER_PACE"] = json.dumps(pace or {})
-        served.append(Served(gunicorn(*options, app="member:create_app()"), environment))
+        command = gunicorn(*options, app="tests.fleet.member:create_app()")
+        served.append(Served(command, environment))
         return served[-1]
 
     yield start
@@ -110,7 +111,7 @@ def test_twelve_workers_cost_one_stream_and_one_call_a_change(
         changed[:] = [line for line in journal.lines() if line["what"] == "changed"]
         return len(changed) == 12 * 20
 
-    wait_until(all_have_said_so, lambda: f"{len(changed)} changes were told of")
+    eventually(all_have_said_so, lambda: f"{len(changed)} changes were told of")
     assert len([line for line in changed if line["leader"]]) == 20
     for server in servers:
         assert server.stop() == 0
@@ -130,10 +131,10 @@ def test_workers_of_each_class_share(
     server = serve("--workers", "2", "--worker-class", worker, "--threads", "2", "--preload")
     # The master that has loaded the app is a member as well.
     members = 3
-    wait_until(lambda: redis_server.subscribers() >= members, lambda: server.output)
+    eventually(lambda: redis_server.subscribers() >= members, lambda: server.output)
     assert emulator.wait_for_streams(1)
     emulator.set_flag("banner_text", value="after")
-    wait_until(
+    eventually(
         lambda: list(journal.banners().values()).count("after") >= members,
         lambda: f"{journal.banners()} {server.output}",
     )

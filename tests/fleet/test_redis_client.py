@@ -12,12 +12,14 @@ import pytest
 import redis
 import trustme
 from flask import Flask
-from programs import find_program
 
 from flask_flagsmith_realtime import ConfigError, FlagsmithRealtime
 from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.fleet.redis_client import check_url, redacted_url
-from fleet.conftest import Members, RedisServer, wait_until
+from tests.support.fleets import Members
+from tests.support.programs import find_program
+from tests.support.redis_server import RedisServer
+from tests.support.waiting import eventually
 
 
 @pytest.mark.parametrize(
@@ -184,7 +186,7 @@ def sentinel(tmp_path: Path, redis_server: RedisServer) -> Iterator[int]:
         except redis.RedisError:
             return False
 
-    wait_until(answers)
+    eventually(answers)
     yield port
     client.close()
     process.kill()

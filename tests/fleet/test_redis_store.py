@@ -17,7 +17,8 @@ from flask_flagsmith_realtime.fleet.redis_store import (
     new_version,
 )
 from flask_flagsmith_realtime.model.snapshot import Snapshot, snapshot_of_document
-from fleet.conftest import RedisServer, wait_until
+from tests.support.redis_server import RedisServer
+from tests.support.waiting import eventually
 
 EXPIRY_SECONDS = 0.5
 
@@ -64,7 +65,7 @@ def test_one_leads_until_its_lock_expires_or_is_released(stores: Stores) -> None
     assert not second.beat("live").leads
     assert first.beat("live").leads
     assert 0 < second.beat("live").lock_seconds <= EXPIRY_SECONDS
-    wait_until(lambda: second.beat("live").leads)
+    eventually(lambda: second.beat("live").leads)
     assert not first.beat("live").leads
     first.release()
     assert second.beat("live").leads
@@ -89,7 +90,7 @@ def test_lock_without_an_end_gets_one(stores: Stores, redis_server: RedisServer)
     assert first.beat("live").leads
     redis_server.client.persist(redis_server.keys()["leader"])
     assert not second.beat("live").leads
-    wait_until(lambda: second.beat("live").leads)
+    eventually(lambda: second.beat("live").leads)
 
 
 def test_lock_with_an_end_too_far_gets_a_nearer_one(
@@ -99,7 +100,7 @@ def test_lock_with_an_end_too_far_gets_a_nearer_one(
     assert first.beat("live").leads
     redis_server.client.expire(redis_server.keys()["leader"], 100_000)
     assert not second.beat("live").leads
-    wait_until(lambda: second.beat("live").leads)
+    eventually(lambda: second.beat("live").leads)
 
 
 def test_what_was_written_is_read(stores: Stores, document: dict[str, Any]) -> None:
@@ -141,7 +142,7 @@ def test_leader_that_was_paused_replaces_nothing(stores: Stores, document: dict[
     paused, leader = stores(), stores()
     assert paused.beat("live").leads
     assert write(paused, snapshot(document, 2.0, "one"))
-    wait_until(lambda: leader.beat("live").leads)
+    eventually(lambda: leader.beat("live").leads)
     assert write(leader, snapshot(document, 2.0, "two"))
     # It wakes, with what it had fetched before.
     assert not write(paused, snapshot(document, 2.0, "one"))

@@ -7,11 +7,13 @@ import time
 from dataclasses import replace
 
 import pytest
-from conftest import Received
 
 from flask_flagsmith_realtime import flags, flags_changed, snapshot_refreshed
 from flask_flagsmith_realtime.emulator import Emulator
-from fleet.conftest import QUICK, Members, RedisServer, calls, wait_until
+from tests.support.apps import Received
+from tests.support.fleets import QUICK, Members, calls
+from tests.support.redis_server import RedisServer
+from tests.support.waiting import eventually
 
 
 def test_cold_start_of_fifty_makes_one_call(members: Members, emulator: Emulator) -> None:
@@ -70,7 +72,7 @@ def test_filled_redis_serves_a_start_while_flagsmith_is_away(
             return flags["banner_text"].value
 
     # On a busy machine Redis may not answer before the first read gives up.
-    wait_until(lambda: serves() == "stored", lambda: str(serves()))
+    eventually(lambda: serves() == "stored", lambda: str(serves()))
     emulator.start()
 
 
@@ -127,7 +129,7 @@ def test_a_poll_without_a_change_tells_nobody(members: Members, emulator: Emulat
     (follower,) = members.of_role("follower")
     refreshed = Received(snapshot_refreshed, follower.app)
     before = leader.calls
-    wait_until(lambda: leader.calls >= before + 3)
+    eventually(lambda: leader.calls >= before + 3)
     assert not refreshed.all
 
 
@@ -180,9 +182,9 @@ def test_flags_of_a_follower_are_as_old_as_the_leader_s(
     (follower,) = members.of_role("follower")
     began, before = time.time(), leader.calls
     # The same flags again; the follower has nothing to read.
-    wait_until(lambda: leader.calls >= before + 8)
-    wait_until(lambda: (follower.flagsmith.status.age_seconds or 0) < time.time() - began)
-    wait_until(lambda: follower.flagsmith.status.state == "live")
+    eventually(lambda: leader.calls >= before + 8)
+    eventually(lambda: (follower.flagsmith.status.age_seconds or 0) < time.time() - began)
+    eventually(lambda: follower.flagsmith.status.state == "live")
 
 
 def test_follower_is_live_while_the_leader_is(members: Members, emulator: Emulator) -> None:
@@ -250,7 +252,7 @@ def test_only_the_leader_asks_redis_what_a_webhook_said(
     members.start(4)
     assert members.leader
     members.wait_for_flags()
-    wait_until(lambda: redis_server.subscribers() == 4)
+    eventually(lambda: redis_server.subscribers() == 4)
     environment = redis_server.wait_for_flags()
     channel = environment.replace(":environment", ":changes")
     before = scripts_run(redis_server)
@@ -258,7 +260,7 @@ def test_only_the_leader_asks_redis_what_a_webhook_said(
         redis_server.client.publish(channel, "told")
     # This one is for all; it comes after the others.
     redis_server.client.publish(channel, "free")
-    wait_until(lambda: scripts_run(redis_server) >= before + 10 + 4)
+    eventually(lambda: scripts_run(redis_server) >= before + 10 + 4)
     assert scripts_run(redis_server) == before + 10 + 4
 
 

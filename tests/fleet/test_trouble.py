@@ -11,12 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from conftest import Received
 from flask import Flask
 
 from flask_flagsmith_realtime import FlagsmithRealtime, flags, flags_changed
 from flask_flagsmith_realtime.emulator import Emulator
-from fleet.conftest import PATIENCE_SECONDS, QUICK, Gate, Members, RedisServer, calls, wait_until
+from tests.support.apps import Received
+from tests.support.fleets import QUICK, Members, calls
+from tests.support.redis_server import Gate, RedisServer
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 Break = Callable[[RedisServer], None]
 
@@ -146,9 +148,9 @@ def test_emptied_redis_is_filled_again(
     members.wait_for_flags()
     before = calls(emulator)
     redis_server.client.flushall()
-    wait_until(lambda: set(redis_server.keys()) == {"environment", "leader"})
+    eventually(lambda: set(redis_server.keys()) == {"environment", "leader"})
     (new,) = members.start(1)
-    wait_until(lambda: new.banner == leader.banner)
+    eventually(lambda: new.banner == leader.banner)
     # The lock was lost as well: whoever took it has caught up.
     assert members.leader
     assert calls(emulator) <= before + 1
@@ -163,7 +165,7 @@ def test_redis_restarted_empty_keeps_everybody_on_the_newest_flags(
     members.wait_for("the newest")
     redis_server.stop()
     redis_server.start()
-    wait_until(lambda: set(redis_server.keys()) == {"environment", "leader"})
+    eventually(lambda: set(redis_server.keys()) == {"environment", "leader"})
     assert members.leader
     members.wait_for("the newest")
     assert emulator.wait_for_streams(1)
@@ -241,7 +243,7 @@ def test_missed_message_is_made_up_for_by_the_beat(
         environment,
         mapping={"version": "by hand", "epoch": repr(newer), "data": json.dumps(stored)},
     )
-    wait_until(lambda: all(member.snapshot.epoch == newer for member in members.all))
+    eventually(lambda: all(member.snapshot.epoch == newer for member in members.all))
 
 
 @pytest.mark.parametrize(
@@ -265,7 +267,7 @@ def test_damaged_flags_in_redis_are_replaced_by_the_leader(
     before = calls(emulator)
     environment = redis_server.wait_for_flags()
     redis_server.client.hset(environment, mapping={"data": "?", **damage})
-    wait_until(lambda: redis_server.client.hget(environment, "version") not in ("evil", None))
+    eventually(lambda: redis_server.client.hget(environment, "version") not in ("evil", None))
     assert members.leader is leader
     emulator.set_flag("banner_text", value="right")
     members.wait_for("right")
@@ -320,9 +322,9 @@ def test_process_that_gets_no_answer_leaves_the_lead_to_one_that_does(
     members.stop(first)
     # It can take the lock, but it does not get what lies there, or not even to know who leads.
     (cut_off,) = members.start(1, REDIS_URL=gate.url)
-    wait_until(lambda: cut_off.role == "alone")
+    eventually(lambda: cut_off.role == "alone")
     (other,) = members.start(1)
-    wait_until(lambda: other.role == "leader")
+    eventually(lambda: other.role == "leader")
     for number in range(3):
         emulator.set_flag("banner_text", value=f"number {number}")
         members.wait_for(f"number {number}")
@@ -366,7 +368,7 @@ def test_only_member_goes_on_leading_while_flagsmith_is_away(
     emulator.stop()
     (member,) = members.start(1)
     # After so many failures it offers the lead, and nobody takes it.
-    wait_until(lambda: member.calls >= 4)
+    eventually(lambda: member.calls >= 4)
     emulator.start()
     members.wait_for_flags()
     assert members.leader is member
@@ -398,7 +400,7 @@ def test_unused_redis_socket_is_closed_at_the_stop(
     assert members.leader
     for member in list(members.all):
         members.stop(member)
-    wait_until(lambda: len(redis_server.client.client_list()) == 1)
+    eventually(lambda: len(redis_server.client.client_list()) == 1)
     assert set(redis_server.keys()) == {"environment"}
 
 

@@ -11,9 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from conftest import MakeApp, Received
 from flask import Flask
-from misbehaving import MisbehavingFlagsmith, answers, eventually
 
 from flask_flagsmith_realtime import (
     FetchError,
@@ -26,14 +24,11 @@ from flask_flagsmith_realtime import (
 from flask_flagsmith_realtime.current import EXTENSION
 from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.identities.circuit_breaker import CircuitBreaker
+from tests.support.apps import MakeApp, Received
+from tests.support.misbehaving import MisbehavingFlagsmith, answers
+from tests.support.waiting import eventually
 
 ALICE = Identity("alice@example.com")
-
-
-@pytest.fixture
-def flagsmith() -> Iterator[MisbehavingFlagsmith]:
-    with MisbehavingFlagsmith() as running:
-        yield running
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import recorded
 
 from flask_flagsmith_realtime.model.changes import FlagChange, diff
 from flask_flagsmith_realtime.model.flag import Flag
@@ -16,6 +15,7 @@ from flask_flagsmith_realtime.model.snapshot import (
     snapshot_of_document,
     snapshot_of_flags,
 )
+from tests.support import recorded
 
 Document = dict[str, Any]
 NAMES = {

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import recorded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +20,7 @@ from flask_flagsmith_realtime.model.document import (
     parse_json,
 )
 from flask_flagsmith_realtime.model.snapshot import snapshot_of_document, snapshot_of_flags
+from tests.support import recorded
 
 Document = dict[str, Any]
 

@@ -7,11 +7,11 @@ import math
 from datetime import datetime, timezone
 
 import pytest
-import recorded
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_flagsmith_realtime.model import epochs
+from tests.support import recorded
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import recorded
-from conftest import MakeApp, Received
 from flask import Flask, current_app, g, render_template_string, request, stream_with_context
 from markupsafe import Markup
 from werkzeug.local import LocalProxy
@@ -36,6 +34,8 @@ from flask_flagsmith_realtime import (
 )
 from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.identities.local import MOST_IDENTITIES
+from tests.support import recorded
+from tests.support.apps import MakeApp, Received
 
 #: Who gets which variant goes by a hash of the environment's key, which was replaced in the
 #: recordings. By this one, the recorded identities get what they got by the server's own.

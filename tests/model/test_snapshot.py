@@ -9,8 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import recorded
-from conftest import PATIENCE_SECONDS
 from flagsmith import Flagsmith
 from flagsmith.offline_handlers import LocalFileHandler
 
@@ -24,6 +22,8 @@ from flask_flagsmith_realtime.model.snapshot import (
     snapshot_of_document,
     snapshot_of_flags,
 )
+from tests.support import recorded
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture

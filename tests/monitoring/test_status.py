@@ -11,9 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import PATIENCE_SECONDS, MakeApp, Received
 from flask import Flask
-from misbehaving import RESET, MisbehavingFlagsmith
 
 from flask_flagsmith_realtime import (
     FlagsmithRealtime,
@@ -31,6 +29,9 @@ from flask_flagsmith_realtime.engine.listener import Listener
 from flask_flagsmith_realtime.engine.mailbox import Connected, Mail, Mailbox
 from flask_flagsmith_realtime.monitoring.activity import Activity, Trouble
 from flask_flagsmith_realtime.monitoring.status import Now, Status, make_status
+from tests.support.apps import MakeApp, Received
+from tests.support.misbehaving import RESET, MisbehavingFlagsmith
+from tests.support.waiting import PATIENCE_SECONDS
 
 NOW = Now(monotonic=10_000.0, epoch=1_700_000_000.0)
 #: Polls every 60 s, and every 300 s while the stream is open.

@@ -8,9 +8,9 @@ import sys
 import threading
 
 from flask import Flask
-from served import create_app
 
 from flask_flagsmith_realtime import flags, flags_changed
+from tests.support.served import create_app
 
 
 def follow(app: Flask, who: str) -> None:

@@ -6,6 +6,6 @@ from gevent import monkey
 
 monkey.patch_all()
 
-from served import create_app  # noqa: E402
+from tests.support.served import create_app  # noqa: E402
 
 app = create_app()

@@ -7,9 +7,9 @@ import sys
 import pytest
 
 from flask_flagsmith_realtime.emulator import Emulator
-from processes.conftest import Serve
+from tests.support.servers import Serve
 
-FLASK = [sys.executable, "-m", "flask", "--app", "served:create_app"]
+FLASK = [sys.executable, "-m", "flask", "--app", "tests.support.served:create_app"]
 
 
 @pytest.mark.parametrize("debug", [[], ["--debug"]], ids=["", "debug"])
@@ -22,7 +22,7 @@ def test_flask_run_listens_once(serve: Serve, emulator: Emulator, debug: list[st
 
 
 def test_script_with_the_reloader_listens_once(serve: Serve, emulator: Emulator) -> None:
-    server = serve([sys.executable, "script.py", "debug"])
+    server = serve([sys.executable, "tests/processes/script.py", "debug"])
     assert emulator.wait_for_streams(1), server.output
     emulator.set_flag("banner_text", value="after")
     server.wait_for_all(1, lambda answer: answer["banner"] == "after")
@@ -32,7 +32,7 @@ def test_script_with_the_reloader_listens_once(serve: Serve, emulator: Emulator)
 def test_script_without_the_reloader_listens_from_its_first_read(
     serve: Serve, emulator: Emulator
 ) -> None:
-    server = serve([sys.executable, "script.py"])
+    server = serve([sys.executable, "tests/processes/script.py"])
     server.wait_for_all(1, lambda answer: bool(answer["banner"]))
     assert emulator.wait_for_streams(1), server.output
 

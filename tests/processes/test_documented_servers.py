@@ -7,9 +7,11 @@ import textwrap
 from pathlib import Path
 
 from flask_flagsmith_realtime.emulator import Emulator
-from processes.conftest import PATIENCE_SECONDS, Serve, gunicorn
+from tests.support.paths import DOCS
+from tests.support.servers import Serve, gunicorn
+from tests.support.waiting import PATIENCE_SECONDS
 
-DEPLOYMENT = Path(__file__).parents[2] / "docs" / "deployment.rst"
+DEPLOYMENT = DOCS / "deployment.rst"
 APP = """
 import os
 from flask import Flask

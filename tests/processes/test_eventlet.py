@@ -7,19 +7,21 @@ import subprocess
 import sys
 
 from flask_flagsmith_realtime.emulator import Emulator
-from processes.conftest import HERE, PATIENCE_SECONDS, environment_of
+from tests.support.paths import ROOT
+from tests.support.servers import environment_of
+from tests.support.waiting import PATIENCE_SECONDS
 
 #: Flask-SocketIO's documentation has an app patch first, so that this is the usual order.
 PATCHED = """
 import eventlet
 eventlet.monkey_patch()
-from served import create_app
+from tests.support.served import create_app
 create_app()
 """
 
 IMPORTED = """
 import eventlet
-from served import create_app
+from tests.support.served import create_app
 from flask_flagsmith_realtime import flags
 with create_app().app_context():
     print(flags["banner_text"].value)
@@ -32,7 +34,7 @@ def run(program: str, emulator: Emulator) -> subprocess.CompletedProcess[str]:
         env={
             **os.environ,
             **environment_of(emulator.config),
-            "PYTHONPATH": str(HERE),
+            "PYTHONPATH": str(ROOT),
         },
         capture_output=True,
         text=True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flask_flagsmith_realtime.emulator import Emulator
-from processes.conftest import BIN, Serve
+from tests.support.servers import BIN, Serve
 
 WORKERS = 2
 
@@ -15,7 +15,7 @@ def uwsgi(*options: str) -> list[str]:
     return [
         *(str(BIN / "uwsgi"), "--http-socket", "127.0.0.1:0", "--need-app"),
         *("--processes", str(WORKERS), "--master", "--die-on-term"),
-        *("--module", "served:create_app()", *options),
+        *("--module", "tests.support.served:create_app()", *options),
     ]
 
 

@@ -9,10 +9,9 @@ import threading
 import time
 
 import pytest
-from conftest import PATIENCE_SECONDS
-from misbehaving import eventually
 
 from flask_flagsmith_realtime.processes import watch
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 THREAD = "flagsmith-watchdog"
 

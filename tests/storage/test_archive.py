@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-import recorded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +16,7 @@ from flask_flagsmith_realtime.model.snapshot import (
     snapshot_of_flags,
 )
 from flask_flagsmith_realtime.storage.archive import environment_digest, pack, unpack
+from tests.support import recorded
 
 SERVER_KEY = "ser.c2VjcmV0"
 CLIENT_KEY = "AbCdEf"

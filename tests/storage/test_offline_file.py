@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import recorded
 
 from flask_flagsmith_realtime import ConfigError
 from flask_flagsmith_realtime.model.snapshot import snapshot_of_document
 from flask_flagsmith_realtime.storage import offline_file as offline
 from flask_flagsmith_realtime.storage.archive import pack
+from tests.support import recorded
 
 
 def test_a_document_as_flagsmith_answers_it_is_served(tmp_path: Path) -> None:

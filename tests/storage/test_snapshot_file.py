@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import recorded
 
 from flask_flagsmith_realtime.model.snapshot import (
     Snapshot,
@@ -22,9 +21,9 @@ from flask_flagsmith_realtime.model.snapshot import (
 )
 from flask_flagsmith_realtime.storage.archive import pack
 from flask_flagsmith_realtime.storage.snapshot_file import SnapshotFile
+from tests.support import recorded
 
 KEY = "ser.c2VjcmV0"
-WRITERS = Path(__file__).parent.parent / "processes" / "snapshot_writers.py"
 
 
 @pytest.fixture
@@ -233,7 +232,7 @@ def test_an_answer_that_holds_the_key_is_not_written(
 
 def results_of(scenario: str, path: Path) -> dict[str, Any]:
     ended = subprocess.run(
-        [sys.executable, str(WRITERS), scenario, str(path)],
+        [sys.executable, "-m", "tests.storage.snapshot_writers", scenario, str(path)],
         capture_output=True,
         text=True,
         timeout=60,

@@ -14,15 +14,11 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-import recorded
 
 from flask_flagsmith_realtime.model.snapshot import Snapshot, snapshot_of_document
 from flask_flagsmith_realtime.storage.archive import pack
 from flask_flagsmith_realtime.storage.snapshot_file import SnapshotFile
+from tests.support import recorded
 
 KEY = "ser.key"
 

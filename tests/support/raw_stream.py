@@ -8,8 +8,7 @@ from types import TracebackType
 from urllib.parse import urlsplit
 
 from flask_flagsmith_realtime.emulator import Emulator
-
-PATIENCE_SECONDS = 60.0
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 class RawStream:

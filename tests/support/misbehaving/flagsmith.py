@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import ssl
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
+
+from tests.support.waiting import PATIENCE_SECONDS
 
 from . import answers, truth
 from .answers import Behaviour, Call
@@ -167,7 +168,7 @@ class MisbehavingFlagsmith:
         """Send bytes as they are to the open streams; or end them (``END``), or ``RESET``."""
         self._put(*items)
 
-    def wait_for(self, predicate: Callable[[], Any], timeout: float = 10.0) -> None:
+    def wait_for(self, predicate: Callable[[], Any], timeout: float = PATIENCE_SECONDS) -> None:
         """Wait until something is so of requests, streams and connections.
 
         :raises AssertionError: if it is not so in time.
@@ -179,7 +180,7 @@ class MisbehavingFlagsmith:
                     f"{self.stream.count} streams, of which {self.open_streams} are open"
                 )
 
-    def wait_for_streams(self, count: int = 1, timeout: float = 10.0) -> None:
+    def wait_for_streams(self, count: int = 1, timeout: float = PATIENCE_SECONDS) -> None:
         """Wait until exactly so many streams are open."""
         self.wait_for(lambda: self.open_streams == count, timeout)
 
@@ -219,17 +220,3 @@ class MisbehavingFlagsmith:
                 self._outboxes.discard(outbox)
                 self.changed.notify_all()
             outbox.close()
-
-
-def eventually(predicate: Callable[[], Any], timeout: float = 10.0) -> Any:
-    """Wait for something that nobody announces: the answer of an app in another process.
-
-    :returns: what ``predicate`` returned, as soon as it is true.
-    :raises AssertionError: if it is not in time.
-    """
-    deadline = time.monotonic() + timeout
-    while not (result := predicate()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not so within {timeout:g} s")
-        time.sleep(0.02)
-    return result

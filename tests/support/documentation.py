@@ -20,7 +20,6 @@ import io
 import os
 import re
 import subprocess
-import time
 import tokenize
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,8 +36,8 @@ from sybil.parsers.rest import CodeBlockParser, SkipParser
 from flask_flagsmith_realtime import FlagsmithRealtime
 from flask_flagsmith_realtime.current import EXTENSION
 from flask_flagsmith_realtime.emulator import Emulator
+from tests.support.waiting import eventually
 
-PATIENCE_SECONDS = 60.0
 _RAISED = re.compile(r"\w+Error: ")
 
 
@@ -154,14 +153,6 @@ def check(expression: Callable[[], Any], expected: str) -> None:
     else:
         value = expression()
         assert repr(value) == expected, f"it is {value!r}, not {expected}"
-
-
-def eventually(condition: Callable[[], object]) -> None:
-    """Wait until something is so."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"not so after {PATIENCE_SECONDS} s"
-        time.sleep(0.01)
 
 
 def _is_literal(text: str) -> bool:

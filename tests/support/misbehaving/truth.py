@@ -11,16 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property
-from pathlib import Path
 from typing import Any
+
+from tests.support import recorded
 
 SERVER_SIDE_KEY = "ser.MisbehavingServerSideKey"
 CLIENT_SIDE_KEY = "MisbehavingClientSideKey"
 
 #: For :meth:`Truth.change`: leaves the value as it is, which may be ``None``.
 UNCHANGED: Any = object()
-
-_RECORDINGS = Path(__file__).parent.parent / "recordings" / "flagsmith-2.68-exchanges.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,11 +70,9 @@ class Truth:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        exchanges = json.loads(_RECORDINGS.read_text())
-        recorded = next(e for e in exchanges if e["name"] == "environment document")
-        text = json.dumps(recorded["response"]["body"]).replace("ENVIRONMENT_ID", CLIENT_SIDE_KEY)
+        document = json.dumps(recorded.environment_document())
         self._versions: deque[Version] = deque(maxlen=10_000)
-        self._append(json.loads(text), time.time())
+        self._append(json.loads(document.replace("ENVIRONMENT_ID", CLIENT_SIDE_KEY)), time.time())
 
     @property
     def version(self) -> Version:

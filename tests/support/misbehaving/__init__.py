@@ -25,12 +25,12 @@ API, :mod:`.streams` those of the stream; any callable that takes a :class:`Call
 
 What has been asked is in ``endpoint.requests`` (path, headers, when, on which connection, how many
 bytes were sent in answer). ``change`` makes a new version of the environment with a new epoch;
-``flagsmith.truth`` knows them all. :func:`eventually` waits for what only asking can tell.
+``flagsmith.truth`` knows them all.
 """
 
 from . import answers
 from .answers import Behaviour, Call
-from .flagsmith import Endpoint, MisbehavingFlagsmith, eventually
+from .flagsmith import Endpoint, MisbehavingFlagsmith
 from .streams import END, RECYCLED, RESET, SILENT, Stream, data_event, endless, event
 from .truth import Truth, Version
 from .wire import Exchange, GoneError, Request, Server
@@ -55,5 +55,4 @@ __all__ = [
     "data_event",
     "endless",
     "event",
-    "eventually",
 ]

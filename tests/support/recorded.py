@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
-_RECORDINGS = Path(__file__).parent / "recordings" / "flagsmith-2.68-exchanges.json"
-_TEXT = _RECORDINGS.read_text()
+from tests.support.paths import RECORDINGS
+
+_TEXT = (RECORDINGS / "flagsmith-2.68-exchanges.json").read_text()
 
 
 def exchange(name: str) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""The tests. Their directories mirror the package's; :mod:`tests.support` has what they share."""

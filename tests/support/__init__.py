@@ -1,0 +1,1 @@
+"""Servers, apps, clients and waits that tests share, one subject a module."""

@@ -1,0 +1,123 @@
+"""Apps that share flags through a Redis, in one process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask
+
+from flask_flagsmith_realtime import FlagsmithRealtime
+from flask_flagsmith_realtime.emulator import Emulator
+from flask_flagsmith_realtime.engine.mailbox import RefreshHint
+from flask_flagsmith_realtime.fleet.election import FleetTimings
+from tests.support.waiting import eventually
+
+#: As the real one, but quicker.
+QUICK = FleetTimings(
+    beat_seconds=0.3,
+    expiry_seconds=1.5,
+    patience_seconds=1.0,
+    longest_retry_seconds=0.5,
+    unfit_seconds=60.0,
+)
+
+
+class Member:
+    """One process of a fleet, as far as a test can tell: an app with an engine of its own."""
+
+    def __init__(self, name: str, settings: dict[str, Any], pace: FleetTimings) -> None:
+        self.app = Flask(name)
+        self.app.config.update(settings)
+        self.flagsmith = FlagsmithRealtime()
+        self.flagsmith._pace = pace
+        self.flagsmith.init_app(self.app)
+        self._state = self.app.extensions["flagsmith_realtime"]
+
+    @property
+    def snapshot(self) -> Any:
+        return self._state.realtime._holder.snapshot
+
+    @property
+    def banner(self) -> object:
+        flag = self.snapshot and self.snapshot.flags.get("banner_text")
+        return flag and flag.value
+
+    @property
+    def role(self) -> str | None:
+        role = self._state.realtime._run.refresher.role
+        return None if role is None else str(role.value)
+
+    @property
+    def calls(self) -> int:
+        """How often it has asked the API."""
+        return int(self.flagsmith.status.calls)
+
+    def tell(self) -> None:
+        """Do what a signed call of the webhook does."""
+        self._state.realtime.tell(RefreshHint(None))
+
+    def stop(self) -> None:
+        self.flagsmith.stop(self.app)
+
+
+class Members:
+    """The members of a fleet."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.settings = settings
+        self.pace = QUICK
+        self.all: list[Member] = []
+
+    def start(self, count: int, **settings: Any) -> list[Member]:
+        more = {f"FLAGSMITH_{name}": value for name, value in settings.items()}
+        started = [
+            Member(f"member_{len(self.all) + number}", {**self.settings, **more}, self.pace)
+            for number in range(count)
+        ]
+        self.all += started
+        return started
+
+    def stop(self, member: Member) -> None:
+        self.all.remove(member)
+        member.stop()
+
+    def of_role(self, role: str) -> list[Member]:
+        return [member for member in self.all if member.role == role]
+
+    @property
+    def leader(self) -> Member:
+        """The one that leads; waits until there is one and all others follow."""
+        eventually(
+            lambda: (
+                len(self.of_role("leader")) == 1
+                and len(self.of_role("follower")) == len(self.all) - 1
+            )
+        )
+        return self.of_role("leader")[0]
+
+    def wait_for(self, banner: str) -> None:
+        """Wait until all serve a banner."""
+        eventually(lambda: all(member.banner == banner for member in self.all), self.describe)
+
+    def wait_for_flags(self) -> None:
+        """Wait until all serve something."""
+        eventually(lambda: all(member.snapshot for member in self.all), self.describe)
+
+    def wait_for_role(self, role: str) -> None:
+        """Wait until all have a role."""
+        eventually(lambda: len(self.of_role(role)) == len(self.all), self.describe)
+
+    def wait_for_state(self, state: str) -> None:
+        """Wait until the status of all has a state."""
+        eventually(
+            lambda: all(member.flagsmith.status.state == state for member in self.all),
+            lambda: str([member.flagsmith.status for member in self.all]),
+        )
+
+    def describe(self) -> str:
+        return str([(member.app.name, member.role, member.banner) for member in self.all])
+
+
+def calls(emulator: Emulator) -> int:
+    """How often the environment was asked for."""
+    return emulator.calls["environment-document/"] + emulator.calls["flags/"]

@@ -1,0 +1,154 @@
+"""Servers as processes: started, asked, and ended by their id."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from tests.support.paths import ROOT
+from tests.support.waiting import PATIENCE_SECONDS
+
+BIN = Path(sys.executable).parent
+
+_ADDRESS = re.compile(r"(?:Listening at: |Running on |TCP address )(?:http://)?(127\.0\.0\.1:\d+)")
+
+
+class Served:
+    """A server process, and what it has printed.
+
+    :param command: the command line.
+    :param environment: variables to add to this process's.
+    :param directory: where to run it.
+    """
+
+    def __init__(
+        self, command: list[str], environment: Mapping[str, str], directory: Path = ROOT
+    ) -> None:
+        self._printed = threading.Condition()
+        self._lines: list[str] = []
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=directory,
+            env={
+                **os.environ,
+                "PYTHONUNBUFFERED": "1",
+                "PYTHONPATH": str(ROOT),
+                **environment,
+            },
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def output(self) -> str:
+        """All that was printed so far."""
+        with self._printed:
+            return "".join(self._lines)
+
+    def wait_for_output(self, pattern: str | re.Pattern[str]) -> re.Match[str]:
+        """Wait until something has been printed."""
+        found: list[re.Match[str]] = []
+
+        def look() -> bool:
+            match = re.search(pattern, "".join(self._lines))
+            found[:] = [match] if match else []
+            return match is not None or self.process.poll() is not None
+
+        with self._printed:
+            self._printed.wait_for(look, PATIENCE_SECONDS)
+        assert found, f"{pattern!r} was not printed:\n{self.output}"
+        return found[0]
+
+    @property
+    def url(self) -> str:
+        """Where it listens; waits until it does."""
+        return f"http://{self.wait_for_output(_ADDRESS)[1]}"
+
+    def get(self, path: str = "/") -> dict[str, Any]:
+        """Ask one of its workers, over a new connection."""
+        try:
+            answer = requests.get(self.url + path, timeout=PATIENCE_SECONDS)
+            answer.raise_for_status()
+        except requests.RequestException as error:
+            raise AssertionError(f"{error}:\n{self.output}") from None
+        content: dict[str, Any] = answer.json()
+        return content
+
+    def wait_for_all(
+        self, workers: int, condition: Callable[[dict[str, Any]], bool], path: str = "/"
+    ) -> dict[int, dict[str, Any]]:
+        """Ask until so many workers' newest answers all meet a condition.
+
+        :returns: their answers by process id.
+        """
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        answers: dict[int, dict[str, Any]] = {}
+        with ThreadPoolExecutor(2 * workers) as pool:
+            while time.monotonic() < deadline:
+                asked = [pool.submit(self.get, path) for _ in range(4 * workers)]
+                answers |= {answer["pid"]: answer for answer in (task.result() for task in asked)}
+                good = {pid: answer for pid, answer in answers.items() if condition(answer)}
+                if len(good) >= workers and len(good) == len(answers):
+                    return good
+        raise TimeoutError(f"after {PATIENCE_SECONDS} s: {answers}\n{self.output}")
+
+    def stop(self, patience: float = PATIENCE_SECONDS) -> int:
+        """Ask it to end, and wait until it has."""
+        self.process.terminate()
+        return self.wait(patience)
+
+    def wait(self, patience: float = PATIENCE_SECONDS) -> int:
+        """Wait until it has ended by itself."""
+        code = self.process.wait(patience)
+        self._reader.join(PATIENCE_SECONDS)
+        return code
+
+    def kill(self) -> None:
+        """End it whatever it does."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self._reader.join(PATIENCE_SECONDS)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._printed:
+                self._lines.append(line)
+                self._printed.notify_all()
+        with self._printed:
+            self._printed.notify_all()
+
+
+Serve = Callable[..., Served]
+Answer = dict[str, Any]
+
+
+def environment_of(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Settings as the variables that ``app.config.from_prefixed_env()`` reads."""
+    return {f"FLASK_{name}": str(value) for name, value in settings.items()}
+
+
+def gunicorn(*options: str, app: str = "tests.support.served:create_app()") -> list[str]:
+    """The command line of a gunicorn."""
+    return [str(BIN / "gunicorn"), "--bind", "127.0.0.1:0", *options, app]
