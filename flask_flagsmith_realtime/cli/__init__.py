@@ -1,9 +1,50 @@
-"""TODO face."""
+"""The commands ``flask flagsmith …``: a click group that imports each command when it is used.
+
+Every start of an app imports this group, and few starts run a command. The commands exist for
+every app with the extension. The entry point ``flask.commands`` provides them without an app, too,
+so that ``doctor`` can examine an app that does not load.
+"""
 
 from __future__ import annotations
 
-from .commands import flagsmith
+import importlib
+import io
+import sys
 
-__all__ = [
-    "flagsmith",
-]
+import click
+
+__all__ = ["flagsmith"]
+
+#: The modules and names of the commands.
+_COMMANDS = {
+    "list": ("commands", "list_flags"),
+    "get": ("commands", "get_flag"),
+    "watch": ("commands", "watch"),
+    "doctor": ("commands", "examine"),
+    "emulator": ("emulator", "emulator"),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is used, or listed with its help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands."""
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module, name = _COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(f".{module}", __name__), name)
+        return command
+
+
+@click.group("flagsmith", cls=LazyGroup, short_help="Flagsmith feature flags.")
+def flagsmith() -> None:
+    """Read, follow and check the app's Flagsmith feature flags."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal's encoding may lack the arrow, or characters of a feature's value.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import queue
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -20,6 +20,7 @@ from ..engine import Engine
 from ..exceptions import FetchError
 from ..model import Flag, FlagChange, Snapshot
 from . import wording
+from .terminal import plain
 
 #: The service ends healthy connections all the time; only what lasts longer than this is news.
 _PATIENCE_SECONDS = 2.0
@@ -41,20 +42,18 @@ class ChangeNews:
 
     :param at: when that arrived here, in seconds since 1970.
     :param change: how.
-    :param targeting: what changed for single identities, in words.
     :param epoch: when it changed on Flagsmith, in seconds since 1970, if that is known.
     """
 
     at: float
     change: FlagChange
-    targeting: tuple[str, ...]
     epoch: float | None
 
     def as_text(self) -> str:
         """The change for a person to read."""
         moment = datetime.fromtimestamp(self.at).astimezone()
-        name = wording.plain(self.change.feature_name)
-        return f"{moment:%H:%M:%S}  {name}  {wording.change(self.change, self.targeting)}"
+        name = plain(self.change.feature_name)
+        return f"{moment:%H:%M:%S}  {name}  {wording.change(self.change)}"
 
     def as_dict(self) -> dict[str, Any]:
         """The change for a program to read."""
@@ -65,7 +64,6 @@ class ChangeNews:
             "before": _flag_as_dict(self.change.before),
             "after": _flag_as_dict(self.change.after),
             "targeting_changed": self.change.targeting_changed,
-            "targeting": list(self.targeting),
         }
 
 
@@ -173,7 +171,9 @@ def follow(state: AppState) -> Iterator[StreamNews | ChangeNews]:
             count = len(content["snapshot"].flags)
             yield StreamNews(f"Watching {count} features. Ctrl-C ends it.")
         elif what == "changed" and content["previous"] is not None:
-            yield from _changes(**content)
+            epoch = content["snapshot"].epoch
+            for _, change in sorted(content["changes"].items()):
+                yield ChangeNews(content["at"], change, epoch)
 
 
 def _leave_fleet(state: AppState) -> None:
@@ -184,18 +184,6 @@ def _leave_fleet(state: AppState) -> None:
     """
     state.realtime.stop()
     state.realtime = Engine(state.app, dataclasses.replace(state.config, redis_url=None))
-
-
-def _changes(
-    at: float,
-    changes: Mapping[str, FlagChange],
-    snapshot: Snapshot,
-    previous: Snapshot,
-    **_: Any,
-) -> Iterator[ChangeNews]:
-    for name in sorted(changes):
-        targeting = tuple(wording.targeting_changes(name, previous, snapshot))
-        yield ChangeNews(at, changes[name], targeting, snapshot.epoch)
 
 
 def _flag_as_dict(flag: Flag | None) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""The commands that read and follow flags: what they print, and what they end with."""
+"""The commands that read and follow flags: their output and exit statuses."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COLUMNS = 80
 #: Nothing listens here.
 NOWHERE = "http://127.0.0.1:9/api/v1/"
 
-#: Before click 8.2, a runner tells standard error apart only if it is asked to.
+#: Before click 8.2, a runner separates standard error only on request.
 APART: dict[str, Any] = (
     {"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters else {}
 )
@@ -54,7 +54,7 @@ def run(app: Flask, *arguments: str) -> Result:
 # list
 
 
-def test_list_shows_state_value_and_why(make_quiet: MakeCommandApp) -> None:
+def test_list_shows_state_value_and_reason(make_quiet: MakeCommandApp) -> None:
     result = run(make_quiet(), "list")
     assert result.exit_code == 0
     heading, *rows = result.stdout.splitlines()
@@ -66,7 +66,7 @@ def test_list_shows_state_value_and_why(make_quiet: MakeCommandApp) -> None:
     assert re.fullmatch(r"new_checkout +off +- +environment", checkout)
 
 
-def test_list_for_an_identity_tells_segments_overrides_and_splits(
+def test_list_for_an_identity_shows_segments_overrides_and_splits(
     make_quiet: MakeCommandApp, emulator: Emulator
 ) -> None:
     emulator.override_identity("ann", "banner_text", value="Hi Ann")
@@ -80,18 +80,15 @@ def test_list_for_an_identity_tells_segments_overrides_and_splits(
     assert rows["button_colour"].endswith("split, 20 %")
 
 
-def test_list_fits_80_columns_whatever_the_values(
-    make_quiet: MakeCommandApp, emulator: Emulator
-) -> None:
+def test_list_fits_80_columns(make_quiet: MakeCommandApp, emulator: Emulator) -> None:
     emulator.set_flag("a" * 90, enabled=True, value="b" * 500)
-    emulator.set_flag("wide", enabled=True, value="価" * 50)
     emulator.set_flag("lines", value="one\ntwo\x1b[31mred\x9b31m")
     for line in run(make_quiet(), "list").stdout.splitlines():
-        assert len(line) + line.count("価") <= COLUMNS
+        assert len(line) <= COLUMNS
         assert line.isprintable()
 
 
-def test_list_as_json_is_what_a_program_needs(make_quiet: MakeCommandApp) -> None:
+def test_list_as_json(make_quiet: MakeCommandApp) -> None:
     flags = json.loads(run(make_quiet(), "list", "--json").stdout)
     banner = next(flag for flag in flags if flag["feature_name"] == "banner_text")
     assert banner["enabled"] is True
@@ -110,7 +107,7 @@ def test_list_in_remote_evaluation(make_quiet: MakeCommandApp, emulator: Emulato
 
 
 @pytest.mark.parametrize("command", [("list",), ("get", "banner_text")])
-def test_reading_is_one_call_and_no_stream(
+def test_reading_costs_one_call_and_no_stream(
     make_quiet: MakeCommandApp, emulator: Emulator, command: tuple[str, ...]
 ) -> None:
     run(make_quiet(), *command)
@@ -136,7 +133,7 @@ def test_flask_routes_touches_no_network(tmp_path: Path, emulator: Emulator) -> 
     assert emulator.streams_opened == 0
 
 
-def test_while_flagsmith_is_away_defaults_are_shown_with_a_warning(
+def test_during_an_outage_defaults_are_shown_with_a_warning(
     make_quiet: MakeCommandApp,
 ) -> None:
     app = make_quiet(API_URL=NOWHERE, DEFAULTS={"banner_text": "by default"})
@@ -146,7 +143,7 @@ def test_while_flagsmith_is_away_defaults_are_shown_with_a_warning(
     assert f"Warning: Flagsmith could not be asked at {NOWHERE}" in result.stderr
 
 
-def test_while_flagsmith_is_away_the_snapshot_file_serves(
+def test_during_an_outage_the_snapshot_file_is_shown(
     make_quiet: MakeCommandApp, make_app: MakeApp, tmp_path: Path, emulator: Emulator
 ) -> None:
     file = tmp_path / "snapshot"
@@ -160,7 +157,7 @@ def test_while_flagsmith_is_away_the_snapshot_file_serves(
     assert "Warning: Flagsmith could not be asked" in result.stderr
 
 
-def test_if_nothing_is_known_that_is_an_error(make_quiet: MakeCommandApp) -> None:
+def test_an_outage_without_any_flags_is_an_error(make_quiet: MakeCommandApp) -> None:
     for command in (["list"], ["get", "banner_text"]):
         result = run(make_quiet(API_URL=NOWHERE), *command)
         assert result.exit_code == 1
@@ -168,7 +165,7 @@ def test_if_nothing_is_known_that_is_an_error(make_quiet: MakeCommandApp) -> Non
         assert "Error: Flagsmith could not be asked" in result.stderr
 
 
-def test_the_offline_file_is_read_and_nobody_asked(tmp_path: Path, emulator: Emulator) -> None:
+def test_an_offline_file_is_read_without_a_call(tmp_path: Path, emulator: Emulator) -> None:
     file = tmp_path / "environment.json"
     file.write_text(json.dumps(emulator.document))
     app = Flask("shop")
@@ -179,7 +176,7 @@ def test_the_offline_file_is_read_and_nobody_asked(tmp_path: Path, emulator: Emu
     assert not emulator.calls
 
 
-def test_under_test_nobody_is_asked(emulator: Emulator) -> None:
+def test_an_app_under_test_makes_no_call(emulator: Emulator) -> None:
     app = Flask("shop")
     app.config.update(emulator.config, TESTING=True, FLAGSMITH_DEFAULTS={"banner_text": "Hi"})
     FlagsmithRealtime(app)
@@ -190,7 +187,7 @@ def test_under_test_nobody_is_asked(emulator: Emulator) -> None:
 # get
 
 
-def test_the_status_of_get_tells_the_state(make_quiet: MakeCommandApp) -> None:
+def test_the_exit_status_of_get_is_the_state(make_quiet: MakeCommandApp) -> None:
     app = make_quiet()
     on, off = run(app, "get", "banner_text"), run(app, "get", "new_checkout")
     assert (on.exit_code, off.exit_code) == (0, 3)
@@ -207,7 +204,7 @@ def test_get_names_the_nearest_to_an_unknown_feature(make_quiet: MakeCommandApp)
     assert not typo.stdout
 
 
-def test_get_of_an_unknown_feature_is_no_exception_in_strict_mode(
+def test_get_of_an_unknown_feature_in_strict_mode(
     make_quiet: MakeCommandApp,
 ) -> None:
     assert run(make_quiet(STRICT=True), "get", "new_chekout").exit_code == 4
@@ -276,7 +273,7 @@ def test_an_empty_identity_is_a_wrong_command_line(make_quiet: MakeCommandApp) -
 # watch
 
 
-def test_watch_prints_changes_for_a_person(tmp_path: Path, emulator: Emulator) -> None:
+def test_watch_prints_changes_as_text(tmp_path: Path, emulator: Emulator) -> None:
     with Directory(tmp_path, emulator.config).start("flagsmith", "watch") as watch:
         assert watch.err.next() == "Watching 6 features. Ctrl-C ends it."
         assert watch.err.next() == "The stream is open: changes arrive at once."
@@ -295,7 +292,7 @@ def test_watch_prints_changes_for_a_person(tmp_path: Path, emulator: Emulator) -
         emulator.delete_flag("brand_new")
         assert next_change() == "brand_new  removed, was on, 3"
         emulator.override_segment("pro_customers", "beta_dashboard", enabled=False)
-        assert next_change() == "beta_dashboard  segment pro_customers: on → off"
+        assert next_change() == "beta_dashboard  changed for some identities"
         emulator.end_streams()
         assert emulator.wait_for_streams(1)
         assert watch.interrupt() == 0
@@ -315,7 +312,7 @@ def test_watch_as_json_is_one_object_a_line(tmp_path: Path, emulator: Emulator) 
         assert watch.interrupt() == 0
 
 
-def test_watch_tells_that_the_stream_is_down_and_up_again(tmp_path: Path) -> None:
+def test_watch_reports_an_outage_of_the_stream(tmp_path: Path) -> None:
     # Its greeting would ask for longer waits before the stream is opened again.
     with (
         Emulator(greeting=False) as emulator,
@@ -330,7 +327,7 @@ def test_watch_tells_that_the_stream_is_down_and_up_again(tmp_path: Path) -> Non
         assert watch.interrupt() == 0
 
 
-def test_watch_under_test_follows_if_it_has_a_key(tmp_path: Path, emulator: Emulator) -> None:
+def test_watch_follows_under_test_with_a_key(tmp_path: Path, emulator: Emulator) -> None:
     directory = Directory(tmp_path, {**emulator.config, "TESTING": "true"})
     with directory.start("flagsmith", "watch") as watch:
         watch.err.find(lambda line: "stream is open" in line)
@@ -338,7 +335,7 @@ def test_watch_under_test_follows_if_it_has_a_key(tmp_path: Path, emulator: Emul
         assert watch.out.next().endswith("new_checkout  off → on")
 
 
-def test_watch_under_test_without_a_key_says_so_and_asks_nobody(
+def test_watch_under_test_without_a_key_is_an_error_without_a_call(
     tmp_path: Path, emulator: Emulator
 ) -> None:
     settings = {**emulator.config, "TESTING": "true"}
@@ -368,9 +365,7 @@ def test_watch_stays_out_of_a_fleet(tmp_path: Path, emulator: Emulator) -> None:
         redis.stop()
 
 
-def test_watch_of_an_offline_file_says_that_nothing_will_come(
-    tmp_path: Path, emulator: Emulator
-) -> None:
+def test_watch_of_an_offline_file_is_an_error(tmp_path: Path, emulator: Emulator) -> None:
     file = tmp_path / "environment.json"
     file.write_text(json.dumps(emulator.document))
     app = Flask("shop")
@@ -381,7 +376,7 @@ def test_watch_of_an_offline_file_says_that_nothing_will_come(
     assert "never change" in result.stderr
 
 
-# emulator, and all of them
+# emulator, and the group
 
 
 def test_emulator_runs_without_an_app_and_ends_on_ctrl_c(tmp_path: Path) -> None:
@@ -402,6 +397,17 @@ def test_help_has_an_example_and_fits(make_quiet: MakeCommandApp, command: str) 
     assert max(map(len, result.output.splitlines())) <= COLUMNS
 
 
+def test_the_app_imports_no_command() -> None:
+    source = """
+import sys
+import flask_flagsmith_realtime
+package = "flask_flagsmith_realtime."
+print([name for name in sys.modules if name.startswith((package + "cli.", package + "doctor"))])
+"""
+    process = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
+    assert process.stdout == "[]\n"
+
+
 def test_the_commands_are_listed_on_lines_of_their_own(make_quiet: MakeCommandApp) -> None:
     lines = run(make_quiet(), "--help").stdout.splitlines()
     listed = lines[lines.index("Commands:") + 1 :]
@@ -409,7 +415,7 @@ def test_the_commands_are_listed_on_lines_of_their_own(make_quiet: MakeCommandAp
     assert not any("..." in line for line in listed)
 
 
-def test_an_app_without_the_extension_is_told_so(tmp_path: Path) -> None:
+def test_an_app_without_the_extension_is_an_error(tmp_path: Path) -> None:
     source = 'from flask import Flask\napp = Flask("shop")\n'
     result = Directory(tmp_path, source=source).flask("flagsmith", "list")
     assert result.returncode == 1
@@ -418,15 +424,13 @@ def test_an_app_without_the_extension_is_told_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", [("list",), ("get", "new_checkout"), ("watch",)])
-def test_an_app_that_is_not_there_is_no_wrong_command_line(
-    tmp_path: Path, command: tuple[str, ...]
-) -> None:
+def test_a_missing_app_ends_with_status_1(tmp_path: Path, command: tuple[str, ...]) -> None:
     result = Directory(tmp_path).flask("--app", "nope", "flagsmith", *command)
     assert result.returncode == 1
     assert result.stderr == "Error: Could not import 'nope'.\n"
 
 
-def test_a_terminal_without_arrows_is_no_obstacle(tmp_path: Path, emulator: Emulator) -> None:
+def test_characters_that_a_terminal_lacks_are_escaped(tmp_path: Path, emulator: Emulator) -> None:
     emulator.set_flag("banner_text", value="价 →")
     directory = Directory(tmp_path, emulator.config)
     directory.setenv("PYTHONIOENCODING", "iso-8859-1")
@@ -455,7 +459,7 @@ def _on_a_terminal(directory: Directory, *arguments: str) -> str:
         while part := os.read(ours, 4096):
             printed += part
     except OSError:
-        # Linux says so at the end of a terminal.
+        # Linux raises at the end of a terminal.
         pass
     finally:
         os.close(ours)
