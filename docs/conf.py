@@ -23,6 +23,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx_copybutton",
     "flagsmith_config",
+    "flagsmith_log_lines",
 ]
 exclude_patterns = ["_build"]
 default_role = "code"

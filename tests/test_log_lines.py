@@ -1,98 +1,77 @@
-"""The log: every line carries its event, and the documentation lists them all."""
+"""The log: every line carries its event, and the documentation explains them all.
+
+The extraction from the code is that of the documentation (``docs/_ext/flagsmith_log_lines.py``).
+"""
 
 from __future__ import annotations
 
-import ast
+import importlib.util
 import logging
 import re
-from collections.abc import Iterator
+import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import Any
 
-import flask_flagsmith_realtime
+import pytest
+
 from flask_flagsmith_realtime import flags_changed
 from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.logs import OncePerCause
 from tests.support.apps import MakeApp, Received
 from tests.support.paths import DOCS
 
-PACKAGE = Path(flask_flagsmith_realtime.__file__).parent
-PAGE = DOCS / "health.rst"
+MODULE = """
+_once = OncePerCause(logger, "thread", "")
+logger.warning("%s is not known.", name, extra=logs.fields("name_unknown", name=name))
 
-LEVELS = {
-    "debug": "DEBUG",
-    "info": "INFO",
-    "warning": "WARNING",
-    "error": "ERROR",
-    "exception": "ERROR",
-}
+class Fetch:
+    def __init__(self):
+        self._problem = logs.OncePerCause(logger, "fetch", "Works again.")
 
-
-class Line(NamedTuple):
-    """A kind of line."""
-
-    event: str
-    logger: str
-    level: str
-    facts: frozenset[str]
+    def failed(self, error):
+        self._problem.problem(f"Failed: {error}.")
+        _once.problem("No thread.")
+        logger.debug("no event")
+"""
 
 
-def modules() -> list[Path]:
-    """The modules that run in an app."""
-    return [path for path in PACKAGE.rglob("*.py") if "emulator" not in path.parts]
+@pytest.fixture(scope="module")
+def extension() -> ModuleType:
+    """The Sphinx extension that extracts the log lines."""
+    path = DOCS / "_ext" / "flagsmith_log_lines.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # Dataclasses look their module up.
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
-def lines_of(module: Path) -> Iterator[Line]:
-    """The lines that a module logs."""
-    logger = ".".join(module.relative_to(PACKAGE).with_suffix("").parts)
-    for node in ast.walk(ast.parse(module.read_text())):
-        if not isinstance(node, ast.Call):
-            continue
-        match node.func:
-            case ast.Attribute(ast.Name("logger"), method) if method in LEVELS:
-                where = f"{module.name}:{node.lineno}"
-                event, facts = facts_of(node) or (f"nothing, at {where}", frozenset())
-                yield Line(event, logger, LEVELS[method], facts)
-            case ast.Name("OncePerCause"):
-                _, what, recovered = node.args
-                assert isinstance(what, ast.Constant)
-                yield Line(f"{what.value}_trouble", logger, "WARNING", frozenset())
-                if not (isinstance(recovered, ast.Constant) and recovered.value == ""):
-                    yield Line(f"{what.value}_recovered", logger, "WARNING", frozenset())
+def test_every_line_carries_an_event(extension: ModuleType) -> None:
+    lines = extension.log_lines()
+    assert len(lines) > 20
+    assert [line.place for line in lines if not line.event] == []
 
 
-def facts_of(call: ast.Call) -> tuple[str, frozenset[str]] | None:
-    """What a call has as ``extra=logs.fields(…)``."""
-    for keyword in call.keywords:
-        match keyword:
-            case ast.keyword("extra", ast.Call(ast.Attribute(ast.Name("logs"), "fields"), [event])):
-                assert isinstance(event, ast.Constant)
-                named = keyword.value.keywords  # type: ignore[attr-defined]
-                return event.value, frozenset(str(fact.arg) for fact in named)
-    return None
+def test_every_event_is_documented_once_in_order(extension: ModuleType) -> None:
+    page = DOCS.joinpath("troubleshooting.rst").read_text()
+    documented = re.findall(r"^\.\. flagsmith-log-line:: (\w+)$", page, re.MULTILINE)
+    assert documented == sorted({line.event for line in extension.log_lines()})
 
 
-def documented_lines() -> set[Line]:
-    rows = re.findall(
-        r"^   \* - ``(\w+)``\n     - ``([\w.]+)``\n     - ([A-Z]+)\n((?:     .*\n?)+)",
-        PAGE.read_text(),
-        re.MULTILINE,
-    )
-    return {
-        Line(event, logger, level, frozenset(re.findall(r"``(\w+)``", rest.rpartition("-")[2])))
-        for event, logger, level, rest in rows
-    }
-
-
-def test_every_line_is_documented_and_no_other() -> None:
-    logged = {line for module in modules() for line in lines_of(module)}
-    assert len(logged) > 20
-    assert sorted(documented_lines() ^ logged) == []
-
-
-def test_documentation_is_in_order() -> None:
-    events = re.findall(r"^   \* - ``(\w+)``\n     - ``", PAGE.read_text(), re.MULTILINE)
-    assert events == sorted(events)
+def test_lines_are_extracted_from_code(extension: ModuleType, tmp_path: Path) -> None:
+    tmp_path.joinpath("fetch.py").write_text(MODULE)
+    lines = [(x.event, x.level, x.attributes, x.text) for x in extension.log_lines(tmp_path)]
+    assert lines == [
+        ("", "DEBUG", (), "no event"),
+        ("fetch_recovered", "WARNING", (), "Works again."),
+        ("fetch_trouble", "WARNING", (), "Failed: …."),
+        ("name_unknown", "WARNING", ("name",), "… is not known."),
+        ("thread_trouble", "WARNING", (), "No thread."),
+    ]
 
 
 def test_record_of_a_change(make_app: MakeApp, emulator: Emulator, caplog: Any) -> None:
