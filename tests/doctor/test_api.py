@@ -1,0 +1,89 @@
+"""The doctor's checks of the key, the addresses and the API."""
+
+from __future__ import annotations
+
+from flask_flagsmith_realtime.config.settings import read_config
+from flask_flagsmith_realtime.doctor.findings import Level
+from flask_flagsmith_realtime.doctor.verdicts import (
+    diagnose_addresses,
+    diagnose_answer,
+)
+from flask_flagsmith_realtime.emulator import Emulator
+from flask_flagsmith_realtime.model.snapshot import Snapshot
+from tests.support.doctor import app_with, find, findings
+from tests.support.misbehaving import MisbehavingFlagsmith, answers
+
+
+def test_a_client_side_key_is_explained(emulator: Emulator) -> None:
+    found = find(app_with(emulator.config, ENVIRONMENT_KEY=emulator.client_side_key), "key")
+    assert found["level"] == "ok"
+    assert "remote evaluation" in found["message"]
+    assert "use a server-side key; it starts with 'ser.'" in found["advice"]
+
+
+def test_a_key_of_another_environment_is_told_from_a_wrong_url(emulator: Emulator) -> None:
+    app = app_with(emulator.config, ENVIRONMENT_KEY="ser.of-another-environment")
+    found = find(app, "API")
+    assert found["level"] == "failed"
+    assert "refused the server-side key (ser.…, 26 characters)" in found["message"]
+    assert "There is a Flagsmith at FLAGSMITH_API_URL: so it is about the key" in found["advice"]
+    assert find(app, "stream")["level"] == "warning"
+
+
+def test_a_url_without_its_path_is_completed(emulator: Emulator) -> None:
+    found = find(app_with(emulator.config, API_URL=emulator.url), "API")
+    assert found["level"] == "failed"
+    assert (
+        found["advice"]
+        == f"There is a Flagsmith at {emulator.api_url}: set FLAGSMITH_API_URL to that."
+    )
+
+
+def test_a_page_instead_of_an_api_is_called_that(flagsmith: MisbehavingFlagsmith) -> None:
+    for endpoint in (flagsmith.environment_document, flagsmith.flags, flagsmith.other):
+        endpoint.always(answers.html(200))
+    found = find(app_with(flagsmith.config), "API")
+    assert found["level"] == "failed"
+    assert "ends in /api/v1/" in found["advice"]
+
+
+def test_an_api_that_is_not_running_is_said_to_be_so(emulator: Emulator) -> None:
+    app = app_with(emulator.config, API_URL="http://127.0.0.1:9/api/v1/")
+    found = find(app, "API")
+    assert "connection refused" in found["message"]
+    assert "Check that Flagsmith is running there" in found["advice"]
+
+
+def test_a_host_that_does_not_exist_fails_by_name(emulator: Emulator) -> None:
+    url = "http://flagsmith.invalid/api/v1/"
+    found = [f for f in findings(app_with(emulator.config, API_URL=url)) if f["check"] == "DNS"]
+    assert found[0]["level"] == "failed"
+    assert found[0]["message"] == "flagsmith.invalid cannot be resolved"
+
+
+def test_a_stream_whose_host_does_not_exist_is_a_warning(emulator: Emulator) -> None:
+    url = "http://stream.invalid/"
+    found = findings(app_with(emulator.config, REALTIME_API_URL=url))
+    assert [f["level"] for f in found if f["check"] == "DNS"] == ["ok", "warning"]
+    assert not any(finding["level"] == "failed" for finding in found)
+
+
+def test_http_to_another_machine_is_a_warning(emulator: Emulator) -> None:
+    # A name of this machine that is not one of those for loopback.
+    app = app_with(emulator.config, API_URL="http://127.0.0.2:9/api/v1/")
+    assert "anybody on the way can read" in find(app, "TLS")["message"]
+
+
+def test_an_answer_without_an_epoch_is_a_warning() -> None:
+    found = diagnose_answer(Snapshot({}, None, 0.0, "id"), 0.01, 0.0)
+    assert found.level is Level.WARNING
+    assert "X-Flagsmith-Document-Updated-At" in (found.advice or "")
+
+
+def test_ones_own_api_with_the_hosted_stream_is_a_warning() -> None:
+    settings = {"FLAGSMITH_ENVIRONMENT_KEY": "ser.key"}
+    assert not list(diagnose_addresses(read_config(settings)))
+    settings["FLAGSMITH_API_URL"] = "https://flags.example.com/api/v1/"
+    (found,) = diagnose_addresses(read_config(settings))
+    assert found.level is Level.WARNING
+    assert "flags.example.com and the stream realtime.flagsmith.com" in found.message
