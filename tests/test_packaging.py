@@ -109,7 +109,7 @@ def test_sdist_holds_what_a_packager_wants(built: Path) -> None:
         *("LICENSE", "README.md", "CHANGES.rst", "CONTRIBUTING.md", "Makefile", "pyproject.toml"),
         *("docs/index.rst", "docs/_static/flow.svg", "example_app/templates/home.html"),
         *("tests/conftest.py", "tests/recordings/flagsmith-2.68-exchanges.json"),
-        f"{PACKAGE}/emulator/templates/page.html",
+        f"{PACKAGE}/emulator/page/templates/page.html",
     }
     assert [name for name in packed if "__pycache__" in name or "_build" in name] == []
 

@@ -1,30 +1,30 @@
-"""The emulator's Flask app: its parts put together."""
+"""The emulator as a WSGI application: the API and the page, each an app of its own."""
 
 from __future__ import annotations
 
-from flask import Flask
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from .api import create_api
-from .guard import protect
+from .api import StreamOptions, create_api
 from .page import create_page
 from .state import State
-from .stream import Manners, create_stream
 
-#: What the API takes at most; an identity's traits are small.
-_LARGEST_BODY_BYTES = 4 * 1024 * 1024
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+#: Where the paths of the API begin; all others belong to the page.
+_API_PATHS = ("/api/", "/sse/", "/v1/")
 
 
-def create_app(state: State, manners: Manners, page_size: int | None) -> Flask:
-    """Make the app.
+def create_app(state: State, options: StreamOptions, page_size: int | None) -> WSGIApplication:
+    """Make the application.
 
     :param page_size: see :func:`.api.create_api`.
     """
-    app = Flask(__name__, static_folder=None, template_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = _LARGEST_BODY_BYTES
-    # Features come in the environment's order, not in the alphabet's.
-    app.json.sort_keys = False  # type: ignore[attr-defined]
-    protect(app)
-    app.register_blueprint(create_api(state, page_size))
-    app.register_blueprint(create_stream(state, manners))
-    app.register_blueprint(create_page(state))
-    return app
+    api, page = create_api(state, options, page_size), create_page(state)
+
+    def choose(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        app = api if environ.get("PATH_INFO", "").startswith(_API_PATHS) else page
+        return app(environ, start_response)
+
+    return choose

@@ -1,11 +1,12 @@
-"""What can be changed in an environment document.
+"""Edits of an environment document.
 
-Each function edits the document that it is given, in place, and returns what it did, in words.
-Whoever calls them keeps the document for itself until it is done (see :mod:`.state`).
+Each function changes the document that it gets, in place, and returns a sentence that says what it
+did. :class:`.state.State` calls it with a copy that no other thread sees.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
 from typing import Any, Final, NoReturn
@@ -22,12 +23,12 @@ class Unset:
         return "UNSET"
 
 
-#: Stands for 'leave the value as it is', since ``None`` is a value.
+#: Stands for an argument that is not given: ``None`` is a value.
 UNSET: Final = Unset()
 
 
 class EditError(ValueError):
-    """A change that cannot be made. The text says why."""
+    """A change cannot be made. The text says why."""
 
 
 def set_flag(document: Document, name: str, enabled: bool | None, value: Value | Unset) -> str:
@@ -55,12 +56,12 @@ def delete_flag(document: Document, name: str) -> str:
 
 
 def set_variants(document: Document, name: str, variants: Mapping[Any, float]) -> str:
-    """Give a feature variants with the per cent of identities each is for; the rest get control.
+    """Set the variants of a feature, each with its percentage of identities; the rest get control.
 
     A variant whose value stays keeps its id. Without variants the feature is a standard one.
     """
     if any(not 0 <= share <= 100 for share in variants.values()) or sum(variants.values()) > 100:
-        raise EditError(f"the variants of {name} must each be 0 to 100 %, and not more together")
+        raise EditError(f"the variants of {name} must be 0 to 100 % each, and not more together")
     state = _flag(document, name)
     kept = {
         variant["multivariate_feature_option"]["value"]: variant
@@ -88,8 +89,8 @@ def set_segment(
     """Give a segment its rules and its overrides; an unknown segment is created.
 
     :param segment_rules: as in an environment document; an identity is in the segment if all match.
-    :param overrides: for each feature ``{"enabled": …, "value": …}``. What is not given is as
-        in the environment now.
+    :param overrides: for each feature ``{"enabled": …, "value": …}``. A member that is not given
+        is copied from the environment.
     """
     segment = documents.find_segment(document, name)
     if segment is None:
@@ -102,7 +103,7 @@ def set_segment(
         override_segment(
             document, name, feature, override.get("enabled"), override.get("value", UNSET)
         )
-    who = ", and ".join(rules.sentences(segment_rules)) or "nobody"
+    who = ", and ".join(rules.sentences(segment_rules)) or "no identity"
     return f"segment {name}: {who}; overrides {', '.join(overrides) or 'nothing'}"
 
 
@@ -114,7 +115,7 @@ def set_conditions(document: Document, name: str, conditions: list[dict[str, Any
         raise EditError(f"segment {name} has {len(existing)} conditions, not {len(conditions)}")
     for old, new in zip(existing, conditions, strict=True):
         old.update(new)
-    return f"segment {name}: {', and '.join(rules.sentences(segment['rules'])) or 'nobody'}"
+    return f"segment {name}: {', and '.join(rules.sentences(segment['rules'])) or 'no identity'}"
 
 
 def delete_segment(document: Document, name: str) -> str:
@@ -136,6 +137,7 @@ def override_segment(
     if state is None:
         state = _copy_of_flag(document, feature)
         state["feature_segment"] = {"priority": _next_priority(document, feature)}
+        state |= _experiment_of(document, feature)
         segment["feature_states"].append(state)
     return f"{feature} for segment {name}: {_assign(state, enabled, value)}"
 
@@ -151,7 +153,7 @@ def override_identity(
     document: Document, identifier: str, feature: str, enabled: bool | None, value: Value | Unset
 ) -> str:
     """Override a feature for one identity."""
-    # The SDK takes a state without variants from an identity override.
+    # Without variants, the value that is set is the one that is served.
     state = _copy_of_flag(document, feature) | {"multivariate_feature_state_values": []}
     identity = _make_identity(document, identifier)
     existing = documents.find_state(identity["identity_features"], feature)
@@ -171,7 +173,7 @@ def delete_identity_override(document: Document, identifier: str, feature: str) 
 
 
 def set_traits(document: Document, identifier: str, traits: Mapping[str, TraitValue]) -> str:
-    """Add to an identity's traits. ``None`` removes a trait, as on Flagsmith."""
+    """Set traits of an identity. ``None`` removes a trait, as on Flagsmith."""
     identity = _make_identity(document, identifier)
     kept = {trait["trait_key"]: trait["trait_value"] for trait in identity["identity_traits"]}
     kept |= {_name(key, "trait"): value for key, value in traits.items()}
@@ -224,6 +226,12 @@ def _copy_of_flag(document: Document, name: str) -> dict[str, Any]:
     return state
 
 
+def _experiment_of(document: Document, feature: str) -> dict[str, Any]:
+    """The metadata of a running experiment, for a further state of its feature."""
+    metadata = _flag(document, feature).get("metadata")
+    return {"metadata": copy.deepcopy(metadata)} if metadata else {}
+
+
 def _next_priority(document: Document, feature: str) -> int:
     states = (
         documents.find_state(segment["feature_states"], feature)
@@ -253,7 +261,7 @@ def _assign(state: dict[str, Any], enabled: bool | None, value: Value | Unset) -
     if not isinstance(value, Unset):
         if not isinstance(value, (str, int, bool, type(None))):
             raise EditError(
-                f"a value is text, an integer, true, false or nothing, not {type(value).__name__}: "
+                f"a value is str, int, bool or None, not {type(value).__name__}: "
                 "pass json.dumps(…) of it"
             )
         state["feature_state_value"] = value

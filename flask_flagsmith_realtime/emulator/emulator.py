@@ -1,21 +1,22 @@
-"""The emulator as an object: its life, its addresses, its changes."""
+"""The :class:`Emulator`: starts and stops it, and changes what it serves."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
-from . import edits
+from . import edits, experiments
+from .api import StreamOptions
 from .app import create_app
 from .document import Document, TraitValue, Value
 from .edits import UNSET, Unset
 from .server import HOST, Server
 from .state import State
-from .stream import Manners
 
-#: How long stopping waits for open streams to end.
+#: How long :meth:`Emulator.stop` waits for open streams to end.
 _FAREWELL_SECONDS = 0.5
 
 
@@ -29,18 +30,18 @@ class Emulator:
             emulator.set_flag("new_checkout", enabled=True)
 
     :param port: the port to listen on; 0 takes a free one.
-    :param state: the state file: read if it exists, written on every change. Without one, nothing
-        is kept.
-    :param document: the environment document to start with if there is no state file yet; a shop's
-        if not given.
+    :param state: the path of the state file: read if it exists, written on every change. Without
+        one, changes are lost at the end.
+    :param document: the environment document to start with if there is no state file yet; the
+        sample, a tea shop's, if not given.
     :param page_size: how many identity overrides are on a page of the environment document; without
         it, all are and there are no pages.
-    :param greeting: whether the stream tells a new connection the current epoch.
-    :param heartbeat_seconds: how often a silent stream sends a comment.
-    :param recycle_seconds: how long a stream lives.
+    :param greeting: the stream sends the current epoch to a new connection.
+    :param heartbeat_seconds: after so long without an event, the stream sends a comment.
+    :param recycle_seconds: how long a stream stays open.
     :param server_side_key: starts with ``ser.``; made from the client-side key if not given.
     :raises StateFileError: if the state file cannot be used.
-    :raises DocumentError: if the document is no environment document.
+    :raises DocumentError: if the document is not an environment document.
     """
 
     def __init__(
@@ -56,8 +57,8 @@ class Emulator:
         server_side_key: str | None = None,
     ) -> None:
         self._state = State(document, state, server_side_key)
-        manners = Manners(greeting, heartbeat_seconds, recycle_seconds)
-        self._app = create_app(self._state, manners, page_size)
+        options = StreamOptions(greeting, heartbeat_seconds, recycle_seconds)
+        self._app = create_app(self._state, options, page_size)
         self._port = port
         self._server: Server | None = None
 
@@ -70,7 +71,7 @@ class Emulator:
     def start(self) -> Emulator:
         """Listen. After a :meth:`stop`, on the same port as before.
 
-        :raises ServerError: if the port cannot be had.
+        :raises ServerError: if it cannot listen on the port.
         """
         if self._server is None:
             self._server = Server(self._app, self._port)
@@ -104,6 +105,16 @@ class Emulator:
         return self.url
 
     @property
+    def analytics_url(self) -> str:
+        """The address for usage analytics, for ``FLAGSMITH_ANALYTICS_URL``."""
+        return f"{self.api_url}analytics/flags/"
+
+    @property
+    def events_api_url(self) -> str:
+        """The events' address, for ``FLAGSMITH_EVENTS_API_URL``."""
+        return self.url
+
+    @property
     def client_side_key(self) -> str:
         """The environment's id: the key for remote evaluation."""
         return self._state.environment.client_side_key
@@ -115,7 +126,7 @@ class Emulator:
 
     @property
     def config(self) -> dict[str, str]:
-        """What an app needs in ``app.config`` to use the emulator, with local evaluation."""
+        """The settings with which an app uses the emulator, with local evaluation."""
         return {
             "FLAGSMITH_ENVIRONMENT_KEY": self.server_side_key,
             "FLAGSMITH_API_URL": self.api_url,
@@ -124,7 +135,7 @@ class Emulator:
 
     @property
     def document(self) -> Document:
-        """The environment document as it is now. It is not to be changed."""
+        """The current environment document. It must not be changed."""
         return self._state.environment.document
 
     @property
@@ -138,21 +149,53 @@ class Emulator:
         return self._state.journal.calls
 
     @property
+    def analytics(self) -> Counter[str]:
+        """The reported evaluations by feature: ``Counter({"new_checkout": 12})``."""
+        return self._state.usage.evaluations
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The accepted events, the oldest first: exposures to experiments, and what users did.
+
+        The last 10,000 are kept. Each has the members ``event``, ``feature_name``, ``identifier``,
+        ``value``, ``traits``, ``metadata`` and ``timestamp`` (in milliseconds).
+        """
+        return self._state.usage.events
+
+    @property
     def streams(self) -> int:
-        """How many streams are open now."""
+        """The number of open streams."""
         return self._state.listeners.count
 
     @property
     def streams_opened(self) -> int:
-        """How many streams were opened so far."""
+        """The number of streams that were opened so far."""
         return self._state.listeners.opened
 
     def wait_for_streams(self, count: int, timeout: float = 30.0) -> bool:
         """Wait until exactly so many streams are open.
 
-        :returns: whether they were within ``timeout`` seconds.
+        :param timeout: the longest wait, in seconds.
+        :returns: whether they are.
         """
         return self._state.listeners.wait_for(count, timeout)
+
+    def silent(self) -> AbstractContextManager[None]:
+        """Announce no change that is made within the ``with`` block, and keep the epoch.
+
+        So goes live a feature's version that was published on a schedule, and so an app sees an
+        announcement that was lost: the change shows at the next poll.
+        """
+        return self._state.silent()
+
+    def lag_header(self, seconds: float) -> None:
+        """Let the header with the epoch lag behind each change, as a real server's cache does.
+
+        The bodies are new at once. On a real server it lags for up to 60 seconds.
+
+        :param seconds: how long; 0 ends it.
+        """
+        self._state.lag_header(seconds)
 
     def end_streams(self) -> None:
         """End all streams that are open now, as the service does when it recycles them."""
@@ -163,10 +206,10 @@ class Emulator:
     ) -> float:
         """Set a feature's state in the environment; an unknown feature is created, off.
 
-        Like every change but those for one identity, it is announced on the stream.
+        Like every change but that of traits, it is announced on the stream.
 
         :returns: the new epoch.
-        :raises EditError: if it cannot be done.
+        :raises EditError: if the name is empty or the value has the wrong type.
         """
         return self._state.announce(lambda d: edits.set_flag(d, name, enabled, value))
 
@@ -175,7 +218,7 @@ class Emulator:
         return self._state.announce(lambda d: edits.delete_flag(d, name))
 
     def set_variants(self, name: str, variants: Mapping[str, float]) -> float:
-        """Give a feature variants: each value with the per cent of identities that get it."""
+        """Set a feature's variants: each value with the percentage of identities that get it."""
         return self._state.announce(lambda d: edits.set_variants(d, name, variants))
 
     def set_segment(
@@ -188,7 +231,7 @@ class Emulator:
 
         :param rules: as in an environment document; an identity is in the segment if all match.
         :param overrides: ``{"beta_dashboard": {"enabled": True, "value": None}}``; what is left out
-            is as in the environment.
+            is copied from the environment.
         """
         return self._state.announce(lambda d: edits.set_segment(d, name, rules, overrides or {}))
 
@@ -220,14 +263,39 @@ class Emulator:
         *,
         enabled: bool | None = None,
         value: Value | Unset = UNSET,
-    ) -> None:
-        """Override a feature for one identity. As on Flagsmith, nobody is told."""
-        self._state.amend(lambda d: edits.override_identity(d, identifier, feature, enabled, value))
+    ) -> float:
+        """Override a feature for one identity."""
+        return self._state.announce(
+            lambda d: edits.override_identity(d, identifier, feature, enabled, value)
+        )
 
-    def delete_identity_override(self, identifier: str, feature: str) -> None:
-        """Remove one identity's override of a feature. As on Flagsmith, nobody is told."""
-        self._state.amend(lambda d: edits.delete_identity_override(d, identifier, feature))
+    def delete_identity_override(self, identifier: str, feature: str) -> float:
+        """Remove one identity's override of a feature."""
+        return self._state.announce(
+            lambda d: edits.delete_identity_override(d, identifier, feature)
+        )
 
     def set_traits(self, identifier: str, **traits: TraitValue) -> None:
-        """Add to an identity's traits; ``None`` removes one. As on Flagsmith, nobody is told."""
+        """Set traits of an identity; ``None`` removes one. Flagsmith does not announce it."""
         self._state.amend(lambda d: edits.set_traits(d, identifier, traits))
+
+    def set_experiment(
+        self, feature: str, name: str, variants: Mapping[Any, float], *, rollout: float = 100
+    ) -> float:
+        """Run an experiment on a feature with variants; one that runs already is replaced.
+
+        Identities in the experiment get ``flag.experiment.in_experiment``.
+
+        :param name: the experiment's name.
+        :param variants: the percentage of the experiment's identities that get each variant, by the
+            variant's value; the rest get the control value. A variant without a key gets its value
+            as the key.
+        :param rollout: the percentage of all identities that are in the experiment.
+        """
+        return self._state.announce(
+            lambda d: experiments.set_experiment(d, feature, name, variants, rollout)
+        )
+
+    def end_experiment(self, feature: str) -> float:
+        """End the experiment on a feature, and remove its rollout."""
+        return self._state.announce(lambda d: experiments.end_experiment(d, feature))

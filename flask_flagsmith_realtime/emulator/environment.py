@@ -1,13 +1,15 @@
 """One version of an environment, and all that is read out of it.
 
-An :class:`Environment` never changes: :class:`.state.State` replaces it as a whole, so whoever
-holds one can read it in any thread without a lock. Identities are evaluated by the official SDK.
+An :class:`Environment` never changes: :class:`.state.State` replaces it as a whole, so any thread
+reads the one it holds without a lock. Identities are evaluated as the Flagsmith server does:
+segments and percentage splits by the official SDK, the overrides of an identity by its exact
+identifier.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
@@ -18,13 +20,17 @@ from flagsmith.api.types import EnvironmentModel
 from . import document as documents
 from .document import Document, TraitValue
 
+#: The reason of a flag that an identity's override decided, as the SDK words it.
+OVERRIDE_REASON = "TARGETING_MATCH; segment=identity_overrides"
+
 
 @dataclass(frozen=True)
 class Served:
-    """What an identity gets of a feature: the feature state that won, the value of it, and why.
+    """A feature as an identity gets it.
 
-    ``reason`` is the SDK's: ``STATIC``, ``DEFAULT``, ``SPLIT; weight=30.0`` or
-    ``TARGETING_MATCH; segment=beta_users``.
+    :param state: the feature state that won.
+    :param reason: the SDK's: ``STATIC``, ``DEFAULT``, ``SPLIT; weight=30.0`` or
+        ``TARGETING_MATCH; segment=beta_users``.
     """
 
     state: Mapping[str, Any]
@@ -36,7 +42,7 @@ class Served:
 class Environment:
     """One version of an environment.
 
-    :param document: the document; nobody changes it from here on.
+    :param document: the document; nothing changes it from here on.
     """
 
     def __init__(self, document: Document) -> None:
@@ -46,12 +52,13 @@ class Environment:
 
     @cached_property
     def served_document(self) -> Document:
-        """The document as the API gives it: traits, and identities with nothing else, stay here."""
+        """The document that the API serves: no traits, and no identity without overrides."""
+        used = self.document.get("use_identity_overrides_in_local_eval", True)
         return self.document | {
             "identity_overrides": [
                 identity | {"identity_traits": []}
                 for identity in self.document["identity_overrides"]
-                if identity["identity_features"]
+                if identity["identity_features"] and used
             ]
         }
 
@@ -63,12 +70,37 @@ class Environment:
             for state in self.document["feature_states"]
         }
 
-    def segment_of(self, state: Mapping[str, Any]) -> int | None:
-        """The id of the segment that a feature state belongs to."""
-        return self._segments.get(id(state))
+    @cached_property
+    def identities(self) -> dict[str, dict[str, Any]]:
+        """The identities that have overrides or traits."""
+        return {entry["identifier"]: entry for entry in self.document["identity_overrides"]}
 
     @cached_property
-    def _segments(self) -> dict[int, int]:
+    def first_trait_ids(self) -> dict[str, int]:
+        """The id of each identity's first trait: traits are numbered through all identities."""
+        ids, number = {}, 1
+        for identifier, entry in self.identities.items():
+            ids[identifier] = number
+            number += len(entry["identity_traits"])
+        return ids
+
+    def traits(self, identifier: str) -> dict[str, TraitValue]:
+        """The stored traits of an identity."""
+        identity = self.identities.get(identifier) or {"identity_traits": []}
+        return {trait["trait_key"]: trait["trait_value"] for trait in identity["identity_traits"]}
+
+    def overrides(self, identifier: str) -> list[dict[str, Any]]:
+        """The feature states that override the environment for an identity."""
+        identity = self.identities.get(identifier) or {"identity_features": []}
+        states: list[dict[str, Any]] = identity["identity_features"]
+        return states
+
+    def segment_of(self, state: Mapping[str, Any]) -> int | None:
+        """The id of the segment that a feature state belongs to."""
+        return self._segment_ids.get(id(state))
+
+    @cached_property
+    def _segment_ids(self) -> dict[int, int]:
         # By identity, not by django_id: documents of the hosted service have none.
         return {
             id(state): segment["id"]
@@ -76,40 +108,70 @@ class Environment:
             for state in segment["feature_states"]
         }
 
-    def traits(self, identifier: str) -> dict[str, TraitValue]:
-        """The traits kept of an identity."""
-        identity = documents.find_identity(self.document, identifier) or {"identity_traits": []}
-        return {trait["trait_key"]: trait["trait_value"] for trait in identity["identity_traits"]}
-
     def evaluate(self, identifier: str, traits: Mapping[str, TraitValue]) -> list[Served]:
-        """What an identity gets, in the order of the environment's features."""
-        flags = self._sdk.get_identity_flags(identifier, cast(Any, dict(traits))).all_flags()
-        return [
-            Served(
-                # The number of a state stands where the SDK looks for a feature's id (see _sdk).
-                state=self._states[flag.feature_id],
-                value=flag.value,
-                variant=flag.variant,
-                reason=flag.reason or "STATIC",
-            )
-            for flag in flags
-        ]
+        """Return what an identity gets, in the order of the environment's features."""
+        overridden = dict(self._evaluate_overrides(identifier))
+        flags = self._targeting.get_identity_flags(identifier, cast(Any, dict(traits))).all_flags()
+        served = []
+        for flag in flags:
+            # The number of a state stands where the SDK looks for a feature's id.
+            state = self._targeting_states[flag.feature_id]
+            if flag.feature_name in overridden:
+                served.append(overridden[flag.feature_name])
+                continue
+            variant = flag.variant
+            if state["feature"]["type"] == "MULTIVARIATE" and self.segment_of(state) is not None:
+                variant = variant or "control"  # The SDK has none for a segment's override.
+            served.append(Served(state, flag.value, variant, flag.reason or "STATIC"))
+        return served
+
+    def segments_of(
+        self, identifier: str, traits: Mapping[str, TraitValue]
+    ) -> list[Mapping[str, Any]]:
+        """Return the segments that an identity is in."""
+        found = self._targeting.get_identity_segments(identifier, cast(Any, dict(traits)))
+        ids = {segment.id for segment in found}
+        return [s for s in self.document["project"]["segments"] if s["id"] in ids]
+
+    def _evaluate_overrides(self, identifier: str) -> Iterator[tuple[str, Served]]:
+        states = self.overrides(identifier)
+        if not states:
+            return
+        sdk = _evaluator(self.document, states, segments=[])
+        for flag in sdk.get_identity_flags(identifier).all_flags():
+            state = states[flag.feature_id]
+            yield flag.feature_name, Served(state, flag.value, flag.variant, OVERRIDE_REASON)
 
     @cached_property
-    def _states(self) -> list[dict[str, Any]]:
-        return list(documents.feature_states(self.document))
+    def _targeting_states(self) -> list[dict[str, Any]]:
+        return list(documents.feature_states(self.document | {"identity_overrides": []}))
 
     @cached_property
-    def _sdk(self) -> Flagsmith:
-        """The SDK with a copy of the document in which each feature state has its own feature id.
+    def _targeting(self) -> Flagsmith:
+        return _evaluator(
+            self.document, self.document["feature_states"], self.document["project"]["segments"]
+        )
 
-        The SDK passes a feature's id through to the flag, and says in no other way which of a
-        feature's states won. Evaluation itself goes by names and by the states' own ids.
-        """
-        document = copy.deepcopy(self.document)
-        for number, state in enumerate(documents.feature_states(document)):
-            state["feature"]["id"] = number
-        return Flagsmith(offline_mode=True, offline_handler=_Document(document))
+
+def _evaluator(
+    document: Document, states: list[dict[str, Any]], segments: list[dict[str, Any]]
+) -> Flagsmith:
+    """Make an SDK that evaluates some feature states and segments of a document.
+
+    It passes a feature's id through to the flag, and says in no other way which of a feature's
+    states won. So each state gets its number as the feature's id, in a copy. Evaluation itself goes
+    by names and by the states' own ids.
+    """
+    copied: Document = {
+        "api_key": document["api_key"],
+        "name": document["name"],
+        "feature_states": copy.deepcopy(states),
+        "project": {"segments": copy.deepcopy(segments)},
+        "identity_overrides": [],
+    }
+    for number, state in enumerate(documents.feature_states(copied)):
+        state["feature"]["id"] = number
+    return Flagsmith(offline_mode=True, offline_handler=_Document(copied))
 
 
 class _Document:

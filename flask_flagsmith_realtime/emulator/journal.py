@@ -1,4 +1,4 @@
-"""The recent past, for the page and for tests: API calls, announced changes, identities asked for.
+"""The recent past, for the page and for tests: API calls, changes, identities that were served.
 
 Any thread may call anything; one lock guards it all, and nothing is called while it is held.
 """
@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from .document import TraitValue
 from .environment import Served
 
-KEPT_EVENTS = 50
+KEPT_CHANGES = 50
 KEPT_IDENTITIES = 12
 
 
@@ -22,8 +22,12 @@ def _now() -> datetime:
 
 
 @dataclass(frozen=True)
-class Event:
-    """A change: what was changed, in words, and the epoch that went out (``None``: none did)."""
+class Change:
+    """A change that was made.
+
+    :param what: what was changed, as the page shows it.
+    :param epoch: the epoch that was announced; ``None`` if it was not announced.
+    """
 
     what: str
     epoch: float | None
@@ -32,7 +36,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Visit:
-    """An identity as the API answered it.
+    """An identity as the API served it.
 
     :param transient: the traits that it had for that call only.
     """
@@ -44,12 +48,12 @@ class Visit:
 
 
 class Journal:
-    """What happened, bounded."""
+    """A bounded record."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._calls: Counter[str] = Counter()
-        self._events: deque[Event] = deque(maxlen=KEPT_EVENTS)
+        self._changes: deque[Change] = deque(maxlen=KEPT_CHANGES)
         self._visits: OrderedDict[str, Visit] = OrderedDict()
 
     def record_call(self, path: str) -> None:
@@ -57,10 +61,10 @@ class Journal:
         with self._lock:
             self._calls[path] += 1
 
-    def record_event(self, event: Event) -> None:
+    def record_change(self, change: Change) -> None:
         """Keep a change."""
         with self._lock:
-            self._events.appendleft(event)
+            self._changes.appendleft(change)
 
     def record_visit(self, visit: Visit) -> None:
         """Keep what an identity was served, in place of what it was served before."""
@@ -77,13 +81,13 @@ class Journal:
             return self._calls.copy()
 
     @property
-    def events(self) -> list[Event]:
+    def changes(self) -> list[Change]:
         """The last changes, the newest first."""
         with self._lock:
-            return list(self._events)
+            return list(self._changes)
 
     @property
     def visits(self) -> list[Visit]:
-        """The identities asked for last, the newest first."""
+        """The identities that were served last, the newest first."""
         with self._lock:
             return list(self._visits.values())

@@ -1,19 +1,20 @@
-"""The web server: loopback only, a thread for each connection, gone at once when told so."""
+"""The web server: on loopback only, with a thread for each connection, and quick to stop."""
 
 from __future__ import annotations
 
-import contextlib
+import os
 import socket
 import threading
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flask import Flask
 from werkzeug.serving import WSGIRequestHandler, make_server
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 HOST = "127.0.0.1"
 
-#: A connection on which neither side gets anywhere for so long is closed.
+#: A connection on which neither side makes progress for so long is closed.
 _STUCK_SECONDS = 10.0
 _STOP_SECONDS = 0.05
 
@@ -23,16 +24,16 @@ class ServerError(Exception):
 
 
 class Server:
-    """Serves an app from the moment it is made.
+    """Serves an application from the moment it is made.
 
-    :param app: the app.
+    :param app: the application.
     :param port: the port to listen on; 0 takes a free one.
-    :raises ServerError: if the port cannot be had.
+    :raises ServerError: if it cannot listen on the port.
     """
 
-    def __init__(self, app: Flask, port: int) -> None:
+    def __init__(self, app: WSGIApplication, port: int) -> None:
         with _listen(port) as listening:
-            # Given a port that is taken, werkzeug would end the process.
+            # Given a port that is taken, Werkzeug would end the process.
             self._server = make_server(
                 HOST, port, app, threaded=True, request_handler=_Handler, fd=listening.fileno()
             )
@@ -55,22 +56,16 @@ class _Handler(WSGIRequestHandler):
     timeout = _STUCK_SECONDS
 
     def log(self, type: str, message: str, *args: Any) -> None:
-        """Leave the console to the emulator: a poll a second is no news, and paths hold keys."""
+        """Log nothing: the page polls each second, and the stream's path holds a key."""
 
 
-@contextlib.contextmanager
-def _listen(port: int) -> Iterator[socket.socket]:
+def _listen(port: int) -> socket.socket:
     if not 0 <= port <= 65535:
         raise ServerError(f"There is no port {port}: a port is a number from 0 to 65535.")
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listening:
-        # So that a restart can have its port back at once.
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind((HOST, port))
-        except OSError as error:
-            raise ServerError(
-                f"The emulator cannot listen on port {port}: {error.strerror}. "
-                "Choose another one, or 0 for any that is free."
-            ) from None
-        listening.listen(128)
-        yield listening
+    try:
+        return socket.create_server((HOST, port), backlog=128)
+    except OSError as error:
+        raise ServerError(
+            f"The emulator cannot listen on port {port}: {os.strerror(error.errno or 0)}. "
+            "Choose another one, or 0 for any that is free."
+        ) from None

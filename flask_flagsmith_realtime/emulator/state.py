@@ -1,9 +1,9 @@
-"""The emulator's state: the environment as it is now, its file, and who hears of a change.
+"""The emulator's state: the current environment, its file, and who is told of a change.
 
-One lock guards changes. A change works on a copy of the document, which is saved to the file, then
-becomes the environment, and only then is announced: whoever refetches because of the announcement
-sees it. Readers take :attr:`State.environment` without a lock. While the lock is held, only the
-listeners' and the journal's own locks are taken.
+One lock serializes changes. A change works on a copy of the document, which is saved to the file,
+then becomes the environment, and only then is announced: a client that refetches because of the
+announcement gets it. Readers take :attr:`State.environment` without a lock. While the lock is held,
+only the locks of the listeners and the journal are taken, which never wait for anything.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from . import document as documents
 from .document import Document, DocumentError
 from .environment import Environment
-from .journal import Event, Journal
+from .journal import Change, Journal
 from .listeners import Listener, Listeners
+from .usage import Usage
 
-#: A file is newer than the document in it says if it was written so many seconds later.
+#: A state file that was written so many seconds after the document's own date was edited by hand.
 EDITED_AFTER_SECONDS = 1.0
 
 
@@ -35,10 +37,10 @@ class StateFileError(Exception):
 class State:
     """An environment that can be changed.
 
-    :param document: what to start with if there is no file yet; the sample if not given.
+    :param document: the document to start with if there is no file yet; the sample if not given.
     :param path: the state file; without one nothing is saved.
     :param server_side_key: ``ser.`` and the client-side key if not given. An environment document
-        holds no server-side key, so the emulator makes this one up.
+        holds no server-side key, so the emulator makes one.
     :raises StateFileError: if the file exists and cannot be read.
     """
 
@@ -51,10 +53,11 @@ class State:
         self.path = None if path is None else Path(path)
         self.listeners = Listeners()
         self.journal = Journal()
+        self.usage = Usage()
         self._lock = threading.Lock()
         if self.path is not None and self.path.exists():
             document = _load(self.path)
-            # What changed before a restart is not known: nobody's copy counts as unmodified.
+            # Changes before a restart are not known: no client's copy counts as unmodified.
             self._modified_at = time.time()
         else:
             document = documents.sample() if document is None else copy.deepcopy(document)
@@ -62,13 +65,15 @@ class State:
             self._save(document)
         self._modified_before = 0.0
         self._environment = Environment(document)
+        self._silent = False
+        self._header = _LaggingHeader(self._environment.epoch)
         self.server_side_key = server_side_key or f"ser.{document['api_key']}"
         if not self.server_side_key.startswith("ser."):
             raise ValueError("A server-side key starts with 'ser.': by this, clients know it.")
 
     @property
     def environment(self) -> Environment:
-        """The environment as it is now."""
+        """The current environment."""
         return self._environment
 
     @property
@@ -77,20 +82,23 @@ class State:
         return datetime.fromtimestamp(int(self._modified_at), timezone.utc)
 
     def unmodified_since(self, moment: datetime) -> bool:
-        """Whether the served document is the one that had this ``Last-Modified``.
+        """Return whether the served document is the one that had this ``Last-Modified``.
 
-        If it changed twice within that second, nobody can tell, and it counts as modified.
+        It is not if it changed twice within that second: the two versions have the same date.
         """
         second = int(moment.timestamp())
         with self._lock:
             return int(self._modified_before) < int(self._modified_at) <= second
 
     def announce(self, edit: Callable[[Document], str]) -> float:
-        """Change the environment, and tell all listeners.
+        """Change the environment and announce the change on the stream.
 
-        :param edit: changes the document that it is given and says what it did.
-        :returns: the new epoch, greater than all before.
+        :param edit: changes the document that it gets and returns a sentence that says what it did.
+        :returns: the new epoch, greater than all before; within :meth:`silent`, the old one.
         """
+        if self._silent:
+            self.amend(edit)
+            return self._environment.epoch
         with self._lock:
             document, what = self._edited(edit)
             document["updated_at"] = _next_moment(document["updated_at"]).isoformat(
@@ -98,22 +106,41 @@ class State:
             )
             self._replace(document)
             epoch = self._environment.epoch
-            self.journal.record_event(Event(what, epoch))
+            self._header.advance(epoch)
+            self.journal.record_change(Change(what, epoch))
             self.listeners.announce(epoch)
         return epoch
 
     def amend(self, edit: Callable[[Document], str]) -> None:
-        """Change what Flagsmith announces to nobody: one identity's overrides and traits."""
+        """Change what Flagsmith does not announce: traits. The epoch stays the same."""
         with self._lock:
             document, what = self._edited(edit)
             if document != self._environment.document:
                 self._replace(document)
-                self.journal.record_event(Event(what, None))
+                self.journal.record_change(Change(what, None))
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """Announce no change that is made meanwhile."""
+        self._silent = True
+        try:
+            yield
+        finally:
+            self._silent = False
+
+    @property
+    def header_epoch(self) -> float:
+        """The epoch that the header of answers carries: the environment's, or an older one."""
+        return self._header.epoch
+
+    def lag_header(self, seconds: float) -> None:
+        """Let the header of answers carry the old epoch for so long after each change."""
+        self._header.lag_seconds = seconds
 
     def listen(self) -> tuple[Listener, float]:
         """Open a stream.
 
-        :returns: the listener, and the epoch after which it hears of every change.
+        :returns: the listener, and the epoch after which it gets every change.
         :raises TooManyStreamsError: if there are too many.
         """
         with self._lock:
@@ -133,7 +160,7 @@ class State:
         self._environment = environment
 
     def _save(self, document: Document) -> None:
-        """Write the file so that it is there in full, the old or the new, at any moment."""
+        """Write the file atomically: a reader finds the old one or the new one."""
         if self.path is None:
             return
         text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
@@ -146,11 +173,29 @@ class State:
             ) from None
 
 
+class _LaggingHeader:
+    """The epoch in the header of answers. A real server keeps it in a cache for up to a minute."""
+
+    def __init__(self, epoch: float) -> None:
+        self.lag_seconds = 0.0
+        self._versions = (epoch, epoch, 0.0)  # the old epoch, the new one, when it became new
+
+    def advance(self, epoch: float) -> None:
+        """Take over the epoch of a change."""
+        self._versions = (self.epoch, epoch, time.monotonic())
+
+    @property
+    def epoch(self) -> float:
+        """The epoch to show now."""
+        old, new, since = self._versions
+        return old if time.monotonic() - since < self.lag_seconds else new
+
+
 def _load(path: Path) -> Document:
     """Read a state file.
 
-    One that was edited by hand, and so is newer than its ``updated_at``, gets that moment as its
-    epoch: apps that held its flags before see that they have changed.
+    A file that was edited by hand, and so is newer than its ``updated_at``, gets that moment as its
+    epoch: apps that hold its flags see that they have changed.
 
     :raises StateFileError: if it cannot be read.
     """
@@ -159,7 +204,7 @@ def _load(path: Path) -> Document:
         edited_at = path.stat().st_mtime
     except (OSError, UnicodeDecodeError, DocumentError) as error:
         raise StateFileError(
-            f"The state file {path} cannot be used: {error}. Mend it, or move it away: "
+            f"The state file {path} cannot be used: {error}. Fix it, or move it away: "
             "the emulator then makes a new one from its sample."
         ) from None
     if edited_at > documents.epoch(document) + EDITED_AFTER_SECONDS:
@@ -174,7 +219,7 @@ def _write(path: Path, text: str, moment: float) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        # So that _load can tell when somebody else has written it.
+        # So that _load can tell when it was edited by hand.
         os.utime(name, (moment, moment))
         os.replace(name, path)
     except BaseException:
@@ -187,6 +232,6 @@ def _as_moment(seconds: float) -> datetime:
 
 
 def _next_moment(text: str) -> datetime:
-    """Now, but later than before: two changes never share an epoch."""
+    """Return the current time, but later than before: two changes never share an epoch."""
     before = documents.parse_moment(text).astimezone(timezone.utc)
     return max(datetime.now(timezone.utc), before + timedelta(microseconds=1))

@@ -15,12 +15,12 @@ def switch(page: Page, name: str) -> None:
 def test_a_switch_and_a_value(emulator: Emulator, open_page: Open) -> None:
     page = open_page(emulator.url)
     switch(page, "new_checkout")
-    expect(page.locator("#events")).to_contain_text("new_checkout: on")
+    expect(page.locator("#changes")).to_contain_text("new_checkout: on")
 
     field = page.get_by_label("Value of banner_text", exact=True)
     field.fill("Half price")
     field.press("Enter")
-    expect(page.locator("#events")).to_contain_text('banner_text: "Half price"')
+    expect(page.locator("#changes")).to_contain_text('banner_text: "Half price"')
     states = {state["feature"]["name"]: state for state in emulator.document["feature_states"]}
     assert states["new_checkout"]["enabled"] is True
     assert states["banner_text"]["feature_state_value"] == "Half price"
@@ -44,7 +44,7 @@ def test_what_is_being_typed_is_not_lost(emulator: Emulator, open_page: Open) ->
     field.press("End")
     field.press_sequentially("!")
     emulator.set_flag("banner_text", value="from elsewhere")
-    expect(page.locator("#events")).to_contain_text("from elsewhere")
+    expect(page.locator("#changes")).to_contain_text("from elsewhere")
     expect(field).to_have_value("Welcome to the tea shop!")
 
     field.press("Escape")
@@ -56,12 +56,12 @@ def test_what_is_refused_is_said_and_taken_back(emulator: Emulator, open_page: O
     page = open_page(emulator.url)
     emulator.delete_flag("beta_dashboard")
     page.get_by_label("More about button_colour").click()
-    page.get_by_label("Per cent of variant 1").fill("90")
+    page.get_by_label("Percentage of variant 1").fill("90")
     page.get_by_role("button", name="Save variants").and_(page.locator(":visible")).click()
 
     expect(page.get_by_role("alert").first).to_contain_text("not more together")
-    expect(page.get_by_label("Per cent of variant 1")).to_have_value("90")
-    page.get_by_label("Per cent of variant 1").fill("40")
+    expect(page.get_by_label("Percentage of variant 1")).to_have_value("90")
+    page.get_by_label("Percentage of variant 1").fill("40")
     page.get_by_role("button", name="Save variants").and_(page.locator(":visible")).click()
     expect(page.locator("#features")).to_contain_text("40 %")
     expect(page.locator("#problem")).to_be_empty()

@@ -17,7 +17,7 @@ def call(
 ) -> requests.Response:
     """Call the API, with the server-side key if none is given."""
     headers = {"X-Environment-Key": key or emulator.server_side_key, **arguments.pop("headers", {})}
-    method = "POST" if "json" in arguments else "GET"
+    method = arguments.pop("method", "POST" if "json" in arguments else "GET")
     url = urljoin(emulator.api_url, path)
     return requests.request(method, url, headers=headers, timeout=20, **arguments)
 
@@ -42,6 +42,22 @@ def test_a_change_is_in_every_answer_at_once_with_its_epoch(emulator: Emulator) 
         response = call(emulator, path)
         assert float(response.headers["X-Flagsmith-Document-Updated-At"]) == epoch
         assert '"new"' in response.text
+
+
+def test_the_header_can_lag_behind_the_body(emulator: Emulator) -> None:
+    def seen() -> tuple[float, bool]:
+        response = call(emulator, "flags/")
+        return float(response.headers["X-Flagsmith-Document-Updated-At"]), '"new"' in response.text
+
+    before = emulator.epoch
+    emulator.lag_header(60)
+    first = emulator.set_flag("banner_text", value="old")
+    after = emulator.set_flag("banner_text", value="new")
+    assert first < after
+    assert seen() == (before, True)
+
+    emulator.lag_header(0)
+    assert seen() == (after, True)
 
 
 def test_calls_are_counted_by_their_paths(emulator: Emulator) -> None:
@@ -191,20 +207,174 @@ def test_features_for_servers_alone_and_disabled_ones_can_be_hidden() -> None:
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("body", "errors"),
     [
-        [],
-        {"identifier": "eve", "traits": "plan"},
-        {"identifier": ["eve"]},
-        {"identifier": "eve", "traits": [{"trait_value": 1}]},
-        {"identifier": "eve", "traits": ["plan"]},
-        {"identifier": "eve", "traits": [trait("plan", ["pro"])]},
+        (
+            {"traits": [{"trait_value": 1}]},
+            {"traits": [{"trait_key": ["This field is required."]}]},
+        ),
+        (
+            {"traits": [trait("a", 1), trait(" ", 1)]},
+            {"traits": [{}, {"trait_key": ["This field may not be blank."]}]},
+        ),
+        (
+            {"traits": [trait(None, 1, transient="maybe")]},
+            {
+                "traits": [
+                    {
+                        "trait_key": ["This field may not be null."],
+                        "transient": ["Must be a valid boolean."],
+                    }
+                ]
+            },
+        ),
+        ({"transient": None}, {"transient": ["This field may not be null."]}),
+        ({"identifier": "a\0"}, {"identifier": ["Null characters are not allowed."]}),
+        (
+            {"identifier": True, "traits": None},
+            {
+                "identifier": ["Not a valid string."],
+                "traits": ["This field may not be null."],
+            },
+        ),
     ],
 )
-def test_an_identity_that_makes_no_sense_is_refused(emulator: Emulator, body: Any) -> None:
+def test_an_invalid_identity_is_refused_with_each_error(
+    emulator: Emulator, body: Any, errors: dict[str, Any]
+) -> None:
     response = call(emulator, "identities/", json=body)
 
     assert response.status_code == 400
+    assert response.json() == errors
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"identifier": "x" * 2001},
+        {"identifier": "eve", "traits": [trait("n", 2**31)]},
+        {"identifier": "eve", "traits": [trait("n", "\ud800")]},
+        {"identifier": "\udfff"},
+    ],
+    ids=["a long identifier", "a large integer", "half a character", "half an identifier"],
+)
+def test_what_a_database_cannot_store_is_a_server_error(
+    emulator: Emulator, body: dict[str, Any]
+) -> None:
+    before = emulator.document
+
+    assert identify(emulator, **body).status_code == 500
+    assert emulator.document is before
+
+
+def test_what_is_not_stored_may_be_any_number(emulator: Emulator) -> None:
+    answer = identify(emulator, traits=[trait("n", 2**40)], identifier="eve", transient=True)
+
+    assert answer.json()["traits"][0]["trait_value"] == 2**40
+
+
+def test_blanks_at_the_ends_of_names_are_removed(emulator: Emulator) -> None:
+    identify(emulator, identifier=" eve ", traits=[trait(" plan ", " pro ")])
+
+    assert stored_traits(emulator, "eve") == {"plan": " pro "}
+
+
+def stored_traits(emulator: Emulator, identifier: str) -> dict[str, Any]:
+    answer = call(emulator, "identities/", params={"identifier": identifier}).json()
+    return {t["trait_key"]: t["trait_value"] for t in answer["traits"]}
+
+
+class TestOldTraits:
+    """The calls of old SDKs that store traits."""
+
+    def test_one(self, emulator: Emulator) -> None:
+        body = {"identity": {"identifier": "eve"}, "trait_key": "plan", "trait_value": "pro"}
+        response = call(emulator, "traits/", json=body)
+
+        assert response.status_code == 200
+        assert stored_traits(emulator, "eve") == {"plan": "pro"}
+
+    def test_several(self, emulator: Emulator) -> None:
+        eve, ben = {"identifier": "eve"}, {"identifier": "ben"}
+        body = [
+            {"identity": eve, "trait_key": "plan", "trait_value": "pro"},
+            {"identity": ben, "trait_key": "plan", "trait_value": None},
+            {"identity": ben, "trait_key": "orders", "trait_value": 3},
+        ]
+        response = call(emulator, "traits/bulk/", method="PUT", json=body)
+
+        assert response.json() == [
+            {"identity": item["identity"], **item, "trait_key": item["trait_key"]} for item in body
+        ]
+        assert stored_traits(emulator, "eve") == {"plan": "pro"}
+        assert stored_traits(emulator, "ben") == {"orders": 3}
+
+    def test_an_empty_list(self, emulator: Emulator) -> None:
+        response = call(emulator, "traits/bulk/", method="PUT", json=[])
+
+        assert (response.status_code, response.json()) == (200, [])
+
+    @pytest.mark.parametrize(
+        ("body", "errors"),
+        [
+            ([], {"non_field_errors": ["Invalid data. Expected a dictionary, but got list."]}),
+            (
+                {"trait_key": "plan", "identity": {}},
+                {
+                    "identity": {"identifier": ["This field is required."]},
+                    "trait_value": ["This field is required."],
+                },
+            ),
+            (
+                {"trait_key": "plan", "trait_value": 1},
+                {"identity": ["This field is required."]},
+            ),
+        ],
+    )
+    def test_an_invalid_one(self, emulator: Emulator, body: Any, errors: dict[str, Any]) -> None:
+        response = call(emulator, "traits/", json=body)
+
+        assert (response.status_code, response.json()) == (400, errors)
+
+    def test_a_key_that_may_not(self) -> None:
+        document = recorded.environment_document()
+        document["allow_client_traits"] = False
+        body = {"identity": {"identifier": "eve"}, "trait_key": "plan", "trait_value": "pro"}
+        with Emulator(document=document) as emulator:
+            response = call(emulator, "traits/", key=emulator.client_side_key, json=body)
+
+        assert response.status_code == 400
+        assert "not allowed with client key" in response.text
+
+
+def test_the_options_of_a_feature(emulator: Emulator) -> None:
+    known = call(emulator, "flags/4/multivariate-options/").json()
+
+    assert known == {
+        "control_value": "indigo",
+        "options": [{"value": "teal"}, {"value": "crimson"}],
+    }
+    assert call(emulator, "flags/99/multivariate-options/").json() == {"detail": "Not found."}
+
+
+@pytest.mark.parametrize("path", ["nothing/", "api/nothing", "identities/ada/traits/plan/"])
+def test_an_unknown_path_is_a_json_error(emulator: Emulator, path: str) -> None:
+    response = call(emulator, path)
+
+    assert (response.status_code, response.json()) == (404, {"detail": "Not found."})
+
+
+def test_the_slash_at_the_end_is_added_and_the_query_kept(emulator: Emulator) -> None:
+    response = call(emulator, "flags?feature=banner_text")
+
+    assert response.json()["feature"]["name"] == "banner_text"
+    assert response.history[0].headers["Location"] == "/api/v1/flags/?feature=banner_text"
+
+
+def test_a_body_that_is_too_large_is_a_json_error(emulator: Emulator) -> None:
+    response = identify(emulator, identifier="x" * 5_000_000)
+
+    assert response.status_code == 413
     assert list(response.json()) == ["detail"]
 
 

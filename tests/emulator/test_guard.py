@@ -1,4 +1,4 @@
-"""Other sites' pages cannot use the emulator, though they run on the same machine."""
+"""Pages of other sites: the SDK's endpoints are open to them, the emulator's own page is not."""
 
 from __future__ import annotations
 
@@ -71,19 +71,57 @@ def test_another_name_for_this_machine_gets_nothing(emulator: Emulator, path: st
     assert response.status_code == 403
 
 
-def test_identities_too_are_written_from_here_alone(emulator: Emulator) -> None:
+ELSEWHERE = {"Origin": "https://shop.example", "Sec-Fetch-Site": "cross-site"}
+
+
+def test_pages_of_every_origin_may_use_the_sdks_endpoints(emulator: Emulator) -> None:
+    key = {"X-Environment-Key": emulator.client_side_key}
     response = requests.post(
         emulator.api_url + "identities/",
         json={"identifier": "ada", "traits": [{"trait_key": "plan", "trait_value": "free"}]},
-        headers={
-            "X-Environment-Key": emulator.client_side_key,
-            "Origin": "https://evil.example",
-        },
+        headers=ELSEWHERE | key,
+        timeout=20,
+    )
+    stream = requests.get(
+        f"{emulator.url}sse/environments/{emulator.client_side_key}/stream",
+        headers=ELSEWHERE,
+        stream=True,
         timeout=20,
     )
 
+    with response, stream:
+        for answer in response, stream:
+            assert answer.status_code == 200
+            assert answer.headers["Access-Control-Allow-Origin"] == "*"
+            assert "Access-Control-Allow-Credentials" not in answer.headers
+
+
+@pytest.mark.parametrize("path", ["api/v1/identities/", "v1/events", "sse/environments/x/stream"])
+def test_a_preflight_request_is_answered(emulator: Emulator, path: str) -> None:
+    asked = {"Access-Control-Request-Method": "POST"}
+    response = requests.options(emulator.url + path, headers=ELSEWHERE | asked, timeout=20)
+
+    assert response.status_code == 200
+    assert "x-environment-key" in response.headers["Access-Control-Allow-Headers"]
+
+
+@pytest.mark.parametrize("path", ["", "version", "edit/switch", "static/page.js"])
+def test_the_page_is_for_its_own_origin_alone(emulator: Emulator, path: str) -> None:
+    asked = {"Access-Control-Request-Method": "POST"}
+    preflight = requests.options(emulator.url + path, headers=ELSEWHERE | asked, timeout=20)
+    read = requests.get(emulator.url + path, headers=ELSEWHERE, timeout=20)
+
+    for response in preflight, read:
+        assert not [name for name in response.headers if name.startswith("Access-Control")]
+
+
+def test_a_page_cannot_use_the_server_side_key(emulator: Emulator) -> None:
+    # It can be guessed: it is made of the client-side key.
+    headers = ELSEWHERE | {"X-Environment-Key": emulator.server_side_key}
+    response = requests.get(emulator.api_url + "environment-document/", headers=headers, timeout=20)
+
     assert response.status_code == 403
-    assert "Access-Control-Allow-Origin" not in response.headers
+    assert response.json() == {"detail": "A page must not use the server-side key."}
 
 
 def test_no_page_may_frame_it_or_run_scripts_in_it(emulator: Emulator) -> None:

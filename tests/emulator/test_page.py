@@ -64,7 +64,7 @@ def test_it_shows_features_segments_and_identities(emulator: Emulator) -> None:
     assert "overridden for segment pro_customers" in text
     assert "pro_customers plan is pro beta_dashboard" in text
     assert "every_second_visitor 50 % of identities free_delivery" in text
-    assert "ben has not asked plan free" in text
+    assert "ben not served yet plan free" in text
     assert "FLASK_FLAGSMITH_API_URL " + emulator.api_url in text
 
 
@@ -83,7 +83,7 @@ def test_it_shows_what_an_identity_does_not_know_yet(emulator: Emulator) -> None
     emulator.override_identity("ada", "new_checkout", enabled=True)
 
     assert "new_checkout off environment now on" in page_of(emulator)
-    assert "new_checkout for ada: on announced to nobody" in page_of(emulator)
+    assert "new_checkout for ada: on" in page_of(emulator)
 
 
 def test_the_version_changes_with_what_is_shown(emulator: Emulator) -> None:
@@ -175,27 +175,33 @@ def test_a_segments_rules_and_overrides(emulator: Emulator) -> None:
     assert documents.find_segment(emulator.document, "big") is None
 
 
-def test_an_identitys_traits_and_overrides_are_announced_to_nobody(emulator: Emulator) -> None:
+def test_an_identitys_traits_and_overrides(emulator: Emulator) -> None:
     epoch = emulator.epoch
     send(emulator, "trait", identity="eve", trait="plan", value="pro")
+    assert emulator.epoch == epoch
+    assert "traits of eve: plan not announced" in page_of(emulator)
     send(emulator, "override", identity="eve", feature="new_checkout")
     send(emulator, "switch", identity="eve", feature="pricing", enabled="off")
     assert overrides(emulator, "eve") == {"new_checkout": True, "pricing": False}
-    assert "eve has not asked plan pro" in page_of(emulator)
+    assert "eve not served yet plan pro" in page_of(emulator)
 
     send(emulator, "delete-override", identity="eve", feature="new_checkout")
     assert overrides(emulator, "eve") == {"pricing": False}
-    assert emulator.epoch == epoch
+    assert emulator.epoch > epoch
 
 
 @pytest.mark.parametrize(
     ("action", "fields", "reason"),
     [
-        ("nonsense", {}, "there is nothing called 'nonsense' to do"),
+        ("nonsense", {}, "there is no action 'nonsense'"),
         ("switch", {"enabled": "on"}, "the field 'feature' is empty"),
         ("value", {"feature": "pricing", "segment": "nope"}, "there is no segment named 'nope'"),
         ("delete-feature", {"feature": "nope"}, "there is no feature named 'nope'"),
-        ("variants", {"feature": "pricing", "variant": "a", "share": "x"}, "'x' is no per cent"),
+        (
+            "variants",
+            {"feature": "pricing", "variant": "a", "share": "x"},
+            "'x' is not a percentage",
+        ),
         ("variants", {"feature": "pricing", "variant": "a", "share": "101"}, "0 to 100 %"),
         ("variants", {"feature": "pricing", "variant": "a", "share": "nan"}, "0 to 100 %"),
         ("override", {"feature": "pricing"}, "the field 'identity' is empty"),
@@ -218,7 +224,7 @@ def test_an_identitys_traits_and_overrides_are_announced_to_nobody(emulator: Emu
         (
             "add-segment",
             {"name": "x", "property": "", "operator": "PERCENTAGE_SPLIT", "value": "101"},
-            "a share is 0 to 100 per cent",
+            "a share is 0 to 100 %",
         ),
         ("trait", {"identity": "ada", "trait": " "}, "the field 'trait' is empty"),
     ],
@@ -257,7 +263,7 @@ def test_an_empty_environment_has_a_page_too() -> None:
 
     assert "There are no features yet" in text
     assert "There are no segments yet" in text
-    assert "Nobody has asked yet" in text
+    assert "No identity was served yet" in text
 
 
 def test_its_parts_are_served(emulator: Emulator) -> None:

@@ -96,7 +96,7 @@ def test_an_unusable_one_stops_the_start(path: Path, text: str, reason: str) -> 
         Emulator(state=path)
     assert str(path) in str(raised.value)
     assert reason in str(raised.value)
-    assert "Mend it, or move it away" in str(raised.value)
+    assert "Fix it, or move it away" in str(raised.value)
     assert path.read_text() == text
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from flask_flagsmith_realtime.emulator import Emulator
@@ -36,16 +38,30 @@ def test_it_announces_each_change_to_all(emulator: Emulator) -> None:
         assert [other.read_epoch() for _ in epochs] == epochs
 
 
-def test_what_is_of_one_identity_is_announced_to_nobody(emulator: Emulator) -> None:
+def test_an_override_of_one_identity_is_announced_and_its_traits_are_not(
+    emulator: Emulator,
+) -> None:
+    with RawStream(emulator) as stream:
+        stream.read_epoch()
+        emulator.set_traits("ben", plan="pro")
+        epochs = [
+            emulator.override_identity("ada", "new_checkout", enabled=True),
+            emulator.delete_identity_override("ada", "new_checkout"),
+        ]
+
+        assert [stream.read_epoch() for _ in epochs] == epochs
+
+
+def test_a_silent_change_is_not_announced(emulator: Emulator) -> None:
     with RawStream(emulator) as stream:
         before = stream.read_epoch()
-        emulator.override_identity("ada", "new_checkout", enabled=True)
-        emulator.set_traits("ben", plan="pro")
-        emulator.delete_identity_override("ada", "new_checkout")
-
-        assert emulator.epoch == before
+        with emulator.silent():
+            assert emulator.set_flag("banner_text", value="unannounced") == before
+            assert emulator.epoch == before
         after = emulator.set_flag("new_checkout", enabled=True)
+
         assert stream.read_epoch() == after
+        assert '"unannounced"' in json.dumps(emulator.document)
 
 
 def test_it_can_be_without_a_greeting() -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from flask_flagsmith_realtime.emulator.environment import Served
+from flask_flagsmith_realtime.emulator.page.values import as_text, kind, parse_trait, parse_value
+from flask_flagsmith_realtime.emulator.page.view import reason
 from flask_flagsmith_realtime.emulator.rules import conditions, rule_of, sentences
-from flask_flagsmith_realtime.emulator.values import as_text, kind, parse_trait, parse_value
-from flask_flagsmith_realtime.emulator.view import reason
 
 
 def condition(operator: str, value: Any = None, trait: str | None = "plan") -> dict[str, Any]:

@@ -117,7 +117,8 @@ def test_identity_override_reaches_everybody_at_the_same_epoch(
     members.start(3, LIVE_REFRESH_INTERVAL_SECONDS=0.3)
     members.wait_for_flags()
     changed = [Received(flags_changed, member.app) for member in members.all]
-    emulator.override_identity("somebody", "banner_text", value="for somebody")
+    with emulator.silent():
+        emulator.override_identity("somebody", "banner_text", value="for somebody")
     for received in changed:
         assert received.wait()["changes"]["banner_text"].targeting_changed
 

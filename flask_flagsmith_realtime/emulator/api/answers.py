@@ -1,7 +1,7 @@
 """The bodies of the API's answers, made from an environment.
 
-Pure functions. What a body must look like is in the recordings of a real server's answers
-(``tests/recordings``).
+Pure functions. The recordings of a real server's answers (``tests/recordings``) define what a body
+looks like.
 """
 
 from __future__ import annotations
@@ -9,26 +9,34 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .document import Document, TraitValue, Value, find_identity
-from .environment import Environment, Served
+from ..document import Document, TraitValue, Value
+from ..environment import Environment, Served
 
-#: An environment document does not say when a feature was created.
+#: An environment document does not hold when a feature was created.
 CREATED_DATE = "2024-01-01T00:00:00.000000Z"
 
 
 def flags(environment: Environment, *, with_server_key_only: bool) -> list[dict[str, Any]]:
-    """The environment's flags.
+    """Return the environment's flags.
 
-    :param with_server_key_only: also those that only server-side keys are given.
+    :param with_server_key_only: include those that only server-side keys get.
     """
     return [
         _flag(environment, state, state["feature_state_value"], identity=None)
-        for state in environment.document["feature_states"]
-        if _shown(environment, state, with_server_key_only)
+        for state in visible_states(environment, with_server_key_only=with_server_key_only)
     ]
+
+
+def visible_states(
+    environment: Environment, *, with_server_key_only: bool
+) -> Iterator[dict[str, Any]]:
+    """Yield the environment's feature states that a key gets."""
+    for state in environment.document["feature_states"]:
+        if _is_visible(environment, state, with_server_key_only):
+            yield state
 
 
 def identity(
@@ -39,13 +47,13 @@ def identity(
     *,
     with_server_key_only: bool,
 ) -> dict[str, Any]:
-    """One identity's traits and flags.
+    """Return one identity's traits and flags.
 
-    :param traits: as :func:`stored_traits` and :func:`sent_traits` give them.
+    :param traits: as :func:`stored_traits` and :func:`with_transient_traits` return them.
     :param served: what the identity was evaluated to.
     """
-    kept = find_identity(environment.document, identifier)
-    own = [] if kept is None else kept["identity_features"]
+    identity_id = environment.identities.get(identifier, {}).get("django_id")
+    overrides = environment.overrides(identifier)
     return {
         "identifier": identifier,
         "traits": traits,
@@ -54,32 +62,32 @@ def identity(
                 environment,
                 flag.state,
                 flag.value,
-                identity=kept.get("django_id") if kept and flag.state in own else None,
+                identity=identity_id if flag.state in overrides else None,
             )
             | {"variant": flag.variant}
+            | _metadata(flag.state)
             for flag in served
-            if _shown(environment, flag.state, with_server_key_only)
+            if _is_visible(environment, flag.state, with_server_key_only)
         ],
     }
 
 
 def stored_traits(environment: Environment, identifier: str) -> list[dict[str, Any]]:
-    """An identity's stored traits. They are numbered through all identities, as rows would be."""
-    number = 0
-    for entry in environment.document["identity_overrides"]:
-        if entry["identifier"] == identifier:
-            return [
-                {"id": number + place, **trait, "transient": False}
-                for place, trait in enumerate(entry["identity_traits"], start=1)
-            ]
-        number += len(entry["identity_traits"])
-    return []
+    """Return an identity's stored traits, with their ids."""
+    entry = environment.identities.get(identifier)
+    if entry is None:
+        return []
+    first = environment.first_trait_ids[identifier]
+    return [
+        {"id": number, **trait, "transient": False}
+        for number, trait in enumerate(entry["identity_traits"], start=first)
+    ]
 
 
 def with_transient_traits(
     stored: list[dict[str, Any]], transient: Mapping[str, TraitValue]
 ) -> list[dict[str, Any]]:
-    """Stored traits, and those of one call only in place of them and after them."""
+    """Return stored traits, with those of one call in place of them and after them."""
     return [trait for trait in stored if trait["trait_key"] not in transient] + [
         {"id": None, "trait_key": key, "trait_value": value, "transient": True}
         for key, value in transient.items()
@@ -88,7 +96,7 @@ def with_transient_traits(
 
 
 def generated_identifier(traits: Mapping[str, TraitValue]) -> str:
-    """The identifier of somebody without one, as Flagsmith makes it: the same for equal traits."""
+    """Make the identifier of a call without one as Flagsmith does: the same for equal traits."""
     if not traits:
         return uuid.uuid4().hex
     text = "".join(f"{key}{traits[key]}" for key in sorted(traits))
@@ -98,10 +106,10 @@ def generated_identifier(traits: Mapping[str, TraitValue]) -> str:
 def document_page(
     environment: Environment, page_size: int | None, after: str | None
 ) -> tuple[Document, str | None]:
-    """The environment document, or one page of it.
+    """Return the environment document, or one page of it.
 
-    Every page is the document with some of its identity overrides. They come in the order of their
-    identifiers, so that none is left out if others come and go between two pages.
+    Each page is the document with some of its identity overrides. They come in the order of their
+    identifiers, so that a page leaves none out when others are added or removed meanwhile.
 
     :param after: the identifier that the page before ended with.
     :returns: the page, and the identifier it ends with if there is more.
@@ -130,9 +138,16 @@ def _flag(
     }
 
 
+def _metadata(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The running experiment of a feature, if there is one."""
+    return {"metadata": state["metadata"]} if state.get("metadata") else {}
+
+
 def _feature(environment: Environment, feature: Mapping[str, Any]) -> dict[str, Any]:
-    """A feature with what a document does not know of it: the value is taken for the initial one,
-    and a feature is created off."""
+    """A feature with members that a document does not hold.
+
+    Its value is taken for the initial one, and a feature is created off.
+    """
     return {
         "id": feature["id"],
         "name": feature["name"],
@@ -148,7 +163,9 @@ def _as_text(value: Value) -> str | None:
     return value if value is None or isinstance(value, str) else json.dumps(value)
 
 
-def _shown(environment: Environment, state: Mapping[str, Any], with_server_key_only: bool) -> bool:
+def _is_visible(
+    environment: Environment, state: Mapping[str, Any], with_server_key_only: bool
+) -> bool:
     document = environment.document
     project = document["project"]
     hide_disabled = document.get("hide_disabled_flags")

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
+from itertools import islice
 from typing import Any
 
-from . import rules
-from .document import find_state
-from .environment import Environment, Served
-from .journal import Visit
+from .. import rules
+from ..environment import OVERRIDE_REASON, Environment, Served
+from ..journal import Visit
+from ..usage import EXPOSURE
 from .values import as_text, kind
 
 #: As many identities that did not ask are shown.
 _MOST_UNSEEN = 12
+
+#: As many counts, and as many events, are shown.
+_MOST_COUNTS = 8
+_MOST_EVENTS = 8
 
 #: A field with more lines scrolls.
 _MOST_LINES = 12
@@ -38,9 +44,9 @@ class Field:
 
 @dataclass(frozen=True)
 class Share:
-    """A variant, or the control value, with the per cent of identities that get it.
+    """A variant, or the control value, with the percentage of identities that get it.
 
-    :param start: the per cent of those before it, which is where it begins in a bar.
+    :param start: the percentage of those before it, which is where it begins in a bar.
     """
 
     text: str
@@ -67,8 +73,10 @@ class FeatureView:
     enabled: bool
     field: Field
     shares: list[Share]
-    #: For whom it is something else.
+    #: The segments and identities that override it.
     overridden_for: list[str]
+    #: The name of its running experiment.
+    experiment: str | None
 
     @property
     def variants(self) -> list[Share]:
@@ -123,8 +131,34 @@ class PersonView:
     at: datetime | None
 
 
+@dataclass(frozen=True)
+class EventView:
+    """An event that an app sent."""
+
+    name: str
+    identifier: str
+    text: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class UsageView:
+    """What apps reported.
+
+    :param evaluations: the features that were evaluated most, with the counts.
+    :param exposures: for each feature, how many exposures there were to each variant.
+    :param events: the last events, the newest first.
+    """
+
+    evaluations: list[tuple[str, int]]
+    exposures: list[tuple[str, list[tuple[str, int]]]]
+    events: list[EventView]
+    event_count: int
+
+
 def features(environment: Environment) -> list[FeatureView]:
     """The environment's features."""
+    overridden_for = _overridden_for(environment)
     return [
         FeatureView(
             id=state["feature"]["id"],
@@ -132,7 +166,8 @@ def features(environment: Environment) -> list[FeatureView]:
             enabled=state["enabled"],
             field=_field(state["feature_state_value"]),
             shares=_shares(state),
-            overridden_for=list(_overridden_for(environment, state["feature"]["name"])),
+            overridden_for=overridden_for[state["feature"]["name"]],
+            experiment=state.get("metadata", {}).get("experiment", {}).get("name"),
         )
         for state in environment.document["feature_states"]
     ]
@@ -155,13 +190,36 @@ def segments(environment: Environment) -> list[SegmentView]:
 def people(environment: Environment, visits: list[Visit]) -> list[PersonView]:
     """The identities that asked lately, and others that something is kept of, by their names."""
     seen = {visit.identifier: visit for visit in visits}
-    kept = {entry["identifier"]: entry for entry in environment.document["identity_overrides"]}
-    unseen = [name for name in kept if name not in seen][:_MOST_UNSEEN]
-    return [
-        _person(environment, name, kept.get(name, {}).get("identity_features", []), seen.get(name))
-        # Not by when they asked: nothing should move while somebody wants to click on it.
-        for name in sorted([*seen, *unseen])
-    ]
+    unseen = islice((name for name in environment.identities if name not in seen), _MOST_UNSEEN)
+    # By name, not by time: nothing moves while a reader is about to click on it.
+    return [_person(environment, name, seen.get(name)) for name in sorted([*seen, *unseen])]
+
+
+def usage(evaluations: Counter[str], events: Sequence[Mapping[str, Any]]) -> UsageView:
+    """What apps reported."""
+    exposures: dict[str, Counter[str]] = {}
+    for event in events:
+        if event["event"] == EXPOSURE:
+            counts = exposures.setdefault(event["feature_name"], Counter())
+            counts[as_text(event["value"]) or "no variant"] += 1
+    return UsageView(
+        evaluations=evaluations.most_common(_MOST_COUNTS),
+        exposures=[
+            (feature, counts.most_common(_MOST_COUNTS)) for feature, counts in exposures.items()
+        ],
+        events=[_event(event) for event in reversed(events[-_MOST_EVENTS:])],
+        event_count=len(events),
+    )
+
+
+def _event(event: Mapping[str, Any]) -> EventView:
+    exposure = event["event"] == EXPOSURE
+    return EventView(
+        name=f"saw {event['feature_name']}" if exposure else event["event"],
+        identifier=event["identifier"] or "",
+        text=as_text(event["value"]),
+        at=datetime.fromtimestamp(event["timestamp"] / 1000, timezone.utc),
+    )
 
 
 def reason(served: Served) -> Reason:
@@ -172,15 +230,13 @@ def reason(served: Served) -> Reason:
         return Reason("split", f"split, {float(text):g} %")
     if what != "TARGETING_MATCH":
         return Reason("environment", "environment")
-    # To the SDK, the overrides of identities are a segment too. A real one may have that name.
-    if text == "identity_overrides" and served.state["feature_segment"] is None:
+    # The SDK words an identity's override like a segment, and a segment may have that name.
+    if served.reason == OVERRIDE_REASON and served.state["feature_segment"] is None:
         return Reason("override", "override")
     return Reason("segment", f"segment {text}")
 
 
-def _person(
-    environment: Environment, name: str, overridden: list[dict[str, Any]], visit: Visit | None
-) -> PersonView:
+def _person(environment: Environment, name: str, visit: Visit | None) -> PersonView:
     traits = environment.traits(name)
     if visit is not None:
         traits |= visit.transient
@@ -189,7 +245,7 @@ def _person(
     return PersonView(
         identifier=name,
         traits={trait: as_text(value) for trait, value in traits.items()},
-        overrides=_overrides(overridden),
+        overrides=_overrides(environment.overrides(name)),
         served=list(_compare(served, now)),
         at=None if visit is None else visit.at,
     )
@@ -251,11 +307,13 @@ def _overrides(states: list[dict[str, Any]]) -> list[Override]:
     ]
 
 
-def _overridden_for(environment: Environment, feature: str) -> Iterator[str]:
-    """The segments and the identities that have something else."""
+def _overridden_for(environment: Environment) -> defaultdict[str, list[str]]:
+    """The segments and the identities that override a feature, by its name."""
+    names: defaultdict[str, list[str]] = defaultdict(list)
     for segment in environment.document["project"]["segments"]:
-        if find_state(segment["feature_states"], feature):
-            yield f"segment {segment['name']}"
+        for state in segment["feature_states"]:
+            names[state["feature"]["name"]].append(f"segment {segment['name']}")
     for entry in environment.document["identity_overrides"]:
-        if find_state(entry["identity_features"], feature):
-            yield str(entry["identifier"])
+        for state in entry["identity_features"]:
+            names[state["feature"]["name"]].append(str(entry["identifier"]))
+    return names

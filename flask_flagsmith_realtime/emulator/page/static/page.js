@@ -1,10 +1,10 @@
-// Saves reloading the page: sends its forms in the background, and follows the emulator. Without
-// this script the page works all the same.
+// Sends the page's forms in the background and updates the page when the emulator's state changes.
+// Without this script the page works by reloading.
 "use strict";
 
 const POLL_MILLISECONDS = 1000;
 
-// What the server last sent for each part, by its id: a part is redrawn if that has changed.
+// The HTML that the server last sent for each part, by its id. A part is replaced if that differs.
 const sent = new Map();
 let version = document.body.dataset.version;
 
@@ -28,7 +28,7 @@ document.addEventListener("submit", async (event) => {
       form.classList.remove("changed");
       if (form.classList.contains("add")) form.reset();
     }
-    // A form that was refused keeps what was typed, but a switch goes back.
+    // A refused form keeps its fields, but a switch returns to its state.
     redraw(await response.text());
   } catch {
     showGone(true);
@@ -74,7 +74,7 @@ function redraw(html) {
   focus();
 }
 
-// Gives a list the parts that it has now, in their order.
+// Adds, removes and reorders the parts of a list as the server sent them.
 function arrange(next) {
   const list = document.getElementById(next.id);
   const ids = new Set(Array.from(next.children, (part) => part.id));
@@ -98,7 +98,7 @@ function arrange(next) {
 
 function replace(next) {
   const part = document.getElementById(next.id);
-  // Nobody wants to lose what they are typing.
+  // A part with unsaved input stays as it is.
   if (sent.get(next.id) === next.outerHTML && !hasSwitched(part, next)) return;
   if (part.querySelector("form.changed")) return;
   sent.set(next.id, next.outerHTML);
@@ -109,7 +109,7 @@ function replace(next) {
   part.replaceWith(fresh);
 }
 
-// Whether a switch was thrown here that the server did not throw.
+// Returns whether a switch shows another state than the server sent.
 function hasSwitched(part, next) {
   return Array.from(next.querySelectorAll(".switch")).some(
     (button) =>

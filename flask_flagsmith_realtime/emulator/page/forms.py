@@ -1,4 +1,4 @@
-"""The page's forms: what each changes. Pure functions, from a form's fields to an edit."""
+"""The page's forms. Pure functions that turn the fields of a form into an edit."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 from werkzeug.datastructures import MultiDict
 
-from . import edits, rules
-from .document import Document, find_flag, find_identity, find_segment, find_state
-from .edits import UNSET, EditError, Unset
+from .. import edits, rules
+from ..document import Document, find_flag, find_identity, find_segment, find_state
+from ..edits import UNSET, EditError, Unset
 from .values import as_text, parse_trait, parse_value
 
 Form = MultiDict[str, str]
@@ -22,7 +22,7 @@ class Change:
     """A change that a form asks for.
 
     :param edit: makes it.
-    :param announced: whether Flagsmith announces such a change on the stream.
+    :param announced: Flagsmith announces such a change on the stream.
     """
 
     edit: Edit
@@ -32,12 +32,12 @@ class Change:
 def read(action: str, form: Form) -> Change:
     """Read a form.
 
-    :param action: which one, a key of :data:`ACTIONS`.
+    :param action: a key of :data:`ACTIONS`.
     :raises EditError: if a field is missing or wrong.
     """
     reader = ACTIONS.get(action)
     if reader is None:
-        raise EditError(f"there is nothing called {action!r} to do")
+        raise EditError(f"there is no action {action!r}")
     return reader(form)
 
 
@@ -63,7 +63,7 @@ def _set(form: Form, enabled: bool | None, text: str | None) -> Change:
             return edits.override_identity(document, identity, feature, enabled, value)
         return edits.set_flag(document, feature, enabled, value)
 
-    return Change(edit, announced=not identity)
+    return Change(edit)
 
 
 def _add_feature(form: Form) -> Change:
@@ -113,7 +113,7 @@ def _delete_segment(form: Form) -> Change:
 
 
 def _override(form: Form) -> Change:
-    """Begin an override, the other way round than the environment: else nobody would see it."""
+    """Add an override with the opposite state, so that it has an effect."""
     feature, segment = _field(form, "feature"), form.get("segment")
     identity = "" if segment else _field(form, "identity")
 
@@ -123,7 +123,7 @@ def _override(form: Form) -> Change:
             return edits.override_segment(document, segment, feature, enabled, UNSET)
         return edits.override_identity(document, identity, feature, enabled, UNSET)
 
-    return Change(edit, announced=not identity)
+    return Change(edit)
 
 
 def _delete_override(form: Form) -> Change:
@@ -131,10 +131,7 @@ def _delete_override(form: Form) -> Change:
     if segment:
         return Change(lambda document: edits.delete_segment_override(document, segment, feature))
     identity = _field(form, "identity")
-    return Change(
-        lambda document: edits.delete_identity_override(document, identity, feature),
-        announced=False,
-    )
+    return Change(lambda document: edits.delete_identity_override(document, identity, feature))
 
 
 def _set_trait(form: Form) -> Change:
@@ -145,7 +142,7 @@ def _set_trait(form: Form) -> Change:
     )
 
 
-#: What the page's forms can ask for, by the end of the path that they are sent to.
+#: The actions of the page's forms, by the end of the path that they are sent to.
 ACTIONS: dict[str, Callable[[Form], Change]] = {
     "switch": _switch,
     "value": _value,
@@ -172,7 +169,7 @@ def _percentage(text: str) -> float:
     try:
         return float(text or 0)
     except ValueError:
-        raise EditError(f"{text!r} is no per cent") from None
+        raise EditError(f"{text!r} is not a percentage") from None
 
 
 def _conditions(form: Form) -> list[dict[str, Any]]:
@@ -190,7 +187,7 @@ def _condition(trait: str, operator: str, value: str) -> dict[str, Any]:
         raise EditError(f"there is no operator {operator!r}")
     if operator == "PERCENTAGE_SPLIT":
         if not 0 <= _percentage(value) <= 100:
-            raise EditError("a share is 0 to 100 per cent")
+            raise EditError("a share is 0 to 100 %")
     elif not trait:
         raise EditError("a condition needs a trait, unless it is a share of identities")
     return {
@@ -214,7 +211,7 @@ def _find(
 
 
 def _changed(state: dict[str, Any] | None, text: str) -> Any | Unset:
-    """The value in a field; a field left as it was keeps the value, text like '25' included."""
+    """Read the value in a field. An unchanged field keeps its value: text like '25' stays text."""
     text = text.replace("\r\n", "\n")
     if state is not None and text == as_text(state["feature_state_value"]).replace("\r\n", "\n"):
         return UNSET

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from .document import TraitValue, Value
+from ..document import TraitValue, Value
 
 _INTEGER = re.compile(r"-?\d{1,18}")
 _NUMBER = re.compile(r"-?\d{1,18}(\.\d{1,18})?")

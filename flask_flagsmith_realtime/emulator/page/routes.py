@@ -1,18 +1,21 @@
-"""The page: shows the environment and who uses it, and takes the changes made on it.
+"""The page's routes: they show the environment and its use, and make the changes asked for there.
 
-It works by plain forms; its script only saves reloading.
+The page works by plain forms; its script only saves reloading.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
+from flask import Flask, Response, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from . import forms, rules, view
-from .edits import EditError
-from .state import State, StateFileError
+from .. import rules
+from ..edits import EditError
+from ..loopback import refuse_other_names
+from ..state import State, StateFileError
+from . import forms, view
+from .guard import refuse_other_sites
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -23,10 +26,16 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
+#: The largest form that is read: a value of a feature is at most 20,000 characters on Flagsmith.
+_LARGEST_FORM_BYTES = 4 * 1024 * 1024
 
-def create_page(state: State) -> Blueprint:
-    """Make the blueprint."""
-    page = Blueprint("page", __name__, template_folder="templates", static_folder="static")
+
+def create_page(state: State) -> Flask:
+    """Make the app."""
+    page = Flask(__name__)
+    page.config["MAX_CONTENT_LENGTH"] = page.config["MAX_FORM_MEMORY_SIZE"] = _LARGEST_FORM_BYTES
+    refuse_other_names(page)
+    refuse_other_sites(page)
 
     @page.get("/")
     def show() -> Response:
@@ -48,14 +57,14 @@ def create_page(state: State) -> Blueprint:
             return _render(state, problem=str(error), status=400)
         # See other: a reload of the page must not repeat the change.
         place = request.form.get("place", "")
-        return redirect(url_for("page.show", _anchor=place), 303)
+        return redirect(url_for("show", _anchor=place), 303)
 
     @page.after_request
     def add_headers(response: BaseResponse) -> BaseResponse:
         response.headers.update(HEADERS)
         return response
 
-    @page.app_template_filter("clock")
+    @page.template_filter("clock")
     def clock(moment: datetime) -> str:
         return moment.astimezone().strftime("%H:%M:%S")
 
@@ -63,12 +72,13 @@ def create_page(state: State) -> Blueprint:
 
 
 def _version(state: State) -> str:
-    """A text that changes when the page does."""
-    events = state.journal.events
+    """Return a text that changes when the page does."""
+    changes = state.journal.changes
     return " ".join(
         [
-            events[0].at.isoformat() if events else "",
+            changes[0].at.isoformat() if changes else "",
             str(state.journal.calls.total()),
+            str(state.usage.received),
             str(state.listeners.opened),
             str(state.listeners.count),
         ]
@@ -88,10 +98,10 @@ def _render(state: State, problem: str | None = None, status: int = 200) -> Resp
         features=view.features(environment),
         segments=view.segments(environment),
         people=view.people(environment, state.journal.visits),
-        known=len(environment.document["identity_overrides"]),
-        events=state.journal.events,
+        changes=state.journal.changes,
         calls=sorted(calls.items()),
         call_count=calls.total(),
+        usage=view.usage(state.usage.evaluations, state.usage.events),
         streams=state.listeners.count,
         streams_opened=state.listeners.opened,
         operators=rules.OPERATORS,
