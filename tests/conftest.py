@@ -13,17 +13,16 @@ from flask_flagsmith_realtime import FlagsmithRealtime
 from flask_flagsmith_realtime.emulator import Emulator
 from tests.support.apps import MakeApp
 from tests.support.misbehaving import MisbehavingFlagsmith
-from tests.support.paths import ROOT
 from tests.support.redis_server import RedisServer
 
-#: Directories whose tests start servers, a browser or a Redis, or wait for faults to pass.
-SLOW = {ROOT / "tests" / name for name in ("browser", "faults", "fleet", "processes")}
+#: Fixtures that start processes. Other slow tests have the mark themselves.
+SLOW_FIXTURES = {"browser", "demo", "make_lanes", "redis_server", "serve"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests in those directories, and those with a Redis, as slow."""
+    """Mark tests with a server, a browser or a Redis as slow."""
     for item in items:
-        if "redis_server" in getattr(item, "fixturenames", ()) or SLOW & set(item.path.parents):
+        if SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
 
 

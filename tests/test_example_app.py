@@ -221,6 +221,7 @@ def demo(**environment: str) -> Served:
     return Served([sys.executable, "-m", "example_app"], {**ports, **environment}, ROOT)
 
 
+@pytest.mark.slow
 class TestDemo:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_it_says_where_it_is_and_ends_when_told(self, number: signal.Signals) -> None:

@@ -179,6 +179,7 @@ def test_any_signed_body_causes_a_fetch(
     changed.wait()
 
 
+@pytest.mark.slow
 def test_storm_costs_one_fetch_per_minimum_interval(
     make_hooked: MakeHooked, emulator: Emulator
 ) -> None:

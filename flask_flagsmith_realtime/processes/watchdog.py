@@ -98,6 +98,9 @@ class _Watchdog:
             return
         with self._changed:
             self._forget(cancelled)
+            if self._heap and self._heap[0][2] is cancelled:
+                # The thread may have nothing left to watch, and then ends at once.
+                self._changed.notify()
 
     def _push(self, pushed: Watch, due: float) -> None:
         pushed.due = due

@@ -45,6 +45,7 @@ def introduction(process: subprocess.Popen[str]) -> str:
     raise AssertionError(process.communicate())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_says_how_to_use_it_and_ends_when_told(number: signal.Signals, tmp_path: Path) -> None:
     path = tmp_path / "state.json"

@@ -171,6 +171,7 @@ CHANGES = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.lists(CHANGES, max_size=12))
 def test_whatever_is_changed_the_sdk_can_evaluate_it(changes: list[Any]) -> None:

@@ -133,6 +133,7 @@ def test_announcements_and_the_connections_life_go_into_the_mailbox(
 # How often it knocks
 
 
+@pytest.mark.slow
 def test_connections_that_live_are_a_second_apart(
     flagsmith: MisbehavingFlagsmith, listen: Listen
 ) -> None:
@@ -207,6 +208,7 @@ def test_a_cause_is_named_once_and_so_is_the_recovery(
     assert recovery == "Flagsmith's stream is open again."
 
 
+@pytest.mark.slow
 def test_recycled_connections_are_not_worth_a_word(
     flagsmith: MisbehavingFlagsmith, listen: Listen, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -218,6 +220,7 @@ def test_recycled_connections_are_not_worth_a_word(
     assert warnings(caplog) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -331,6 +334,7 @@ sys.exit(os.waitstatus_to_exitcode(status) if ended.wait(20) else 2)
 """
 
 
+@pytest.mark.slow
 def test_under_gevent_a_fork_does_not_double_it(flagsmith: MisbehavingFlagsmith) -> None:
     flagsmith.stream.always(Stream(render=lambda epoch: event(epoch, retry=None)))
     process = subprocess.Popen(

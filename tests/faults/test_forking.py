@@ -36,6 +36,7 @@ def go_wrong(flagsmith: MisbehavingFlagsmith) -> None:
     flagsmith.stream.always(PLAIN)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("environ", [{}, REMOTE], ids=["local", "remote"])
 def test_threads_load_no_module(environ: dict[str, str], tmp_path: Path) -> None:
     authority = trustme.CA()

@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.misbehaving import RESET, SILENT, MisbehavingFlagsmith, Stream, answers
 from tests.support.misbehaving.answers import Behaviour
 
@@ -27,6 +29,7 @@ ROUNDS = 100
 MOST_GROWTH_KIB = 1024
 
 
+@pytest.mark.slow
 def test_a_thousand_connections_leave_nothing_behind() -> None:
     with MisbehavingFlagsmith() as flagsmith:
         flagsmith.stream.next(*KINDS * 30, SILENT, *KINDS * ROUNDS, SILENT)

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from functools import partial
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -155,6 +156,7 @@ class Copy:
 contents = st.builds(Copy, st.sampled_from([1.0, 2.0, 3.0]), st.sampled_from(["a", "b"]))
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(
     stored=contents,

@@ -97,6 +97,7 @@ def test_wrong_url_stops_the_start(url: str, reason: str) -> None:
     assert "It takes redis://" in message
 
 
+@pytest.mark.slow
 def test_missing_package_says_what_to_install() -> None:
     code = """
 import sys

@@ -244,6 +244,7 @@ reading = st.lists(st.sampled_from(FEATURES), max_size=3)
 asking = st.lists(identities, min_size=1, max_size=6)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(documents(conditions), asking, reading)
 def test_agrees_with_the_sdk(
@@ -252,6 +253,7 @@ def test_agrees_with_the_sdk(
     agree(document, asking, names)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(documents(st.one_of(conditions, conditions_on_features)), asking, reading)
 def test_agrees_where_one_feature_depends_on_another(

@@ -368,6 +368,7 @@ def test_the_rich_document_passes_and_can_be_evaluated() -> None:
     assert evaluates_or_is_refused(rich_document())
 
 
+@pytest.mark.slow
 def test_a_document_without_any_one_member_can_be_evaluated_or_is_refused() -> None:
     """Every member in turn is left out, is null, and is of a type that is hardly its own."""
     accepted = 0
@@ -384,6 +385,7 @@ def test_a_document_without_any_one_member_can_be_evaluated_or_is_refused() -> N
     assert accepted > NUMBER_OF_NODES
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, NUMBER_OF_NODES - 1), replacements), max_size=3))
 def test_a_document_with_anything_replaced_can_be_evaluated_or_is_refused(
@@ -397,6 +399,7 @@ def test_a_document_with_anything_replaced_can_be_evaluated_or_is_refused(
     evaluates_or_is_refused(document)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     st.sampled_from(["EQUAL", "REGEX", "MODULO", "IN", "CONTAINS", "GREATER_THAN", "NOT_CONTAINS"]),

@@ -66,6 +66,7 @@ def test_event_that_is_no_object_is_refused(data: str) -> None:
         epochs.parse_event(data)
 
 
+@pytest.mark.slow
 @given(st.text() | st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists))
 def test_any_event_gives_an_epoch_or_is_refused(content: object) -> None:
     for data in (content, json.dumps(content), json.dumps({"updated_at": content})):

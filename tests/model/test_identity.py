@@ -670,6 +670,7 @@ with app.app_context():
 """
 
 
+@pytest.mark.slow
 def test_buckets_are_the_same_in_every_process(app: Flask) -> None:
     path = os.fspath(app.config["FLAGSMITH_OFFLINE_FILE"])
     outputs = {

@@ -6,10 +6,14 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from flask_flagsmith_realtime.emulator import Emulator
 from tests.support.paths import ROOT
 from tests.support.servers import environment_of
 from tests.support.waiting import PATIENCE_SECONDS
+
+pytestmark = pytest.mark.slow
 
 #: Flask-SocketIO's documentation has an app patch first, so that this is the usual order.
 PATCHED = """

@@ -100,6 +100,15 @@ def test_one_thread_serves_all_and_ends_when_nothing_is_watched() -> None:
     calls.wait(3)
 
 
+def test_the_thread_ends_when_the_last_watch_is_cancelled() -> None:
+    calls = Calls()
+    last = watch(600.0, lambda: calls("last"))
+    watch(0.1, lambda: calls("first"))
+    calls.wait(1)
+    last.cancel()
+    eventually(lambda: count_threads() == 0)
+
+
 def test_concurrent_watches_are_all_called() -> None:
     calls = Calls()
 
@@ -179,6 +188,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_it_works_before_and_after_gevent_patches() -> None:
     done = subprocess.run(

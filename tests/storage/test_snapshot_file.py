@@ -144,6 +144,7 @@ def test_a_file_of_another_environment_is_set_aside(
     assert "it belongs to another environment key" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_file_cut_off_anywhere_is_set_aside(
     file: SnapshotFile, path: Path, snapshot: Snapshot, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -243,18 +244,21 @@ def results_of(scenario: str, path: Path) -> dict[str, Any]:
     return results
 
 
+@pytest.mark.slow
 def test_dying_at_any_byte_leaves_the_old_file_whole(path: Path) -> None:
     results = results_of("dying_at_any_byte", path)
     assert results.keys() == {"killed, old", "done, new"}
     assert results["done, new"] == 1
 
 
+@pytest.mark.slow
 def test_being_killed_at_any_time_leaves_a_whole_file(path: Path) -> None:
     results = results_of("killed_at_any_time", path)
     assert results.keys() <= {"old", "new"}
     assert sum(results.values()) == 40
 
 
+@pytest.mark.slow
 def test_two_processes_write_one_file(path: Path) -> None:
     results = results_of("beside_each_other", path)
     assert results.keys() <= {"old", "new"}
