@@ -10,9 +10,7 @@ import dataclasses
 import difflib
 import json
 import math
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import click
@@ -242,7 +240,7 @@ def _findings() -> Iterator[Finding]:
     except (Exception, SystemExit) as error:
         yield broken_app(error)
         return
-    yield from examine_app(app, state.config, Path.cwd(), os.environ)
+    yield from examine_app(app, state.config)
 
 
 def _unknown(name: str, flags: Flags) -> str:

@@ -1,4 +1,4 @@
-"""TODO face."""
+"""``flask flagsmith doctor``: checks everything between an app and its flags. It prints nothing."""
 
 from __future__ import annotations
 

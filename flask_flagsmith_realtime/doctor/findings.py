@@ -1,4 +1,4 @@
-"""What the doctor finds: one line each."""
+"""The result of one check."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from dataclasses import dataclass
 
 
 class Level(enum.Enum):
-    """How a check went."""
+    """The outcome of a check."""
 
     OK = "ok"
     #: Flags are served, but not as well as they could be.
     WARNING = "warning"
-    #: Something does not work until it is mended.
+    #: A part does not work until it is fixed.
     FAILED = "failed"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found.
+    """The result of one check.
 
-    :param level: how it went.
-    :param check: what was looked at, in a word or two.
-    :param message: what was found. Holds no secret.
-    :param advice: what to do about it, if anything.
+    :param level: the outcome.
+    :param check: the name of the check.
+    :param message: the result. Holds no secret.
+    :param advice: the fix, or more to know.
     """
 
     level: Level
@@ -33,15 +33,15 @@ class Finding:
 
 
 def ok(check: str, message: str, advice: str | None = None) -> Finding:
-    """It is as it should be."""
+    """Return a finding that all is well."""
     return Finding(Level.OK, check, message, advice)
 
 
 def warning(check: str, message: str, advice: str) -> Finding:
-    """It works, but there is something to know."""
+    """Return a finding about a limitation."""
     return Finding(Level.WARNING, check, message, advice)
 
 
 def failed(check: str, message: str, advice: str) -> Finding:
-    """It does not work."""
+    """Return a finding about a failure."""
     return Finding(Level.FAILED, check, message, advice)

@@ -1,4 +1,4 @@
-"""The doctor's question to Redis: whether it lets a process do all that a fleet does there."""
+"""The doctor's trial of a fleet's operations on Redis."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from ..fleet.redis_store import RedisStore, StoreError, new_version
 from ..model import snapshot_of_flags
 from ..monitoring import POLLING
 
-#: Nobody else knows the lock; it is gone soon should the doctor be cut off.
+#: The lock expires soon if the doctor is killed.
 _LOCK_SECONDS = 10.0
 _MESSAGE_SECONDS = 2.0
 
 
 def check_operations(config: Config) -> None:
-    """Lead, store, read, tell and listen, once, in the place of an environment that there is not.
-    Nothing of it is left behind.
+    """Run each operation of a fleet once, under the keys of an environment that does not exist,
+    and remove them.
 
     :param config: the app's settings, with a Redis.
-    :raises StoreError: saying what Redis refuses.
+    :raises StoreError: naming the operation that Redis refuses.
     """
     made_up = dataclasses.replace(config, environment_key=secrets.token_hex(16))
     store = RedisStore(made_up, _LOCK_SECONDS)

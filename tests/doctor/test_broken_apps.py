@@ -12,7 +12,7 @@ from tests.support.command_line import Directory
 pytestmark = pytest.mark.slow
 
 
-def test_an_app_that_does_not_load_is_examined_all_the_same(tmp_path: Path) -> None:
+def test_an_app_that_does_not_load_is_a_finding(tmp_path: Path) -> None:
     directory = Directory(tmp_path, {"FLAGSMITH_API_URL": "localhost:8000"})
     result = directory.flask("flagsmith", "doctor")
     assert result.returncode == 1
@@ -35,7 +35,7 @@ def test_an_app_that_does_not_load_is_examined_all_the_same(tmp_path: Path) -> N
     ],
     ids=["syntax", "import", "value", "exit", "no-app"],
 )
-def test_an_app_that_fails_by_itself_is_a_finding(
+def test_an_app_that_fails_for_another_reason_is_a_finding(
     tmp_path: Path, source: str, message: str
 ) -> None:
     result = Directory(tmp_path, source=source).flask("flagsmith", "doctor", "--json")
@@ -43,12 +43,12 @@ def test_an_app_that_fails_by_itself_is_a_finding(
     (found,) = json.loads(result.stdout)
     assert (found["level"], found["check"]) == ("failed", "app")
     assert found["message"].startswith(message)
-    assert "'flask routes' shows all that is said of it" in found["advice"]
+    assert "'flask routes' shows the whole error" in found["advice"]
     assert "password" not in result.stdout
     assert not result.stderr
 
 
-def test_an_error_of_the_apps_own_is_named_with_its_place(tmp_path: Path) -> None:
+def test_an_error_of_the_app_is_shown_with_its_place(tmp_path: Path) -> None:
     source = "def load():\n    raise KeyError('SECRET')\n\nload()\n"
     result = Directory(tmp_path, source=source).flask("flagsmith", "doctor")
     assert "the app does not load: KeyError (app.py, line 2)" in result.stdout

@@ -27,10 +27,10 @@ from flask_flagsmith_realtime.doctor.verdicts import (
         (-9.0, Level.OK, "agrees"),
         (90.0, Level.WARNING, "90 s behind the API's"),
         (-90.0, Level.WARNING, "90 s ahead of the API's"),
-        (None, Level.WARNING, "does not tell the time"),
+        (None, Level.WARNING, "does not send its time"),
     ],
 )
-def test_the_clock_is_judged(ahead: float | None, level: Level, words: str) -> None:
+def test_the_clock_is_compared(ahead: float | None, level: Level, words: str) -> None:
     found = diagnose_clock(Reply(403, "application/json", ahead))
     assert found.level is level
     assert words in found.message

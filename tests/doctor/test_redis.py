@@ -12,7 +12,7 @@ from tests.support.paths import DOCS
 from tests.support.redis_server import RedisServer
 
 
-def test_redis_is_asked_for_all_that_a_fleet_does_there(
+def test_redis_has_to_run_all_operations_of_a_fleet(
     emulator: Emulator, redis_server: RedisServer
 ) -> None:
     app = app_with(emulator.config, REDIS_URL=redis_server.url)

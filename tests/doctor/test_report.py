@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from flask import Flask
 
-from flask_flagsmith_realtime import FlagsmithRealtime
+from flask_flagsmith_realtime import FlagsmithRealtime, Snapshot
+from flask_flagsmith_realtime.client import API
+from flask_flagsmith_realtime.config import read_config
 from flask_flagsmith_realtime.doctor.findings import Level
-from flask_flagsmith_realtime.doctor.verdicts import (
-    diagnose_webhook,
-)
+from flask_flagsmith_realtime.doctor.verdicts import diagnose_kept, diagnose_webhook
 from flask_flagsmith_realtime.emulator import Emulator
+from flask_flagsmith_realtime.storage import SnapshotFile
 from tests.support.doctor import app_with, examine, find, findings
 from tests.support.misbehaving import MisbehavingFlagsmith
 
@@ -23,7 +25,7 @@ def test_a_healthy_app_is_ok_on_every_line(emulator: Emulator) -> None:
     lines = result.stdout.splitlines()
     assert all(line.startswith(("ok ", " ")) for line in lines)
     checks = [line[8:18].strip() for line in lines if line[8:18].strip()]
-    assert checks == ["settings", "key", "DNS", "API", "clock", "project", "stream", "server"]
+    assert checks == ["settings", "key", "API", "clock", "project", "stream", "fleet"]
     assert "6 features" in result.stdout
     assert f"epoch {emulator.epoch:.3f}" in result.stdout
     assert "its greeting agrees with the API" in result.stdout
@@ -44,7 +46,7 @@ def test_no_secret_is_shown(emulator: Emulator) -> None:
             assert "sesame" not in output
 
 
-def test_it_costs_one_call_of_the_api_with_the_key_and_one_stream(
+def test_it_makes_one_call_with_the_key_and_opens_one_stream(
     flagsmith: MisbehavingFlagsmith,
 ) -> None:
     findings(app_with(flagsmith.config))
@@ -54,7 +56,7 @@ def test_it_costs_one_call_of_the_api_with_the_key_and_one_stream(
     assert flagsmith.leaks == []
 
 
-def test_under_test_it_says_so_and_goes_on(emulator: Emulator) -> None:
+def test_an_app_under_test_is_checked_with_a_warning(emulator: Emulator) -> None:
     app = app_with({**emulator.config, "TESTING": True})
     assert find(app, "testing")["level"] == "warning"
     assert find(app, "API")["level"] == "ok"
@@ -67,11 +69,11 @@ def test_a_setting_with_a_typo_is_a_warning(emulator: Emulator) -> None:
     assert found["advice"] == "did you mean FLAGSMITH_STRICT?"
 
 
-def test_an_offline_file_is_all_there_is_to_check(tmp_path: Path, emulator: Emulator) -> None:
+def test_an_offline_file_needs_no_checks_of_the_network(tmp_path: Path, emulator: Emulator) -> None:
     file = tmp_path / "environment.json"
     file.write_text(json.dumps(emulator.document))
     found = findings(app_with({"FLAGSMITH_OFFLINE_FILE": str(file)}))
-    assert [finding["check"] for finding in found] == ["settings", "offline", "server"]
+    assert [finding["check"] for finding in found] == ["settings", "offline"]
 
 
 def test_a_snapshot_file_in_no_directory_fails(emulator: Emulator, tmp_path: Path) -> None:
@@ -83,7 +85,7 @@ def test_a_snapshot_file_in_no_directory_fails(emulator: Emulator, tmp_path: Pat
 
 def test_webhooks_need_a_route_and_a_long_secret(emulator: Emulator) -> None:
     app = app_with(emulator.config, WEBHOOK_SECRET="s3cret")
-    assert "takes no webhooks" in find(app, "webhook")["message"]
+    assert "accepts no webhooks" in find(app, "webhook")["message"]
 
     flagsmith = FlagsmithRealtime()
     app = Flask("shop")
@@ -95,4 +97,34 @@ def test_webhooks_need_a_route_and_a_long_secret(emulator: Emulator) -> None:
 
     found = diagnose_webhook("x" * 32, ["/flagsmith/webhook"])
     assert found.level is Level.OK
-    assert found.message == "taken at /flagsmith/webhook; the secret has 32 characters"
+    assert found.message == "accepted at /flagsmith/webhook; the secret has 32 characters"
+
+
+def test_another_environment_than_in_the_snapshot_file_fails(
+    flagsmith: MisbehavingFlagsmith, emulator: Emulator, tmp_path: Path
+) -> None:
+    settings = {**flagsmith.config, "FLAGSMITH_SNAPSHOT_FILE": tmp_path / "flags"}
+    document = API(read_config(emulator.config)).fetch()
+    kept = SnapshotFile(str(tmp_path / "flags"), flagsmith.server_side_key)
+    kept.write(document)
+    found = [found for found in findings(app_with(settings)) if found["level"] == "failed"]
+    assert [f["check"] for f in found] == ["file"]
+    assert "are of different environments" in found[0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("kept", "answered", "now", "levels"),
+    [
+        (100.0, 100.0, 1000.0, []),
+        (100.0, 200.0, 210.0, []),
+        (100.0, 200.0, 1000.0, [Level.WARNING]),
+        (200.0, 100.0, 1000.0, []),
+        (None, 100.0, 1000.0, []),
+        (100.0, None, 1000.0, []),
+    ],
+)
+def test_a_snapshot_file_behind_the_api_is_a_warning(
+    kept: float | None, answered: float | None, now: float, levels: list[Level]
+) -> None:
+    snapshots = Snapshot({}, kept, 0.0, "id"), Snapshot({}, answered, 0.0, "id")
+    assert [found.level for found in diagnose_kept(*snapshots, now)] == levels

@@ -18,7 +18,7 @@ from tests.support.doctor import app_with, find
 from tests.support.misbehaving import MisbehavingFlagsmith, Stream, answers
 
 
-def test_a_project_with_real_time_updates_off_is_named(emulator: Emulator) -> None:
+def test_a_project_with_real_time_updates_off_is_a_warning(emulator: Emulator) -> None:
     document = json.loads(json.dumps(emulator.document))
     document["project"]["enable_realtime_updates"] = False
     with Emulator(document=document) as running:
@@ -30,7 +30,7 @@ def test_a_project_with_real_time_updates_off_is_named(emulator: Emulator) -> No
     assert "Flags are fetched every 60 s instead" in stream["advice"]
 
 
-def test_a_plan_without_a_stream_is_a_warning_that_names_it(
+def test_a_plan_without_a_stream_is_a_warning(
     flagsmith: MisbehavingFlagsmith,
 ) -> None:
     flagsmith.stream.always(answers.status(404))
@@ -69,8 +69,8 @@ def test_real_time_updates_that_are_off_by_choice_are_ok(emulator: Emulator) -> 
     assert emulator.streams_opened == 0
 
 
-def test_a_stream_without_a_greeting_is_given_up_in_time() -> None:
-    # Its heartbeats are no greeting.
+def test_a_stream_without_a_greeting_is_closed_in_time() -> None:
+    # Heartbeats are not a greeting.
     with Emulator(greeting=False, heartbeat_seconds=0.05) as running:
         config = read_config(running.config)
         assert probes.greet(config, running.client_side_key, 0.3) == Greeting(False)
@@ -88,5 +88,7 @@ def test_a_stream_without_a_greeting_is_given_up_in_time() -> None:
         (Greeting(True, 11.5), 10.5, Level.WARNING),
     ],
 )
-def test_greetings_are_judged(greeting: Greeting, held: float | None, level: Level) -> None:
+def test_greetings_are_compared_with_the_answer(
+    greeting: Greeting, held: float | None, level: Level
+) -> None:
     assert diagnose_greeting(greeting, held).level is level
