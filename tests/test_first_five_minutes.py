@@ -1,4 +1,4 @@
-"""What a stranger runs into in the first five minutes: each error names itself and the way out."""
+"""The mistakes of the first five minutes: each error names its cause and the way out."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.slow
 
-#: What is added to an app that reads a flag.
+#: Added to an app: a read of a flag.
 READ = """
 with app.app_context():
     flags.is_feature_enabled({name!r})
 """
 
-#: An app that goes on as soon as Flagsmith could not be asked.
+#: An app that waits until a fetch has failed.
 FAILING = f"""\
 import threading
 from flask_flagsmith_realtime import refresh_failed
@@ -35,28 +35,28 @@ failed.wait({PATIENCE_SECONDS})
 """
 
 
-#: Settings of an app that asks nobody for anything by itself.
+#: Settings of an app that makes no call by itself.
 ASLEEP = {"FLAGSMITH_ENVIRONMENT_KEY": "ser.key", "FLAGSMITH_AUTOSTART": "false"}
 
 
 def last_line(directory: Directory) -> str:
-    """What a stranger sees at the end of the traceback when the app is loaded."""
+    """Load the app, and return the last line of its traceback."""
     result = directory.python("-c", "import app")
     assert result.returncode == 1
     return result.stderr.splitlines()[-1]
 
 
 def log_of(directory: Directory) -> str:
-    """What a stranger sees, without any set-up of logging, when the app is loaded."""
+    """Load the app, and return its log, as it is without any configuration of logging."""
     result = directory.python("-c", "import app")
     assert result.returncode == 0, result.stderr
     return result.stderr
 
 
-# The way that leads to a flag that follows
+# The first steps
 
 
-def test_the_emulators_own_words_lead_to_an_app_that_follows(
+def test_the_emulators_introduction_leads_to_an_app_that_follows(
     tmp_path: Path, emulator: Emulator
 ) -> None:
     directory = Directory(tmp_path)
@@ -76,7 +76,7 @@ def test_the_emulators_own_words_lead_to_an_app_that_follows(
         eventually(lambda: answer() == "True")
 
 
-# No key, or no key that is one
+# Missing and wrong keys
 
 
 def test_no_key(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_key_in_a_variable_that_flask_does_not_read(tmp_path: Path) -> None:
     assert "ser.key" not in line
 
 
-def test_a_key_in_a_variable_that_nobody_reads(tmp_path: Path) -> None:
+def test_a_key_in_a_variable_that_the_app_does_not_read(tmp_path: Path) -> None:
     source = APP.replace("app.config.from_prefixed_env()\n", "")
     directory = Directory(tmp_path, ASLEEP, source)
     line = last_line(directory)
@@ -105,7 +105,7 @@ def test_a_key_in_a_variable_that_nobody_reads(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "ser.key ", "'ser.key'", "ser.ключ"])
-def test_a_key_with_what_no_key_has(tmp_path: Path, key: str) -> None:
+def test_a_key_with_invalid_characters(tmp_path: Path, key: str) -> None:
     line = last_line(Directory(tmp_path, {"FLAGSMITH_ENVIRONMENT_KEY": key}))
     assert "ConfigError: FLAGSMITH_ENVIRONMENT_KEY is not a valid key" in line
     assert "copy it again from 'SDK keys'" in line
@@ -153,9 +153,7 @@ def test_a_key_of_another_flagsmith_or_a_deleted_one(tmp_path: Path, emulator: E
     assert "of-something-else" not in log
 
 
-def test_a_key_of_another_environment_is_told_by_its_name(
-    tmp_path: Path, emulator: Emulator
-) -> None:
+def test_a_warning_names_the_environment_of_the_key(tmp_path: Path, emulator: Emulator) -> None:
     log = log_of(Directory(tmp_path, emulator.config, APP + READ.format(name="search_v2")))
     assert "The environment has no feature 'search_v2'; create it, or give a default" in log
     assert "It is the environment 'Development' in 'Tea shop'." in log

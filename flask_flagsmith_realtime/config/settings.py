@@ -203,7 +203,7 @@ class Config:
 
     @property
     def local_evaluation(self) -> bool:
-        """Whether flags are evaluated in this process, from the environment document."""
+        """True if flags are evaluated in this process, from the environment document."""
         return self.offline_file is not None or (
             self.environment_key is not None and self.environment_key.startswith(SERVER_SIDE_PREFIX)
         )

@@ -31,7 +31,7 @@ class Reply:
 
     @property
     def is_flagsmith(self) -> bool:
-        """Whether the server asks for a key, as Flagsmith's API does."""
+        """True if the server asks for a key, as Flagsmith's API does."""
         return self.status in (401, 403) and self.content_type.startswith("application/json")
 
 
