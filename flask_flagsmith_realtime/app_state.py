@@ -1,34 +1,46 @@
-"""All that the extension keeps for one app: in ``app.extensions``, never on the extension."""
+"""The parts of one app: they lie in ``app.extensions``, never on the extension.
+
+:class:`AppState` puts the parts together and hands out :class:`.reading.Flags`.
+"""
 
 from __future__ import annotations
 
 import logging
+from functools import partial
+from typing import TYPE_CHECKING
 
 from flask import Flask
 
 from .config import Config
-from .current import EXTENSION, Bound, bind
-from .engine import Engine
+from .engine import Engine, FileSource, FlagsmithSource, Source, SourceFactory
 from .exceptions import ConfigError, NotInitializedError
-from .fleet.election import FleetTimings
 from .identities import IdentityLoader, LocalIdentities, RemoteIdentities, RequestIdentities
 from .logs import OncePerCause
 from .model import Snapshot
+from .monitoring import Activity
 from .reading import Flags, Layer, MissingFeatures, OverriddenFlags
 from .signals import OnChange
 from .storage import read_offline_file
 
+if TYPE_CHECKING:
+    from .fleet import FleetTimings
+
 logger = logging.getLogger(__name__)
+
+#: The key in ``app.extensions``.
+EXTENSION = "flagsmith_realtime"
 
 
 class AppState:
-    """All that the extension keeps for one app, in ``app.extensions``.
+    """The parts of one app.
 
     :param app: the app.
     :param config: its settings.
-    :param loader: says who is asking.
-    :param on_change: is told of changes, by a signal that does not keep it alive: the app does.
-    :param pace: the times of the fleet, if there is one.
+    :param loader: returns the identity of the current request.
+    :param on_change: the functions for changes of single features. Signals hold their receivers
+        weakly; this keeps them alive as long as the app.
+    :param timings: the times of a fleet; ``None`` for the usual ones.
+    :raises ConfigError: if the offline file or the Redis URL cannot be used.
     """
 
     def __init__(
@@ -37,70 +49,80 @@ class AppState:
         config: Config,
         loader: IdentityLoader,
         on_change: OnChange,
-        pace: FleetTimings,
+        timings: FleetTimings | None = None,
     ) -> None:
         self.app = app
         self.config = config
-        self.missing = MissingFeatures(config, lambda: app.testing)
-        snapshot = None if config.offline_file is None else read_offline_file(config.offline_file)
-        if config.redis_url is not None:
-            _check_redis(config.redis_url)
-        self.realtime = Engine(app, config, snapshot, pace)
         self.loader = loader
         self.on_change = on_change
+        self.engine = Engine(app, config, _source_factory(config, timings))
+        self._missing = MissingFeatures(config, lambda: app.testing)
         self._remote = RemoteIdentities(app, config)
         self._evaluation = _new_evaluation()
-        self._newest: tuple[Snapshot | None, Bound | None] = None, None
-        #: What a test overrides, the innermost last. Replaced as a whole.
+        self._newest: tuple[Snapshot | None, Flags | None] = None, None
+        #: The overrides of tests, the innermost last. Replaced as a whole.
         self.overrides: tuple[Layer, ...] = ()
 
     def flags(self) -> Flags:
-        """A view of the flags as they are now."""
-        return self.bound()[0]
+        """Returns a view of the newest flags."""
+        snapshot = self.engine.read()
+        newest, flags = self._newest
+        if flags is None or newest is not snapshot:
+            flags = self._view(snapshot)
+        return OverriddenFlags(flags, self.overrides) if self.overrides else flags
 
-    def bound(self) -> Bound:
-        """The same, ready to be kept for an app context."""
-        snapshot = self.realtime.read()
-        newest, bound = self._newest
-        if bound is None or newest is not snapshot:
-            bound = self._bind(snapshot)
-        return bind(OverriddenFlags(bound[0], self.overrides)) if self.overrides else bound
-
-    def _bind(self, snapshot: Snapshot | None) -> Bound:
-        defaults, missing = self.config.defaults, self.missing
+    def _view(self, snapshot: Snapshot | None) -> Flags:
+        defaults, missing = self.config.defaults, self._missing
         if snapshot is None:
-            return bind(Flags(None, defaults, missing))
+            return Flags(None, defaults, missing)
         if snapshot.evaluator is None:
-            identities = RequestIdentities(self._remote, snapshot)
-            return bind(Flags(snapshot, defaults, missing, identities))
+            # One for each request: it reads each identity once, and the same until its end.
+            return Flags(snapshot, defaults, missing, RequestIdentities(self._remote, snapshot))
         newest, _ = self._newest
         if newest is not None and newest.epoch != snapshot.epoch:
             self._evaluation = _new_evaluation()
         flags = Flags(snapshot, defaults, missing, LocalIdentities(snapshot, self._evaluation))
-        bound = bind(flags)
-        # One for all who read under this snapshot, so that each identity is evaluated once.
-        self._newest = snapshot, bound
-        return bound
+        # One for all requests under this snapshot, so that each identity is evaluated once.
+        self._newest = snapshot, flags
+        return flags
 
 
 def _new_evaluation() -> OncePerCause:
-    """What cannot be evaluated is said once for each state of the environment's rules."""
+    """Evaluation errors are logged once for each state of the environment's rules."""
     return OncePerCause(logger, "evaluation", "")
 
 
-def _check_redis(url: str) -> None:
+def _source_factory(config: Config, timings: FleetTimings | None) -> SourceFactory:
+    """Returns the function that makes the app's source at each start of its engine.
+
+    :raises ConfigError: if the offline file or the Redis URL cannot be used.
+    """
+    if config.offline_file is not None:
+        return partial(_file_source, read_offline_file(config.offline_file))
+    if config.redis_url is not None:
+        return _fleet_factory(config, config.redis_url, timings)
+    return partial(FlagsmithSource, config)
+
+
+def _file_source(snapshot: Snapshot, _activity: Activity) -> Source:
+    return FileSource(snapshot)
+
+
+def _fleet_factory(config: Config, url: str, timings: FleetTimings | None) -> SourceFactory:
     try:
-        from .fleet.redis_client import check_url
+        # The package redis is optional.
+        from .fleet import FleetMember, FleetTimings, check_url
     except ImportError:
         raise ConfigError(
             "FLAGSMITH_REDIS_URL is set, but the package redis is not installed: "
             "pip install 'flask-flagsmith-realtime[redis]'."
         ) from None
     check_url(url)
+    return lambda activity: FleetMember(config, activity, timings or FleetTimings())
 
 
 def state_of(app: Flask) -> AppState:
-    """What the extension keeps for an app.
+    """Returns the parts of an app.
 
     :raises NotInitializedError: if the app was not set up.
     """
@@ -108,6 +130,7 @@ def state_of(app: Flask) -> AppState:
         state: AppState = app.extensions[EXTENSION]
     except KeyError:
         raise NotInitializedError(
-            f"The app {app.name!r} was not set up: call flagsmith.init_app(app) first."
+            f"The app {app.name!r} has no flags: call FlagsmithRealtime(app), or "
+            "flagsmith.init_app(app), where the app is made."
         ) from None
     return state

@@ -1,46 +1,49 @@
-"""The extension: what an app is given, and what it is told."""
+"""The extension: sets up an app, and offers it status, signals for single features, and
+blueprints."""
 
 from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import Blueprint, Flask, current_app
 
 from . import health, signals, webhook
-from .app_state import AppState, state_of
+from .app_state import EXTENSION, AppState, state_of
 from .cli import flagsmith
 from .config import read_config
-from .current import EXTENSION, context_app, flags
+from .current import context_app, flags
 from .exceptions import ConfigError, NotInitializedError
-from .fleet.election import FleetTimings
 from .identities import IdentityLoader
 from .model import FlagChange
 from .monitoring import Status
 from .processes import refuse_eventlet, should_start, warn_without_uwsgi_threads
 from .signals import OnChange
 
+if TYPE_CHECKING:
+    from .fleet import FleetTimings
+
 Function = TypeVar("Function", bound=Callable[[FlagChange], Any])
 Loader = TypeVar("Loader", bound=Callable[[], Any])
 
 
 class FlagsmithRealtime:
-    """Flagsmith feature flags for a Flask app, following every change by themselves.
+    """Flagsmith feature flags for a Flask app that follow every change.
 
     .. code-block:: python
 
         flagsmith = FlagsmithRealtime(app)
 
-    or, in an application factory, ``flagsmith = FlagsmithRealtime()`` and later
+    or, with an application factory, ``flagsmith = FlagsmithRealtime()`` and later
     ``flagsmith.init_app(app)``. One object can serve several apps: each has its own flags.
 
-    :param app: the app to set up, if it is there already.
+    :param app: the app to set up, if it exists already.
     :raises ConfigError: see :meth:`init_app`.
     """
 
-    #: The times of a fleet. Those that share a Redis have the same; tests have shorter ones.
-    _pace = FleetTimings()
+    #: The times of a fleet; ``None`` for the usual ones. Tests have shorter ones.
+    _timings: FleetTimings | None = None
 
     def __init__(self, app: Flask | None = None) -> None:
         self._on_change = OnChange()
@@ -49,14 +52,14 @@ class FlagsmithRealtime:
         self._health = health.make_blueprint(lambda: self.status)
         self._webhook = webhook.make_blueprint(
             lambda: state_of(current_app).config.webhook_secret,
-            lambda hint: state_of(current_app).realtime.tell(hint),
+            lambda hint: state_of(current_app).engine.refresh(hint),
         )
         if app is not None:
             self.init_app(app)
 
     def init_app(self, app: Flask) -> None:
-        """Set up an app: read its ``FLAGSMITH_`` settings, offer ``flags`` to its templates, and
-        start listening. Never waits for the network.
+        """Sets up an app: reads its ``FLAGSMITH_`` settings, adds ``flags`` to its templates and
+        ``flask flagsmith`` to its commands, and starts to listen. Never waits for the network.
 
         :raises ConfigError: if a setting is missing or wrong, or the app has been set up before.
         """
@@ -67,54 +70,55 @@ class FlagsmithRealtime:
             )
         config = read_config(app.config, testing=app.testing)
         self._apps.add(app)
-        state = AppState(app, config, self._loader, self._on_change, self._pace)
+        state = AppState(app, config, self._loader, self._on_change, self._timings)
         app.extensions[EXTENSION] = state
         app.context_processor(lambda: {"flags": flags})
         app.cli.add_command(flagsmith)
-        signals.flags_changed.connect(self._on_change.tell, sender=app)
+        signals.flags_changed.connect(self._on_change.call, sender=app)
         if config.offline_file is None:
             refuse_eventlet()
             warn_without_uwsgi_threads()
             if config.autostart and should_start(app):
-                state.realtime.autostart()
+                state.engine.autostart()
 
     @property
     def status(self) -> Status:
-        """How well the current app is supplied with flags, in this process, at this moment.
+        """The :class:`Status` of the current app's flags, in this process, at this moment.
 
-        Outside an app context, of the only app that this extension was given. Asking for it starts
+        Outside an app context, of the only app that this extension serves. Reading it starts
         nothing and waits for nothing.
 
-        :raises NotInitializedError: if there is no app, or several and it is not known which.
+        :raises NotInitializedError: if the extension serves no app, or several.
         """
-        return state_of(self._app_meant()).realtime.status()
+        return state_of(self._app_meant()).engine.status()
 
     @property
     def health(self) -> Blueprint:
-        """Probes, for ``app.register_blueprint(flagsmith.health)``: ``/flagsmith/health/live`` and
-        ``/flagsmith/health/ready``, or under the ``url_prefix`` that it is registered with."""
+        """A blueprint with the probes ``/flagsmith/health/live`` and ``/flagsmith/health/ready``,
+        for ``app.register_blueprint(flagsmith.health)``. ``url_prefix`` replaces
+        ``/flagsmith/health``."""
         return self._health
 
     @property
     def webhook(self) -> Blueprint:
-        """Changes by webhook, for ``app.register_blueprint(flagsmith.webhook)``: what Flagsmith
-        calls is ``/flagsmith/webhook``, or ``/webhook`` under the ``url_prefix`` that it is
-        registered with. Needs ``FLAGSMITH_WEBHOOK_SECRET``."""
+        """A blueprint that receives Flagsmith's webhooks at ``/flagsmith/webhook``, for
+        ``app.register_blueprint(flagsmith.webhook)``. ``url_prefix`` replaces ``/flagsmith``. Needs
+        ``FLAGSMITH_WEBHOOK_SECRET``."""
         return self._webhook
 
     def start(self, app: Flask) -> None:
-        """Start listening now, if this process does not: also under test, or in a command.
+        """Starts to listen now, if this process does not: also under test, or in a command.
 
-        :raises ConfigError: if there is no key, which under test need not be.
+        :raises ConfigError: if there is no key, which an app under test need not have.
         """
-        state_of(app).realtime.start_by_hand()
+        state_of(app).engine.start_by_hand()
 
     def stop(self, app: Flask) -> None:
-        """Stop listening for good. Flags stay readable as they are."""
-        state_of(app).realtime.stop()
+        """Stops listening until :meth:`start`. Flags stay readable as they are."""
+        state_of(app).engine.stop()
 
     def on_change(self, *feature_names: str) -> Callable[[Function], Function]:
-        """Register a function to be called when one of these features changes.
+        """Registers a function for the changes of some features.
 
         .. code-block:: python
 
@@ -122,8 +126,8 @@ class FlagsmithRealtime:
             def reload_prices(change):
                 prices.load(change.after.value)
 
-        It is called with the :class:`FlagChange`, once for each feature that changed, in an app
-        context in the refresher's thread, for each app of this extension.
+        It is called with the :class:`FlagChange`, once for each of the features that changed, in an
+        app context in the dispatcher's thread, for each app of this extension.
 
         :param feature_names: the features' names on Flagsmith.
         """
@@ -137,7 +141,7 @@ class FlagsmithRealtime:
         return register
 
     def identity_loader(self, function: Loader) -> Loader:
-        """Register the function that says who is asking.
+        """Registers the function that returns the identity of a request.
 
         .. code-block:: python
 
@@ -147,10 +151,11 @@ class FlagsmithRealtime:
                     return None
                 return Identity(str(current_user.id), {"plan": current_user.plan})
 
-        It is called once in a request, or in an app context outside one, when the first flag is
-        read there: in views and templates, ``flags`` are then those for that :class:`Identity`. If
-        it returns ``None`` they are the environment's; also if it fails, which is logged. It may be
-        async, and may read ``flags`` itself: the environment's. Of several, the last one counts.
+        It is called once in a request, or in an app context outside one, at the first read of a
+        flag: in views and templates, ``flags`` are then those of that :class:`Identity`. If it
+        returns ``None``, or raises, which is logged, they are the environment's. It may be async,
+        and may read ``flags`` itself: it gets the environment's. Of several functions the last one
+        counts.
         """
         self._loader.register(function)
         return function

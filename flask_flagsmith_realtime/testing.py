@@ -193,4 +193,4 @@ class _Entered(NamedTuple):
         if not self.signals:
             return None
         state = self.state
-        return overridden_snapshot(state.realtime.read(), state.config.defaults, state.overrides)
+        return overridden_snapshot(state.engine.read(), state.config.defaults, state.overrides)

@@ -12,6 +12,7 @@ from flask import Flask
 from flask_flagsmith_realtime import FlagsmithRealtime
 from flask_flagsmith_realtime.emulator import Emulator
 from tests.support.apps import MakeApp
+from tests.support.logs import WaitingLog
 from tests.support.misbehaving import MisbehavingFlagsmith
 from tests.support.redis_server import RedisServer
 
@@ -24,6 +25,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture
+def caplog(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.__class__ = WaitingLog
+    return caplog
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from flask_flagsmith_realtime import (
     flags,
     flags_changed,
 )
-from flask_flagsmith_realtime.current import EXTENSION
+from flask_flagsmith_realtime.app_state import EXTENSION
 from flask_flagsmith_realtime.emulator import Emulator
 from tests.support.apps import MakeApp, Received
 from tests.support.waiting import PATIENCE_SECONDS
@@ -180,4 +180,4 @@ def test_on_change_needs_no_reference_to_the_extension(emulator: Emulator) -> No
     assert emulator.wait_for_streams(1)
     emulator.set_flag("banner_text", value="new")
     assert called.wait(PATIENCE_SECONDS)
-    app.extensions[EXTENSION].realtime.stop()
+    app.extensions[EXTENSION].engine.stop()

@@ -234,7 +234,7 @@ def test_flags_before_init_app(tmp_path: Path) -> None:
 def test_a_features_name_with_a_typo(tmp_path: Path, emulator: Emulator) -> None:
     log = log_of(Directory(tmp_path, emulator.config, APP + 2 * READ.format(name="new_chekout")))
     assert log.count("no feature 'new_chekout'; did you mean 'new_checkout'?") == 1
-    assert "It serves as disabled" in log
+    assert "The feature reads as disabled" in log
 
 
 def test_a_methods_name_with_a_typo(tmp_path: Path, emulator: Emulator) -> None:

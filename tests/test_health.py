@@ -11,7 +11,7 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from flask_flagsmith_realtime import FlagsmithRealtime, flags, refresh_failed
-from flask_flagsmith_realtime.current import EXTENSION
+from flask_flagsmith_realtime.app_state import EXTENSION
 from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.storage.snapshot_file import SnapshotFile
 from tests.support.apps import MakeApp, Received
@@ -83,7 +83,7 @@ def test_a_process_with_last_good_flags_is_ready(
     make_app: MakeApp, flagsmith: FlagsmithRealtime, emulator: Emulator, tmp_path: Path
 ) -> None:
     file = os.fspath(tmp_path / "snapshot")
-    snapshot = make_app().extensions[EXTENSION].realtime.read()
+    snapshot = make_app().extensions[EXTENSION].engine.read()
     SnapshotFile(file, emulator.server_side_key).write(snapshot)
     app = Flask("shop")
     failed = Received(refresh_failed, app)

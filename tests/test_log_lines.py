@@ -20,6 +20,7 @@ from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.logs import OncePerCause
 from tests.support.apps import MakeApp, Received
 from tests.support.paths import DOCS
+from tests.support.waiting import eventually
 
 MODULE = """
 _once = OncePerCause(logger, "thread", "")
@@ -81,7 +82,9 @@ def test_record_of_a_change(make_app: MakeApp, emulator: Emulator, caplog: Any) 
     with caplog.at_level(logging.INFO, "flask_flagsmith_realtime"):
         epoch = emulator.set_flag("banner_text", value="new")
         changed.wait()
-    (record,) = [r for r in caplog.records if r.name == "flask_flagsmith_realtime.engine.refresher"]
+        # A change is logged after it is sent.
+        eventually(lambda: "Flags changed" in caplog.text)
+    (record,) = [r for r in caplog.records if r.name == "flask_flagsmith_realtime.engine.publisher"]
     assert record.getMessage() == "Flags changed: banner_text."
     assert record.flagsmith_event == "flags_changed"
     assert record.flagsmith_features == ["banner_text"]

@@ -105,7 +105,7 @@ def test_flags_are_iterated_as_they_are_read(app: Flask) -> None:
 
 @pytest.mark.parametrize("name", [None, 7])
 def test_a_name_that_is_no_text_is_named(app: Flask, name: Any) -> None:
-    words = f"A feature's name is {type(name).__name__}; give it as text"
+    words = f"A feature's name must be a str, not {type(name).__name__}"
     with app.app_context():
         for read in (flags.is_feature_enabled, flags.get_feature_value, flags.get_flag):
             with pytest.raises(TypeError, match=words):

@@ -24,7 +24,7 @@ from flask_flagsmith_realtime import (
     flags,
     flags_changed,
 )
-from flask_flagsmith_realtime.current import EXTENSION
+from flask_flagsmith_realtime.app_state import EXTENSION
 from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.testing import FlagOverrides, override_flags
 from tests.support.apps import MakeApp, Received
@@ -85,7 +85,7 @@ def test_a_flag_overrides_under_the_given_name(app: Flask) -> None:
 def test_an_override_of_a_wrong_type_is_refused_by_name(app: Flask) -> None:
     with pytest.raises(TypeError, match=r"'banner_text' cannot be overridden with list; give True"):
         override_flags(app, banner_text=["Hi"])  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=r"7 is no feature's name"):
+    with pytest.raises(TypeError, match=r"A feature's name must be a str, not int: 7"):
         override_flags(app, {7: True})  # type: ignore[dict-item]
 
 
@@ -188,7 +188,7 @@ def test_the_app_can_be_current_app(app: Flask) -> None:
 
 def test_an_app_without_the_extension_raises() -> None:
     with (
-        pytest.raises(NotInitializedError, match=r"'shop' was not set up: call flagsmith"),
+        pytest.raises(NotInitializedError, match=r"'shop' has no flags: call FlagsmithRealtime"),
         override_flags(Flask("shop"), new_checkout=True),
     ):
         pass
@@ -416,7 +416,7 @@ def test_strict_raises_for_a_feature_that_is_not_overridden() -> None:
         with pytest.raises(FeatureNotFoundError) as raised:
             flags.is_feature_enabled("new_chekout")
     assert str(raised.value) == (
-        "The environment has no feature 'new_chekout'; under test, say what it is: "
+        "The environment has no feature 'new_chekout'; in a test, set it: "
         "flagsmith_flags.set(new_chekout=…) or override_flags(app, new_chekout=…); or give a "
         "default in the call or in FLAGSMITH_DEFAULTS."
     )

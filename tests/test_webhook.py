@@ -21,14 +21,14 @@ from werkzeug.test import TestResponse
 from flask_flagsmith_realtime import (
     ConfigError,
     FlagsmithRealtime,
-    flags,
     flags_changed,
     snapshot_refreshed,
 )
 from flask_flagsmith_realtime.emulator import Emulator
-from flask_flagsmith_realtime.engine.schedule import TOLD_RETRY_SECONDS, Schedule
+from flask_flagsmith_realtime.engine.schedule import HINT_RETRY_SECONDS, Schedule
 from flask_flagsmith_realtime.webhook import LARGEST_BODY_BYTES, is_signed, moment_of
 from tests.support.apps import MakeApp, Received
+from tests.support.waiting import eventually
 
 SECRET = "a long random text"
 PATH = "/flagsmith/webhook"
@@ -65,6 +65,7 @@ def make_hooked(make_app: MakeApp) -> MakeHooked:
         app = make_app(
             flagsmith,
             **{
+                "AUTOSTART": False,
                 "WEBHOOK_SECRET": SECRET,
                 "ENABLE_REALTIME_UPDATES": False,
                 "ENVIRONMENT_REFRESH_INTERVAL_SECONDS": 3600,
@@ -72,8 +73,10 @@ def make_hooked(make_app: MakeApp) -> MakeHooked:
             },
         )
         app.register_blueprint(flagsmith.webhook)
-        with app.app_context():
-            assert flags["banner_text"]
+        # Its signal, too, has to be out before a test waits for the next.
+        first = Received(snapshot_refreshed, app)
+        flagsmith.start(app)
+        first.wait()
         return app
 
     return make
@@ -242,7 +245,8 @@ def test_override_for_one_identity_costs_one_fetch(
     assert call(app, body, sign(body)).status_code == 200
     assert changed.wait()["changes"]["banner_text"].targeting_changed
     assert fetches(emulator) == 2
-    assert app.extensions["flagsmith_realtime"].realtime._run.refresher._schedule._told is None
+    refresher = app.extensions["flagsmith_realtime"].engine._source._refresher
+    eventually(lambda: refresher._schedule._hint is None)
 
 
 def test_prefix_can_be_chosen(make_app: MakeApp) -> None:
@@ -339,7 +343,7 @@ def test_webhooks_cost_at_most_three_fetches_each(
         due = schedule.due
         if at is not None and upcoming is not None and at <= due:
             now = max(now, at)
-            schedule.told(upcoming[1], now)
+            schedule.hinted(upcoming[1], now)
             upcoming = next(pending, None)
             at = now + upcoming[0] if upcoming else None
             continue
@@ -356,4 +360,4 @@ def test_webhooks_cost_at_most_three_fetches_each(
         schedule.answered(5.0 if outcome == "caught up" else None, now)
         if outcome == "changed":
             schedule.saw_change()
-    assert made <= (1 + len(TOLD_RETRY_SECONDS)) * len(calls) + failed
+    assert made <= (1 + len(HINT_RETRY_SECONDS)) * len(calls) + failed

@@ -168,7 +168,7 @@ def watch(as_json: bool) -> None:
     except KeyboardInterrupt:
         click.echo(err=True)
     finally:
-        state.realtime.stop()
+        state.engine.stop()
 
 
 @click.command("doctor", short_help="Check everything between app and flags.")
@@ -219,7 +219,7 @@ def _read(
     """
     if traits and identity is None:
         raise click.UsageError("--trait belongs to an identity: give --identity, too.")
-    error = state.realtime.read_once()
+    error = state.engine.read_once()
     flags = state.flags()
     if identity is not None:
         # Without transient, Flagsmith would store the traits.

@@ -12,11 +12,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 from .. import signals
 from ..app_state import AppState
-from ..engine import Engine
+from ..engine import FlagsmithSource
 from ..exceptions import FetchError
 from ..model import Flag, FlagChange, Snapshot
 from . import wording
@@ -143,12 +144,13 @@ def follow(state: AppState) -> Iterator[StreamNews | ChangeNews]:
     if not config.enable_realtime_updates:
         yield StreamNews(f"FLAGSMITH_ENABLE_REALTIME_UPDATES is off: {polling}.")
     if config.redis_url is not None:
-        _leave_fleet(state)
         yield StreamNews(
             "FLAGSMITH_REDIS_URL is set: watching listens to the stream and fetches for itself, "
             "outside the fleet."
         )
-    state.realtime.start_by_hand()
+    # Without a fleet: a person may pause or end a command at any time, which a leader must not be,
+    # and a follower could not report how the stream is.
+    state.engine.start_by_hand(partial(FlagsmithSource, config))
     count: int | None = None
     while True:
         wait = life.wait(time.monotonic()) if config.enable_realtime_updates else None
@@ -174,16 +176,6 @@ def follow(state: AppState) -> Iterator[StreamNews | ChangeNews]:
             epoch = content["snapshot"].epoch
             for _, change in sorted(content["changes"].items()):
                 yield ChangeNews(content["at"], change, epoch)
-
-
-def _leave_fleet(state: AppState) -> None:
-    """Give an app an engine without a fleet.
-
-    A member may become the leader, and a person may suspend or end a command at any time. Nor could
-    a follower tell how the stream is.
-    """
-    state.realtime.stop()
-    state.realtime = Engine(state.app, dataclasses.replace(state.config, redis_url=None))
 
 
 def _flag_as_dict(flag: Flag | None) -> dict[str, Any] | None:

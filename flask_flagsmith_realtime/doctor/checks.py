@@ -163,8 +163,7 @@ def _examine_fleet(config: Config) -> Finding:
             "With more than one process, FLAGSMITH_REDIS_URL lets them share both.",
         )
     try:
-        from ..fleet.redis_client import redacted_url
-        from ..fleet.redis_store import StoreError
+        from ..fleet import StoreError, redacted_url
         from .redis_check import check_operations
     except ImportError:
         return failed(

@@ -7,7 +7,7 @@ import secrets
 import time
 
 from ..config import Config
-from ..fleet.redis_store import RedisStore, StoreError, new_version
+from ..fleet import RedisStore, StoreError, new_version
 from ..model import snapshot_of_flags
 from ..monitoring import POLLING
 
@@ -33,7 +33,7 @@ def check_operations(config: Config) -> None:
             try:
                 store.write(snapshot_of_flags([], None, time.time(), ""), version)
                 store.read()
-                store.tell(new_version())
+                store.leave_note(None)
                 if subscription.wait(_MESSAGE_SECONDS) is None:
                     raise StoreError("its messages do not arrive")
             finally:

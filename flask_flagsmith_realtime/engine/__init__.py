@@ -1,13 +1,23 @@
-"""TODO face."""
+"""The engine: keeps one app's flags fresh in one process.
+
+One source at a time brings snapshots; the publisher makes them visible; the dispatcher sends the
+signals.
+"""
 
 from __future__ import annotations
 
 from .engine import Engine
-from .mailbox import Mailbox, RefreshHint, SharedSnapshot
+from .mailbox import RefreshHint
+from .publisher import Publisher, Sink
+from .source import FileSource, FlagsmithSource, Source, SourceFactory
 
 __all__ = [
     "Engine",
-    "Mailbox",
+    "FileSource",
+    "FlagsmithSource",
+    "Publisher",
     "RefreshHint",
-    "SharedSnapshot",
+    "Sink",
+    "Source",
+    "SourceFactory",
 ]

@@ -1,227 +1,270 @@
-"""The engine: keeps one app's flags fresh in one process. Starts the threads, forks, shuts down.
+"""The engine: starts, stops and forks one app's source in one process.
 
-The threads are those of a :class:`.run.Run`. *Request* threads read the holder, without a lock once
-the first snapshot is there. Whoever starts or stops an engine holds its lock meanwhile, and nobody
-waits on the network with it.
+Which thread owns what:
 
-What a fork inherits: the snapshot, and nothing else. In the child, lock, holder and threads are
-made anew. The child goes on by itself if its parent was running. Under uWSGI the master, which only
-loads the app, runs nothing. See :mod:`.process` for who tells of forks, and of the end.
+- *Request* threads read the snapshot store, without a lock once the first snapshot is there.
+- The *source's* threads fetch and publish, see :mod:`.source`. The *dispatcher's* thread sends the
+  signals, see :mod:`.dispatcher`.
+- A thread that starts or stops an engine holds the engine's lock meanwhile; no thread waits for the
+  network with it.
+
+A forked child inherits the snapshot and nothing else: lock, store, publisher and source are made
+again there, and the source starts by itself if the parent's was running. Under uWSGI the master,
+which only loads the app, runs nothing. :mod:`..processes` calls the engine at forks and at the end
+of the process.
+
+An app that is not used any more is freed: the threads hold it weakly, and they end when it is gone.
 """
 
 from __future__ import annotations
 
+import _thread
 import threading
+import weakref
 
 from flask import Flask
 
 from ..client import API
 from ..config import Config
 from ..exceptions import ConfigError, FetchError
-from ..fleet.election import FleetTimings, Role
 from ..model import Snapshot
 from ..monitoring import Activity, Now, Status, make_status
 from ..processes import (
     after_fork,
-    are_threads,
+    greenlets_are_threads,
+    greenlets_will_be_threads,
     is_forked,
     is_uwsgi_master,
     register_engine,
-    spawn,
+    spawn_greenlet,
     watch_gevent,
-    will_be_threads,
 )
 from ..storage import SnapshotFile
+from .dispatcher import Dispatcher
 from .mailbox import RefreshHint
-from .run import Run
+from .publisher import Publisher
+from .source import FileSource, Source, SourceFactory
 from .store import SnapshotStore
 
 
 class Engine:
-    """One app's engine.
+    """Keeps one app's flags fresh.
 
-    :param app: the app, sender of the signals.
+    :param app: the sender of the signals.
     :param config: its settings.
-    :param offline: the snapshot to serve for good, if there is to be no network at all.
-    :param pace: the times of the fleet, if there is one.
+    :param make_source: makes the source at each start.
     """
 
     _lock: threading.Lock
     _activity: Activity
-    _holder: SnapshotStore
+    _store: SnapshotStore
     _file: SnapshotFile | None
 
-    def __init__(
-        self,
-        app: Flask,
-        config: Config,
-        offline: Snapshot | None = None,
-        pace: FleetTimings | None = None,
-    ) -> None:
-        self._app = app
+    def __init__(self, app: Flask, config: Config, make_source: SourceFactory) -> None:
+        self._app = weakref.ref(app)
+        #: A request reads it instead of app.testing, a property that costs several times as much.
+        self._app_config = app.config
         self._config = config
-        self._pace = pace or FleetTimings()
-        self._offline = offline
-        self._run: Run | None = None
-        #: Whether somebody stopped it: only a start by hand undoes that.
+        self._make_source = make_source
+        self._source: Source | None = None
+        self._dispatcher: Dispatcher | None = None
+        #: The cleanup of the running source, for an app that is freed without a stop.
+        self._finalizer: weakref.finalize[..., Flask] | None = None
+        #: Stopped by a call of stop(): only start_by_hand() undoes that.
         self._stopped = False
-        #: Whether somebody asked for it, rather than a setting: that counts under test, too.
+        #: Started by a call of start_by_hand(): that works under test, too.
         self._by_hand = False
-        #: Whether it is to start when it takes over, although it does not run now.
+        #: Starts in reset_after_fork(), although it does not run now.
         self._resumes = False
-        self._renew()
+        #: The value of TESTING for which the store and the source were made.
+        self._testing = bool(app.config["TESTING"])
+        self._reset()
         register_engine(self)
 
     def read(self) -> Snapshot | None:
-        """The newest snapshot. Starts the engine if it is not running in this process.
+        """Returns the newest snapshot. Starts the source if it does not run in this process.
 
-        The first read waits for the first snapshot, see :meth:`SnapshotStore.wait`.
+        The first read waits for the first snapshot, see :meth:`.SnapshotStore.wait`.
         """
         if is_forked():
             after_fork()
-        # Not app.testing, a property that costs several times as much: this is in each request.
-        if self._app.config["TESTING"] and not self._by_hand:
-            if self._run is not None:
-                # It was started before anybody said that this is a test.
-                self._end_run()
-            return self._offline
-        snapshot = self._holder.snapshot
-        if self._run is None and not self._stopped and self._offline is None:
+        if self._app_config["TESTING"] is not self._testing and not self._by_hand:
+            self._switch_mode()
+        snapshot = self._store.snapshot
+        if self._source is None and not self._stopped:
             self.start()
+            snapshot = self._store.snapshot
         if snapshot is not None:
             return snapshot
-        run = self._run
-        if run is None or run.refresher.is_current_thread:
-            return self._holder.get_or_fallback()
-        return self._holder.wait(self._config.startup_timeout_seconds)
+        if self._source is None:
+            return self._store.get_or_fallback()
+        return self._store.wait(self._config.startup_timeout_seconds)
 
     def status(self) -> Status:
-        """How well the app is supplied with flags. Starts nothing and waits for nothing."""
-        run = self._run
-        under_test = self._app.testing and not self._by_hand
+        """Returns how well the app is supplied with flags. Starts nothing and waits for nothing."""
+        source = self._source
         return make_status(
             self._config,
-            self._offline if under_test else self._holder.snapshot,
+            self._store.snapshot,
             self._activity,
             Now(),
-            running=run is not None and run.is_alive and not is_forked(),
-            offline=under_test or self._offline is not None,
-            leader=self._leads(),
+            running=source is not None and source.is_alive and not is_forked(),
+            offline=self._under_test or self._config.offline_file is not None,
         )
 
-    def tell(self, told: RefreshHint) -> None:
-        """A webhook came. Starts the engine if it is not running in this process."""
+    def refresh(self, hint: RefreshHint) -> None:
+        """Asks for fresh flags, as a webhook does. Starts the source if it does not run."""
         if is_forked():
             after_fork()
-        if self._run is None and not self._stopped and not self._app.testing:
+        if self._source is None and not self._stopped and not self._under_test:
             self.start()
-        run = self._run
-        if run is not None:
-            run.mailbox.tell(told)
+        source = self._source
+        if source is not None:
+            source.refresh(hint)
 
     def autostart(self) -> None:
-        """Start because a setting says so: not under test, and in uWSGI's workers only."""
-        if self._app.testing:
+        """Starts because of a setting: not under test, and in uWSGI's workers only."""
+        if self._under_test:
             return
         if is_uwsgi_master():
             self._resumes = True
         else:
             self.start()
 
-    def start_by_hand(self) -> None:
-        """Start because somebody asks for it, also under test.
+    def start_by_hand(self, make_source: SourceFactory | None = None) -> None:
+        """Starts because the app asks for it, also under test.
 
-        :raises ConfigError: if there is no key, which under test need not be.
+        :param make_source: makes the source instead of the app's own factory, from now on.
+        :raises ConfigError: if there is no key, which an app under test need not have.
         """
-        if self._config.environment_key is None and self._offline is None:
+        if self._config.environment_key is None and self._config.offline_file is None:
             raise ConfigError(
-                "FLAGSMITH_ENVIRONMENT_KEY is missing. An app under test needs none until it is to "
-                "follow Flagsmith all the same: set it, and FLAGSMITH_API_URL, before init_app."
+                "FLAGSMITH_ENVIRONMENT_KEY is missing. An app under test needs none, unless it "
+                "follows Flagsmith all the same: set it, and FLAGSMITH_API_URL, before init_app."
             )
+        if make_source is not None:
+            self._make_source = make_source
+        if self._under_test or make_source is not None:
+            self._end_source()
         self._by_hand = True
         self._stopped = False
         self.start()
 
     def start(self) -> None:
-        """Start the threads, unless they are running, or somebody stopped them. Does not wait for
-        the network. If there can be no threads, the next read of a flag tries again."""
+        """Starts the source, unless it runs or the app stopped it. Does not wait for the network.
+        If no thread can be started, the next read of a flag tries again."""
+        app = self._app()
+        if app is None:
+            return
         with self._lock:
-            # Asked here, where nobody stops meanwhile.
-            if self._stopped or self._run is not None or self._offline is not None:
+            # Checked under the lock: a stop may have come meanwhile.
+            if self._stopped or self._source is not None:
                 return
-            if self._holder.snapshot is None and self._file is not None:
-                self._holder = SnapshotStore(reserve=self._file.read())
-            self._holder.expect()
+            if self._store.snapshot is None and self._file is not None:
+                self._store = SnapshotStore(fallback=self._file.read())
+            self._store.expect()
             watch_gevent()
-            run = Run(self._app, self._config, self._holder, self._file, self._activity, self._pace)
-            if run.start():
-                self._run = run
+            source = self._new_source()
+            dispatcher = Dispatcher(app)
+            if not source.start(Publisher(self._store, dispatcher, self._file)):
+                self._store.expect_nothing()
+                return
+            self._source, self._dispatcher = source, dispatcher
+            self._finalizer = weakref.finalize(app, _stop_detached, source)
+            self._finalizer.atexit = False
 
     def read_once(self) -> FetchError | None:
-        """Fetch in the caller's thread and start nothing, also at the reads that follow: for a
-        command that reads flags and ends. Does nothing if the engine is running.
+        """Fetches in the caller's thread and starts nothing, also at the reads that follow: for a
+        command that reads flags and ends. Does nothing if the source runs.
 
-        :returns: why Flagsmith could not be asked. Then the last good snapshot serves, if a file
-            has it.
+        :returns: the reason why Flagsmith could not be asked. Then the last good snapshot serves,
+            if a file has it.
         """
-        if self._run is not None or self._offline is not None or self._app.testing:
+        if self._source is not None or self._under_test or self._config.offline_file is not None:
             return None
         self._stopped = True
         api = API(self._config)
         try:
-            self._holder.publish(api.fetch())
+            self._store.publish(api.fetch())
         except FetchError as error:
             if self._file is not None:
-                self._holder = SnapshotStore(reserve=self._file.read())
+                self._store = SnapshotStore(fallback=self._file.read())
             return error
         finally:
             api.close()
         return None
 
     def stop(self) -> None:
-        """End the threads until they are started by hand. Flags stay readable as they are."""
+        """Stops the source until :meth:`start_by_hand`. Flags stay readable as they are."""
         self._stopped = True
-        self._end_run()
+        self._end_source()
 
     def pause(self) -> None:
-        """End the threads until :meth:`reset_after_fork`."""
-        self._resumes = self._resumes or self._run is not None
-        self._end_run()
+        """Stops the source until :meth:`reset_after_fork`."""
+        self._resumes = self._resumes or self._source is not None
+        self._end_source()
 
     def reset_after_fork(self) -> None:
-        """Begin anew where threads and locks so far cannot be used: in a forked child, and when
-        gevent has patched. Goes on if it was running, or was to start in the child."""
-        resumes = self._run is not None or self._resumes
-        self._run = None
-        self._renew(self._holder.snapshot)
+        """Makes everything again that cannot be used any more: threads and locks in a forked child,
+        and after gevent has patched them. Starts if the source was running or waiting to start."""
+        resumes = self._source is not None or self._resumes
+        if self._finalizer is not None:
+            self._finalizer.detach()
+        self._source = self._dispatcher = self._finalizer = None
+        self._reset(self._store.snapshot)
         self._resumes = resumes
-        if not resumes or will_be_threads():
+        if not resumes or greenlets_will_be_threads():
             return
         self._resumes = False
-        if are_threads():
+        if greenlets_are_threads():
             # They cannot be waited for yet: the loop may still be the parent's.
-            spawn(self.start)
+            spawn_greenlet(self.start)
         else:
             self.start()
 
-    def _renew(self, snapshot: Snapshot | None = None) -> None:
-        """Make all that belongs to one process."""
+    @property
+    def _under_test(self) -> bool:
+        return bool(self._app_config["TESTING"]) and not self._by_hand
+
+    def _new_source(self) -> Source:
+        if self._under_test and self._config.offline_file is None:
+            return FileSource(None)
+        return self._make_source(self._activity)
+
+    def _switch_mode(self) -> None:
+        """TESTING was changed after the start: the snapshot of the other mode must not serve."""
+        self._end_source()
+        with self._lock:
+            self._testing = self._app_config["TESTING"]
+            self._store = SnapshotStore()
+
+    def _reset(self, snapshot: Snapshot | None = None) -> None:
+        """Makes everything that belongs to one process."""
         self._lock = threading.Lock()
         self._activity = Activity()
-        self._holder = SnapshotStore(snapshot if self._offline is None else self._offline)
+        self._store = SnapshotStore(snapshot)
         path, key = self._config.snapshot_file, self._config.environment_key
         self._file = SnapshotFile(path, key) if path is not None and key is not None else None
 
-    def _leads(self) -> bool | None:
-        run = self._run
-        if run is None or run.fleet is None:
-            return None
-        role = run.refresher.role
-        return None if role in (None, Role.ALONE) else role is Role.LEADER
-
-    def _end_run(self) -> None:
+    def _end_source(self) -> None:
         with self._lock:
-            run, self._run = self._run, None
-            self._holder.expect_nothing()
-        if run is not None:
-            run.stop()
+            source, self._source = self._source, None
+            finalizer, self._finalizer = self._finalizer, None
+            self._store.expect_nothing()
+            dispatcher, self._dispatcher = self._dispatcher, None
+        if finalizer is not None:
+            finalizer.detach()
+        if dispatcher is not None:
+            dispatcher.close()
+        if source is not None:
+            source.stop()
+            source.join()
+
+
+def _stop_detached(source: Source) -> None:
+    """Stops the source of an app that was freed.
+
+    The garbage collector may call this in any thread and at any line, also where that thread holds
+    a lock of the source. So another thread stops it; starting that one takes no lock.
+    """
+    _thread.start_new_thread(source.stop, ())

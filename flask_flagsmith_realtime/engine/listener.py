@@ -1,8 +1,8 @@
-"""The listener: keeps the stream open and puts what it announces into the mailbox.
+"""The listener: keeps the stream open and puts the announced epochs into the mailbox.
 
-Runs in a thread of its own, which owns the connection, the delays and the log's episodes. Other
-threads only call :meth:`Listener.stop`. A forked child makes a new listener; the parent's
-connection is closed there by :func:`~flask_flagsmith_realtime.processes.close_after_fork`.
+It runs in a thread of its own, which owns the connection and the delays between connections. Other
+threads call :meth:`Listener.start` and :meth:`Listener.stop` only. A forked child makes a new
+listener; the child's copy of the connection is closed there.
 """
 
 from __future__ import annotations
@@ -25,69 +25,85 @@ from ..client import (
     StreamRefusedError,
 )
 from ..config import Config
-from ..logs import OncePerCause
+from ..logs import BackgroundLogger, OncePerCause
 from ..monitoring import Activity
+from ..processes import make_thread, start_thread
 from .mailbox import Connected, Disconnected, Mailbox
 
-logger = logging.getLogger(__name__)
+logger = BackgroundLogger(logging.getLogger(__name__))
 
-#: After so many connections in a row that ended at once, the log says so: one may be a restart.
-_CURT_CONNECTIONS = 3
+#: After so many connections in a row that ended at once, the log names it: one may be a restart.
+_SHORT_CONNECTIONS = 3
 
 
 class Listener:
-    """Listens to one environment's stream, for as long as it takes.
+    """Keeps one environment's stream open from its start to its stop.
 
     :param config: the app's settings.
     :param mailbox: where announced epochs go.
+    :param activity: where the thread reports.
     :param reconnect: the delays between connections, as they are at the start.
-    :param activity: where to write down what happens.
     """
 
     def __init__(
         self,
         config: Config,
         mailbox: Mailbox,
+        activity: Activity,
         reconnect: Reconnect | None = None,
-        activity: Activity | None = None,
     ) -> None:
         self._config = config
         self._mailbox = mailbox
-        self._activity = activity or Activity()
+        self._activity = activity
         self._process = os.getpid()
+        self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._sockets = Sockets()
         self._reconnect = reconnect or Reconnect()
-        self._episode = OncePerCause(logger, "stream", "Flagsmith's stream is open again.")
-        # Some troubles may come again with each connection that opens: they have no recovery.
-        self._once = OncePerCause(logger, "stream", "")
+        self._failures = OncePerCause(logger, "stream", "Flagsmith's stream is open again.")
+        # Some causes come again with each connection that opens: they have no recovery.
+        self._oddities = OncePerCause(logger, "stream", "")
+        #: Its thread, once it is started.
+        self.thread: threading.Thread | None = None
 
-    def run(self, environment_id: str) -> None:
-        """Listen until :meth:`stop` is called.
+    def start(self, environment_id: str) -> None:
+        """Starts the thread, unless it runs already or the settings turn the stream off. If it
+        cannot be started, the next call tries again.
 
         :param environment_id: the environment's client-side key.
         """
-        while not self._is_over():
-            self._stopping.wait(self._connect(environment_id))
+        with self._lock:
+            if self.thread is not None or self._stopping.is_set():
+                return
+            if not self._config.enable_realtime_updates:
+                return
+            thread = make_thread("flagsmith-listener", self.run, environment_id)
+            if start_thread(thread):
+                self.thread = thread
 
     def stop(self) -> None:
-        """End the work, also while it waits for an answer or an event."""
+        """Ends the work, also while it waits for an answer or an event."""
         self._stopping.set()
         self._sockets.end()
 
+    def run(self, environment_id: str) -> None:
+        """Listens until :meth:`stop`: the thread's work."""
+        while not self._is_over():
+            self._stopping.wait(self._connect(environment_id))
+
     def _is_over(self) -> bool:
-        # Gevent's threads are copied into a forked child, where they are to do nothing.
+        # gevent copies greenlets into a forked child, where they have to end.
         return self._stopping.is_set() or self._process != os.getpid()
 
     def _connect(self, environment_id: str) -> float:
-        """Open the stream once, read it to its end, and say in the log what is wrong with it.
+        """Opens the stream once, reads it to its end, and logs its failure.
 
-        :returns: the delay in seconds until it should be opened again.
+        :returns: the delay in seconds before the next connection.
         """
         try:
             return self._listen(environment_id)
         except StreamRefusedError as error:
-            self._trouble(
+            self._log_failure(
                 f"was refused: {error}. Real-time updates need a plan that includes them and "
                 "'Enable real-time updates' in the project's settings; a stream of your own is set "
                 "by FLAGSMITH_REALTIME_API_URL. Set FLAGSMITH_ENABLE_REALTIME_UPDATES to False if "
@@ -95,23 +111,23 @@ class Listener:
             )
             delay, self._reconnect = self._reconnect.after_refusal(error.retry_after)
         except StreamError as error:
-            self._trouble(f"is not available: {error}. It is tried again.")
+            self._log_failure(f"is not available: {error}. It is tried again.")
             if isinstance(error, StreamOverloadedError):
                 delay, self._reconnect = self._reconnect.after_overload(error.retry_after)
             else:
                 delay, self._reconnect = self._reconnect.after_failure()
         except Exception:
-            # The thread must outlive a mistake of ours: without it no change would be seen.
-            self._once.problem(
+            # The thread survives an unexpected error: without it no change would be seen.
+            self._oddities.problem(
                 f"Listening to Flagsmith's stream failed unexpectedly. {traceback.format_exc()}"
             )
             delay, self._reconnect = self._reconnect.after_failure()
         return delay
 
     def _listen(self, environment_id: str) -> float:
-        """Open the stream once and read it to its end.
+        """Opens the stream once and reads it to its end.
 
-        :returns: the delay in seconds until it should be opened again.
+        :returns: the delay in seconds before the next connection.
         """
         with Stream(self._config, environment_id, self._sockets) as stream:
             opened_at = time.monotonic()
@@ -138,25 +154,25 @@ class Listener:
         )
         delay, self._reconnect = self._reconnect.after_connection(lived)
         if self._reconnect.failures == 0:
-            self._episode.recovered()
+            self._failures.recovered()
         if is_odd:
-            self._warn_of_nonsense(reason)
-        elif self._reconnect.failures >= _CURT_CONNECTIONS:
-            self._warn_of_nonsense(f"its connections end at once: {reason}")
+            self._log_oddity(reason)
+        elif self._reconnect.failures >= _SHORT_CONNECTIONS:
+            self._log_oddity(f"its connections end at once: {reason}")
         return delay
 
     def _read(self, stream: Stream) -> None:
         for event in stream.events():
-            self._episode.recovered()
+            self._failures.recovered()
             self._activity.event()
             if not isinstance(event, ChangeEvent):
-                self._warn_of_nonsense(f"an event of it was ignored: {event.reason}")
+                self._log_oddity(f"an event of it was ignored: {event.reason}")
                 continue
             if event.retry is not None:
                 self._reconnect = self._reconnect.with_retry(event.retry)
             self._mailbox.announce(event.epoch)
 
-    def _trouble(self, what: str) -> None:
+    def _log_failure(self, what: str) -> None:
         if self._is_over():
             return
         message = (
@@ -164,12 +180,12 @@ class Listener:
             f"fetched every {self._config.environment_refresh_interval_seconds:g} s."
         )
         self._activity.stream_failed(message)
-        self._episode.problem(message)
+        self._failures.problem(message)
 
-    def _warn_of_nonsense(self, what: str) -> None:
+    def _log_oddity(self, what: str) -> None:
         if self._is_over():
             return
-        self._once.problem(
+        self._oddities.problem(
             f"Flagsmith's stream at {self._config.realtime_api_url} is odd: {what}. Is "
             "FLAGSMITH_REALTIME_API_URL right, and what stands in between?"
         )

@@ -1,9 +1,9 @@
-"""The mailbox between the refresher's thread and those that bring it news.
+"""The mailbox of the refresher's thread.
 
-The listener puts in, and the fleet's thread, and a request that brings a webhook; the refresher
-takes out; nobody waits for anybody. However many epochs are announced while the refresher is busy,
-the mailbox holds one number: the newest; and of roles and deliveries the last one. Its lock is held
-for a few instructions only; a forked child makes a new mailbox.
+The listener's thread and request threads (a webhook) put in; the refresher's thread takes out; no
+thread waits for another. However many epochs are announced while the refresher is busy, the mailbox
+holds one number: the newest. Its lock is held for a few instructions only. A forked child makes a
+new mailbox.
 """
 
 from __future__ import annotations
@@ -12,10 +12,7 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 
-from ..fleet.election import Role
-from ..model import Snapshot
-
-#: Connections and disconnections that are kept for the refresher at most.
+#: The most transitions of the stream that wait for the refresher.
 _MOST_TRANSITIONS = 64
 
 
@@ -28,7 +25,7 @@ class Connected:
 class Disconnected:
     """The stream has ended.
 
-    :param reason: why, in words.
+    :param reason: the cause, as text.
     """
 
     reason: str
@@ -36,9 +33,9 @@ class Disconnected:
 
 @dataclass(frozen=True)
 class Greeted:
-    """The first event of a connection came.
+    """The first event of a connection.
 
-    :param epoch: the epoch that it names, if it names one.
+    :param epoch: its epoch, if it has one.
     """
 
     epoch: float | None
@@ -46,76 +43,58 @@ class Greeted:
 
 @dataclass(frozen=True)
 class RefreshHint:
-    """A webhook said that something changed.
+    """A request for fresh flags from outside the stream, such as a webhook.
 
-    :param moment: when, if it says so, in seconds since 1970. It is not an epoch.
+    :param moment: the time of the change that the webhook names, in seconds since 1970. It is not
+        an epoch. ``None`` if no answer's epoch can prove that the change is in it.
     """
 
-    moment: float | None
+    moment: float | None = None
 
-    def and_before(self, before: RefreshHint | None) -> RefreshHint:
-        """This one and one that came before, in one: the newest moment counts."""
-        moments = [self.moment, None if before is None else before.moment]
+    def merged_with(self, earlier: RefreshHint | None) -> RefreshHint:
+        """Returns one hint for this one and an earlier one: the newest moment counts."""
+        moments = [self.moment, None if earlier is None else earlier.moment]
         return RefreshHint(max((moment for moment in moments if moment is not None), default=None))
 
 
 @dataclass(frozen=True)
-class SharedSnapshot:
-    """What lies in the fleet's Redis.
-
-    :param snapshot: the flags; ``None`` if none lie there.
-    :param replaced: the newer epoch that was replaced by them on purpose, if one was.
-    """
-
-    snapshot: Snapshot | None
-    replaced: float | None = None
-
-
-@dataclass(frozen=True)
 class Mail:
-    """What has come in since the last time.
+    """Everything that came in since the mailbox was emptied last.
 
-    :param newest: the newest epoch announced, if any was.
-    :param unnumbered: whether an event came in that names no epoch.
-    :param greeted: the first event of the newest connection, if it came in.
-    :param transitions: what happened to the connection, in order.
-    :param told: what webhooks said, if any came.
-    :param delivery: what lies in the fleet's Redis, if that is news.
-    :param role: what this process is to its fleet, if that is news.
-    :param closed: whether the work is over.
+    :param newest: the newest announced epoch.
+    :param unnumbered: ``True`` if an event without an epoch came.
+    :param greeted: the first event of the newest connection.
+    :param transitions: the connections and disconnections of the stream, in order.
+    :param hint: the webhooks, merged into one.
+    :param closed: ``True`` if the refresher has to end.
     """
 
     newest: float | None = None
     unnumbered: bool = False
     greeted: Greeted | None = None
     transitions: tuple[Connected | Disconnected, ...] = ()
-    told: RefreshHint | None = None
-    delivery: SharedSnapshot | None = None
-    role: Role | None = None
+    hint: RefreshHint | None = None
     closed: bool = False
 
 
 class Mailbox:
-    """Where the newest announced epoch waits for the refresher."""
+    """Holds the newest announced epoch for the refresher."""
 
     def __init__(self) -> None:
-        #: Epochs whose announcement is no news. The refresher replaces it, by one assignment.
-        #: Without it, one that a server repeats for ever could hide a real one behind it.
+        #: Epochs whose announcement is no news. The refresher replaces the set by one assignment.
+        #: Without it, an epoch that a server repeats forever could hide a real one.
         self.known: frozenset[float] = frozenset()
         self._condition = threading.Condition()
         self._newest: float | None = None
         self._unnumbered = False
         self._greeted: Greeted | None = None
         self._awaits_greeting = False
-        self._nudged = False
         self._closed = False
-        self._told: RefreshHint | None = None
-        self._delivery: SharedSnapshot | None = None
-        self._role: Role | None = None
+        self._hint: RefreshHint | None = None
         self._transitions: deque[Connected | Disconnected] = deque(maxlen=_MOST_TRANSITIONS)
 
     def announce(self, epoch: float | None) -> None:
-        """Put in the epoch of an event, or ``None`` for an event that names none."""
+        """Puts in the epoch of an event, or ``None`` for an event without one."""
         with self._condition:
             if self._awaits_greeting:
                 self._greeted = Greeted(epoch)
@@ -129,52 +108,38 @@ class Mailbox:
             self._condition.notify()
 
     def transition(self, transition: Connected | Disconnected) -> None:
-        """Put in that the connection has come or gone."""
+        """Puts in that the stream has opened or ended."""
         with self._condition:
             self._transitions.append(transition)
             self._greeted = None
             self._awaits_greeting = isinstance(transition, Connected)
             self._condition.notify()
 
-    def tell(self, told: RefreshHint) -> None:
-        """Put in that a webhook came. Of several, the newest moment counts."""
+    def hint(self, hint: RefreshHint) -> None:
+        """Puts in a request for fresh flags."""
         with self._condition:
-            self._told = told.and_before(self._told)
-            self._condition.notify()
-
-    def deliver(self, delivery: SharedSnapshot) -> None:
-        """Put in what lies in the fleet's Redis."""
-        with self._condition:
-            self._delivery = delivery
-            self._condition.notify()
-
-    def assign(self, role: Role) -> None:
-        """Put in what this process is to its fleet."""
-        with self._condition:
-            self._role = role
-            self._condition.notify()
-
-    def nudge(self) -> None:
-        """Wake the refresher although nothing has come in."""
-        with self._condition:
-            self._nudged = True
+            self._hint = hint.merged_with(self._hint)
             self._condition.notify()
 
     @property
     def is_closed(self) -> bool:
-        """Whether the work is over."""
+        """``True`` once the refresher has to end."""
         return self._closed
 
-    def close(self) -> None:
-        """Tell the refresher that the work is over."""
+    def close(self) -> RefreshHint | None:
+        """Ends the refresher.
+
+        :returns: the hint that it has not taken.
+        """
         with self._condition:
             self._closed = True
             self._condition.notify()
+            return self._hint
 
     def take(self, timeout: float | None) -> Mail:
-        """Wait for mail and empty the mailbox.
+        """Waits for mail and empties the mailbox.
 
-        :param timeout: how long to wait at most, in seconds; ``None`` for as long as it takes.
+        :param timeout: the longest wait in seconds; ``None`` for no bound.
         """
         with self._condition:
             self._condition.wait_for(self._has_mail, timeout)
@@ -183,17 +148,14 @@ class Mailbox:
                 unnumbered=self._unnumbered,
                 greeted=self._greeted,
                 transitions=tuple(self._transitions),
-                told=self._told,
-                delivery=self._delivery,
-                role=self._role,
+                hint=self._hint,
                 closed=self._closed,
             )
-            self._newest = self._greeted = self._told = self._delivery = self._role = None
-            self._unnumbered = self._nudged = False
+            self._newest = self._greeted = self._hint = None
+            self._unnumbered = False
             self._transitions.clear()
             return mail
 
     def _has_mail(self) -> bool:
-        news = (self._newest, self._told, self._delivery, self._role)
-        announced = self._unnumbered or any(item is not None for item in news)
-        return announced or bool(self._transitions) or self._nudged or self._closed
+        announced = self._unnumbered or self._newest is not None or self._hint is not None
+        return announced or bool(self._transitions) or self._closed

@@ -1,27 +1,27 @@
-"""When to fetch: decides from events, answers, failures and the stream's state. Pure.
+"""Decides when to fetch, from events, answers, failures and the stream's state. Pure.
 
-A :class:`Schedule` has no clock, no thread and no network. It is told what happened and at what
-time (seconds of any monotonic clock), and says when the next fetch is due. The refresher's thread
-alone owns it.
+A :class:`Schedule` has no clock, no thread and no network. Its methods take what happened and the
+time (seconds of any monotonic clock); :attr:`Schedule.due` is the time of the next fetch. The
+refresher's thread alone owns it.
 
-What it promises, for any order of events, answers and failures:
+It promises, for any order of events, answers and failures:
 
-- The held epoch never falls, but to an older state that the API keeps serving for five minutes. And
-  what the API answers is taken at once, unless it is older than what is held.
-- An epoch that was announced is asked for until an answer has it, about a minute in all. Then it is
-  settled: remembered by value, so that a server which goes on announcing it costs nothing more,
-  or, where it greets each connection with it, no more than polling.
+- The held epoch never falls, except to an older state that the API keeps serving for five minutes.
+  An answer that is not older than the held epoch is taken at once.
+- An announced epoch is pending until an answer has it, for about a minute. Then it is given up:
+  remembered by value, so that a server which repeats it costs nothing more, or, where the server
+  greets each connection with it, no more than polling.
 - Two fetches are never closer together than the minimum interval, and no fetch comes before the
   time that the server asked for by Retry-After.
 - The number of fetches is bounded: nine for each distinct epoch, one for each connection of the
-  stream and each event without an epoch, three for each webhook, and the polls. An answer older
-  than what is held costs one more: it is asked for again.
+  stream and each event without an epoch, three for each hint, and the polls. An answer older than
+  the held epoch costs one more fetch.
 
 In remote evaluation an answer's epoch is that of a header which may lag by a minute, and differ
-from one replica to the next, while the flags themselves are fresh. An answer with the epoch held
-is therefore taken like a newer one. One with an older header is left aside, fresh as its flags may
-be, for nothing tells them from a replica's old ones; and it is asked for again until a header comes
-that is not behind.
+from one replica to the next, while the flags themselves are fresh. An answer with the held epoch
+is therefore taken like a newer one. An answer with an older header is left aside, since its flags
+cannot be told from a replica's old ones; it is asked for again until a header comes that is not
+behind.
 """
 
 from __future__ import annotations
@@ -34,30 +34,30 @@ from dataclasses import dataclass, field
 from ..client import RETRY_SECONDS, Random, bounded_retry_after, jitter, retry_delay
 from ..model import may_hide_newer
 
-#: How long after a connection its greeting is waited for, in seconds.
+#: How long a connection may take to greet, in seconds.
 GREETING_SECONDS = 1.0
-#: How long the API must keep serving an older state until it is taken, in seconds.
+#: How long the API must keep serving an older state before it is taken, in seconds.
 OLDER_TAKEN_AFTER_SECONDS = 300.0
 
-#: When a change that a webhook told of is asked for again if no answer shows one, in seconds.
-TOLD_RETRY_SECONDS = (1.0, 5.0)
+#: The delays before the retries for a hint whose change no answer shows, in seconds.
+HINT_RETRY_SECONDS = (1.0, 5.0)
 
-_MOST_ASKED = 32
-_MOST_SETTLED = 256
+_MOST_PENDING = 32
+_MOST_GIVEN_UP = 256
 
 
 class Verdict(enum.Enum):
-    """What to do with an answer."""
+    """The decision about an answer."""
 
     TAKE = "take"
-    #: Older than what is held, and taken all the same: the API has kept serving it.
+    #: Older than the held epoch, and taken all the same: the API has kept serving it.
     TAKE_OLDER = "take older"
     REFUSE = "refuse"
 
 
 @dataclass
-class _Ask:
-    """An announced epoch that no answer has had yet."""
+class _Pending:
+    """An announced epoch, or a hint, that no answer has satisfied yet."""
 
     due: float
     tries: int = 0
@@ -65,12 +65,12 @@ class _Ask:
 
 @dataclass
 class Schedule:
-    """When the next fetch is due.
+    """Decides when the next fetch is due.
 
-    :param min_interval: shortest time between the starts of two fetches, in seconds.
-    :param poll_interval: time between fetches while the stream is down, in seconds.
-    :param live_interval: the same while it is up; 0 for never.
-    :param random: a source of numbers between 0 and 1, for the jitter.
+    :param min_interval: the shortest time between the starts of two fetches, in seconds.
+    :param poll_interval: the time between fetches while the stream is down, in seconds.
+    :param live_interval: the same while the stream is up; 0 for never.
+    :param random: returns numbers between 0 and 1, for the jitter.
     """
 
     min_interval: float
@@ -87,87 +87,83 @@ class Schedule:
     _catch_up_at: float = field(default=math.inf, init=False)
     _catch_up_not_before: float = field(default=-math.inf, init=False)
     _poll_at: float = field(default=math.inf, init=False)
-    _pending: dict[float, _Ask] = field(default_factory=dict, init=False)
+    _pending: dict[float, _Pending] = field(default_factory=dict, init=False)
     _given_up: dict[float, None] = field(default_factory=dict, init=False)
     _failures: int = field(default=0, init=False)
     _retry_at: float = field(default=math.inf, init=False)
     _not_before: float = field(default=-math.inf, init=False)
     _older_taken_at: float = field(default=math.inf, init=False)
-    _told: _Ask | None = field(default=None, init=False)
-    _told_moment: float | None = field(default=None, init=False)
+    _hint: _Pending | None = field(default=None, init=False)
+    _hint_moment: float | None = field(default=None, init=False)
 
     @property
     def due(self) -> float:
-        """When the next fetch is due; infinity for never."""
+        """The time of the next fetch; infinity for never."""
         if self._failures:
             wish = self._retry_at
         elif self._wanted:
             wish = -math.inf
         else:
-            asks = (ask.due for ask in self._pending.values())
-            told = math.inf if self._told is None else self._told.due
+            pending = (ask.due for ask in self._pending.values())
+            hint = math.inf if self._hint is None else self._hint.due
             catch_up = max(self._catch_up_at, self._catch_up_not_before)
-            wish = min(self._poll_at, catch_up, self._older_taken_at, told, *asks)
+            wish = min(self._poll_at, catch_up, self._older_taken_at, hint, *pending)
         return max(wish, self._started_at + self.min_interval, self._not_before)
 
     @property
     def known(self) -> frozenset[float]:
-        """The epochs whose announcement is no news: being asked for, or settled."""
+        """The epochs whose announcement is no news: pending or given up."""
         return frozenset(self._pending) | frozenset(self._given_up)
 
     def hold(self, epoch: float | None, now: float) -> None:
-        """A snapshot is served that no fetch of this schedule brought: inherited at a fork, or read
-        from a file. Nothing older than it is taken; the first fetch comes all the same."""
+        """Takes over the epoch of a snapshot that is served already: inherited at a fork, from a
+        file or from Redis. No older answer is taken; the first fetch comes all the same."""
         if epoch is not None and (self.held is None or epoch > self.held):
             self.held = epoch
             self._held_since = now
 
-    def adopted(self, epoch: float | None, now: float) -> None:
-        """Another process has fetched what is served from now on, be it older than what was."""
-        if epoch is not None and epoch != self.held:
-            self.held = epoch
-            self._held_since = now
+    def wait_until(self, at: float) -> None:
+        """Puts the first fetch off."""
+        self._not_before = at
 
-    def catch_up(self, now: float) -> None:
-        """Changes may have passed unseen: a fetch is due at once."""
-        self._want(now)
+    def hinted(self, moment: float | None, now: float) -> None:
+        """Notes a hint: a webhook reports a change.
 
-    def told(self, moment: float | None, now: float) -> None:
-        """A webhook said that something changed.
+        The moment that it names is not an epoch: an override for one identity leaves the
+        environment's epoch as it was, and a flag's change is dated by another reading of the clock.
+        So there are a few fetches, until an answer shows a change or is not older than the moment.
 
-        Its moment is no epoch. An override for one identity leaves the environment's epoch as it
-        was, and a flag's change is dated by another reading of the clock. So it is not asked for
-        like an epoch, but a few times, until an answer shows a change or is not older.
-
-        :param moment: when it changed, if the webhook says so.
+        :param moment: the time of the change, if the webhook names one that proves something.
         """
-        self._told = _Ask(due=now)
-        self._told_moment = moment
+        self._hint = _Pending(due=now)
+        self._hint_moment = moment
         self._want(now)
 
     def saw_change(self) -> None:
-        """An answer shows what webhooks told of."""
-        self._told = None
+        """Notes that an answer brought a change: it serves the hint."""
+        self._hint = None
 
     def connected(self, now: float) -> None:
-        """The stream is up. A change may have passed unseen before, until a greeting says no."""
+        """Notes that the stream is up. A change may have passed unseen until a greeting disproves
+        it."""
         self.live = True
         self._catch_up_at = min(self._catch_up_at, now + GREETING_SECONDS)
         if not self._failures and not self._wanted:
             self._poll_at = self._started_at + self._interval()
 
     def disconnected(self, now: float) -> None:
-        """The stream is down: polling goes on at its faster pace, from now on."""
+        """Notes that the stream is down: polling goes on at its faster pace from now on."""
         self.live = False
         self._poll_at = min(self._poll_at, now + self._interval())
 
     def greeted(self, epoch: float | None) -> None:
-        """The first event after a connection came: what it announces stands for all before it.
+        """Notes the first event of a connection: it stands for everything before it.
 
-        Not so if that was announced before, and no answer ever had it: then it may be repeated for
-        ever, and a change hide behind it. There is a catch-up all the same, at polling's pace.
+        An epoch that was announced before, and that no answer ever had, is different: the server
+        may repeat it forever, and a change may hide behind it. Then there is a catch-up all the
+        same, at the pace of polling.
 
-        :param epoch: the epoch that it names, if it names one.
+        :param epoch: the event's epoch, if it has one.
         """
         is_known = epoch in self._pending or epoch in self._given_up
         if is_known and epoch is not None and self.held is not None and epoch > self.held:
@@ -176,23 +172,23 @@ class Schedule:
             self._catch_up_at = math.inf
 
     def announced(self, epoch: float | None, now: float) -> None:
-        """The stream sent an event.
+        """Notes an event of the stream.
 
-        :param epoch: the epoch that it names, if it names one.
+        :param epoch: the event's epoch, if it has one.
         """
         if epoch is None:
             self._want(now)
         elif epoch in self._given_up or epoch in self._pending:
             pass
         elif self.held is None or epoch > self.held:
-            self._ask(epoch, now)
+            self._await(epoch, now)
             self._want(now)
         elif may_hide_newer(epoch, self.held) and self._started_at < self._held_since + 1:
             # Once a fetch has begun a second after that epoch was first held, nothing is hidden.
             self._want(now)
 
     def started(self, now: float) -> None:
-        """A fetch begins. It serves whatever was wanted up to now."""
+        """Notes that a fetch begins. It serves everything that was wanted up to now."""
         self._started_at = now
         self._wanted = False
         self._retry_at = math.inf
@@ -200,25 +196,25 @@ class Schedule:
             self._catch_up_at = math.inf
 
     def answered(self, epoch: float | None, now: float) -> tuple[Verdict, tuple[float, ...]]:
-        """The API answered.
+        """Decides about an answer of the API.
 
         :param epoch: the epoch of the answer, if it has one.
-        :returns: what to do with it, and the epochs given up because no answer ever had them.
+        :returns: the decision, and the epochs that are given up because no answer ever had them.
         """
         self._failures = 0
         self._not_before = -math.inf
         self._poll_at = now + self._interval()
-        verdict = self._judge(epoch, now)
+        verdict = self._decide(epoch, now)
         if verdict is not Verdict.REFUSE and epoch is not None and epoch != self.held:
             self.held = epoch
             self._held_since = now
-        self._count_told(epoch, now)
+        self._count_hint(epoch, now)
         return verdict, self._count_answer(epoch, now)
 
     def failed(self, now: float, retry_after: float | None = None) -> None:
-        """The fetch failed. It is tried again after growing delays, then at the polling pace.
+        """Notes a failed fetch. It is retried after growing delays, then at the pace of polling.
 
-        :param retry_after: how long the server asked to be left alone, in seconds.
+        :param retry_after: the server's Retry-After, in seconds.
         """
         if self._failures < len(RETRY_SECONDS):
             delay = retry_delay(self._failures, self.random)
@@ -239,15 +235,15 @@ class Schedule:
         # An event shows that Flagsmith is alive: a failing API is tried again for it.
         self._retry_at = now
 
-    def _ask(self, epoch: float, now: float) -> None:
-        if len(self._pending) >= _MOST_ASKED:
-            # The one asked for longest: whatever is fetched for the others may have it as well.
-            longest = next(iter(self._pending))
-            del self._pending[longest]
-            self._settle(longest)
-        self._pending[epoch] = _Ask(due=now)
+    def _await(self, epoch: float, now: float) -> None:
+        if len(self._pending) >= _MOST_PENDING:
+            # The oldest: the answers that the others wait for may have it as well.
+            oldest = next(iter(self._pending))
+            del self._pending[oldest]
+            self._give_up(oldest)
+        self._pending[epoch] = _Pending(due=now)
 
-    def _judge(self, epoch: float | None, now: float) -> Verdict:
+    def _decide(self, epoch: float | None, now: float) -> Verdict:
         if epoch is None or self.held is None or epoch >= self.held:
             self._older_taken_at = math.inf
             return Verdict.TAKE
@@ -256,22 +252,22 @@ class Schedule:
             return Verdict.TAKE_OLDER
         self._older_taken_at = min(self._older_taken_at, now + OLDER_TAKEN_AFTER_SECONDS)
         if self.held not in self._pending and self.held not in self._given_up:
-            # What answered is behind what is held, so it may be behind a change not yet seen.
-            self._ask(self.held, self._started_at)
+            # The replica that answered is behind the held epoch, so it may be behind a newer one.
+            self._await(self.held, self._started_at)
         return Verdict.REFUSE
 
-    def _count_told(self, epoch: float | None, now: float) -> None:
-        ask, moment = self._told, self._told_moment
+    def _count_hint(self, epoch: float | None, now: float) -> None:
+        ask, moment = self._hint, self._hint_moment
         if ask is None:
             return
         if epoch is not None and moment is not None and epoch >= moment:
-            self._told = None
+            self._hint = None
         elif ask.due <= self._started_at:
-            if ask.tries < len(TOLD_RETRY_SECONDS):
-                ask.due = now + TOLD_RETRY_SECONDS[ask.tries] * (1.0 + 0.2 * self.random())
+            if ask.tries < len(HINT_RETRY_SECONDS):
+                ask.due = now + HINT_RETRY_SECONDS[ask.tries] * (1.0 + 0.2 * self.random())
                 ask.tries += 1
             else:
-                self._told = None
+                self._hint = None
 
     def _count_answer(self, epoch: float | None, now: float) -> tuple[float, ...]:
         given_up = []
@@ -279,20 +275,20 @@ class Schedule:
             if epoch is None or epoch >= asked:
                 del self._pending[asked]
                 if epoch is None:
-                    # Answers without an epoch cannot tell: the same announcement is no news again.
-                    self._settle(asked)
+                    # Answers without an epoch prove nothing: the same announcement stays no news.
+                    self._give_up(asked)
             elif ask.due <= self._started_at:
                 if ask.tries < len(RETRY_SECONDS):
                     ask.due = now + retry_delay(ask.tries, self.random)
                     ask.tries += 1
                 else:
                     del self._pending[asked]
-                    self._settle(asked)
+                    self._give_up(asked)
                     if asked != self.held:
                         given_up.append(asked)
         return tuple(given_up)
 
-    def _settle(self, epoch: float) -> None:
+    def _give_up(self, epoch: float) -> None:
         self._given_up[epoch] = None
-        if len(self._given_up) > _MOST_SETTLED:
+        if len(self._given_up) > _MOST_GIVEN_UP:
             del self._given_up[next(iter(self._given_up))]

@@ -1,19 +1,19 @@
-"""Who fetches in a fleet: which role follows from what Redis answered, and what to do with what
-lies there. Pure: no clock, no thread, no network.
+"""Leader election: derives a process's role from the answers of Redis, and compares the flags that
+it holds with the shared ones. Pure: no clock, no thread, no network.
 
-A process asks Redis at each *beat* whether it leads. What it promises, for any order of answers and
+A process asks Redis at each *heartbeat* whether it leads. It promises, for any order of answers and
 failures:
 
-- A process whose beat succeeded has the role that Redis named. The first try decides in any case:
-  a start waits for nobody.
-- A process that cannot use Redis keeps its role for a while, for a connection that was cut or a
-  restart is no reason to fetch. Then it goes on alone. When, differs from process to process, so
-  that hundreds do not ask Flagsmith in the same moment: from a fifth to the whole of
+- A process whose heartbeat succeeded has the role that Redis named. The first try decides in any
+  case, so that a start does not wait.
+- A process that cannot use Redis keeps its role for a while: a cut connection or a restart is no
+  reason to fetch. Then it goes on alone, after a time that differs from process to process, so that
+  hundreds do not ask Flagsmith in the same moment: a fifth to the whole of
   :attr:`FleetTimings.patience_seconds`.
-- The tries to join again follow a full-jitter exponential delay.
-- A leader that cannot store flags leaves the lead to another, and goes on alone for long.
-- Whatever lies in Redis, a process never goes back to an older epoch, but to one that a leader has
-  put in place of the newer one on purpose.
+- The tries to join again follow a full-jitter exponential backoff.
+- A leader that cannot store flags leaves the lead to another process, and stays alone for long.
+- A process never goes back to an older epoch, except to one that a leader has put in the place of
+  the newer one on purpose.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from dataclasses import dataclass, field
 
 from ..client import Random, jitter
 
-#: How long a process that starts waits for its first role at least, and half as long again at most.
-#: Then it goes on alone until it has one. A Redis that does not answer is given up sooner, see
-#: :class:`.RedisStore`; this is for one that is slow in another way. On a busy machine many that
-#: start at once have their roles in less.
+#: The shortest wait of a starting process for its first role; the longest is half as long again.
+#: Then it fetches for itself until it has a role. A Redis that does not answer is given up sooner,
+#: see :class:`.RedisStore`; this is for one that is slow in another way. On a busy machine many
+#: processes that start at once have their roles in less.
 _FIRST_ROLE_SECONDS = 1.5
 
 _FIRST_RETRY_SECONDS = 0.5
@@ -37,36 +37,31 @@ _AFTER_EXPIRY_SECONDS = 0.5
 
 
 def first_role_seconds(random: Random = random.random) -> float:
-    """How long a process that starts waits for its first role, so that not all stop at once."""
+    """Returns the wait of a starting process for its first role; it differs between processes."""
     return _FIRST_ROLE_SECONDS * (1.0 + 0.5 * random())
 
 
 class Role(enum.Enum):
-    """What a process is to the others."""
+    """The role of a process in its fleet."""
 
-    #: There are no others, or Redis cannot be used: it listens and fetches for itself.
+    #: Redis cannot be used: the process listens and fetches for itself.
     ALONE = "alone"
-    #: It listens and fetches for all.
+    #: The process listens and fetches for all.
     LEADER = "leader"
-    #: It takes what lies in Redis.
+    #: The process reads the shared flags.
     FOLLOWER = "follower"
-
-    @property
-    def fetches(self) -> bool:
-        """Whether a process of this role listens and fetches."""
-        return self is not Role.FOLLOWER
 
 
 @dataclass(frozen=True)
 class FleetTimings:
     """The times of a fleet, in seconds. All processes of a fleet have the same.
 
-    :param beat_seconds: how often each process asks who leads. ±10 %.
-    :param expiry_seconds: how long a leader that is not heard of leads.
-    :param patience_seconds: how long a process waits for a Redis that cannot be used, at most,
-        before it goes on alone.
-    :param longest_retry_seconds: how long it waits between two tries to join again, at most.
-    :param unfit_seconds: how long a leader that cannot store flags stays away. ±10 %.
+    :param beat_seconds: the time between two heartbeats. ±10 %.
+    :param expiry_seconds: the TTL of the leader's lock.
+    :param patience_seconds: the longest time for which a process waits for a Redis that cannot be
+        used before it goes on alone.
+    :param longest_retry_seconds: the longest delay between two tries to join again.
+    :param unfit_seconds: how long a leader that cannot store flags stays alone. ±10 %.
     """
 
     beat_seconds: float = 5.0
@@ -80,11 +75,11 @@ class FleetTimings:
 class Election:
     """The role of one process.
 
-    :param pace: the times.
-    :param random: a source of numbers between 0 and 1, for the jitter.
+    :param timings: the times.
+    :param random: returns numbers between 0 and 1, for the jitter.
     """
 
-    pace: FleetTimings
+    timings: FleetTimings
     random: Random = random.random
 
     #: ``None`` until the first try.
@@ -93,67 +88,67 @@ class Election:
     _alone_at: float = field(default=math.inf, init=False)
 
     def answered(self, leads: bool, lock_seconds: float) -> float:
-        """A beat succeeded.
+        """Notes a heartbeat that succeeded.
 
-        :param leads: whether this process leads now.
-        :param lock_seconds: when the leader's lock expires, if it is not renewed.
-        :returns: in how many seconds the next beat is due.
+        :param leads: ``True`` if this process leads now.
+        :param lock_seconds: the time to live of the leader's lock, in seconds.
+        :returns: the delay before the next heartbeat, in seconds.
         """
         self.role = Role.LEADER if leads else Role.FOLLOWER
         self._failures = 0
         self._alone_at = math.inf
-        beat = jitter(self.pace.beat_seconds, self.random)
+        beat = jitter(self.timings.beat_seconds, self.random)
         if leads:
             return beat
-        # A leader that has died is followed as soon as its lock is free.
-        after_expiry = self.random() * min(_AFTER_EXPIRY_SECONDS, self.pace.beat_seconds)
+        # A leader that has died is replaced as soon as its lock is free.
+        after_expiry = self.random() * min(_AFTER_EXPIRY_SECONDS, self.timings.beat_seconds)
         return min(beat, max(lock_seconds, 0.0) + after_expiry)
 
     def failed(self, now: float) -> float:
-        """Redis could not be used.
+        """Notes that Redis could not be used.
 
-        :returns: in how many seconds the next try is due.
+        :returns: the delay before the next try, in seconds.
         """
         if self._failures == 0:
-            self._alone_at = now + self.pace.patience_seconds * (0.2 + 0.8 * self.random())
+            self._alone_at = now + self.timings.patience_seconds * (0.2 + 0.8 * self.random())
         if self.role is None or now >= self._alone_at:
             self.role = Role.ALONE
         # The exponent is bounded: it goes on counting while Redis is gone for days.
         ceiling = _FIRST_RETRY_SECONDS * 2.0 ** min(self._failures, 10)
         self._failures += 1
-        delay = self.random() * min(ceiling, self.pace.longest_retry_seconds)
+        delay = self.random() * min(ceiling, self.timings.longest_retry_seconds)
         return delay if self.role is Role.ALONE else min(delay, self._alone_at - now)
 
     def gave_up(self) -> float:
-        """Beats succeed, but this process cannot store flags.
+        """Notes that heartbeats succeed, but this process cannot store flags.
 
-        :returns: in how many seconds the next try is due.
+        :returns: the delay before the next try, in seconds.
         """
         self.role = Role.ALONE
-        return jitter(self.pace.unfit_seconds, self.random)
+        return jitter(self.timings.unfit_seconds, self.random)
 
 
 class Step(enum.Enum):
-    """What to do with what lies in Redis."""
+    """The result of a comparison of the held flags with the shared ones."""
 
-    #: Serve it from now on.
+    #: Publish the shared ones.
     TAKE = "take"
-    #: Put what is held in its place.
+    #: Store the held ones.
     STORE = "store"
-    #: Nothing: it is what is held.
+    #: They are the same.
     KEEP = "keep"
 
 
-def judge(
+def compare(
     held: float | None, found: float | None, *, same: bool, leads: bool, replaced: float | None
 ) -> Step:
-    """Compare what a process holds with what lies in Redis, where both are there.
+    """Compares the flags that a process holds with the shared ones.
 
-    :param held: the epoch of what the process holds.
-    :param found: the epoch of what lies in Redis.
-    :param same: whether their contents are the same.
-    :param leads: whether the process leads. Of two contents of one epoch the leader's counts.
-    :param replaced: the newer epoch that was replaced by what lies in Redis, on purpose.
+    :param held: the epoch of the held flags.
+    :param found: the epoch of the shared flags.
+    :param same: ``True`` if their contents are the same.
+    :param leads: ``True`` for the leader. Of two contents of one epoch, the leader's counts.
+    :param replaced: the newer epoch that the shared flags replace on purpose.
     """
     if held is not None and found is not None and held != found:
         if found > held:

@@ -1,48 +1,49 @@
-"""The fleet: many processes of one environment that share one stream and one fetch, through Redis.
+"""A member of a fleet: elects a leader through Redis, and runs the source that its role needs.
 
 Which thread does what:
 
-- The *fleet's* thread waits for messages, and asks at each beat who leads and what lies in Redis.
-  It reads what is new there, and puts flags and roles into the mailbox. It owns the election and
-  the subscription.
-- The *refresher's* thread calls :meth:`Fleet.store`, :meth:`Fleet.tell` and
-  :meth:`Fleet.step_down`. It alone publishes and sends signals, here as elsewhere, and decides from
-  the role whether to fetch.
-- *Request* threads touch nothing of this.
-- Whoever stops the engine calls :meth:`Fleet.stop`.
+- The *fleet's* thread waits for messages, and at each heartbeat asks which process leads and which
+  version of the flags is shared. It owns the election and the subscription, and it alone changes
+  the source: a leader, or a process without Redis, has a :class:`.FlagsmithSource`; a follower has
+  a :class:`.RedisSource`.
+- The *source's* threads publish. A source is stopped before the next one starts, and the fleet's
+  thread publishes only between the two.
+- The *refresher's* thread of a leader calls :meth:`FleetMember.share` after each fetch.
+- *Request* threads call :meth:`FleetMember.refresh` only.
 
-The first two both write down which version is known, each by one assignment: at worst, flags are
-read once more than needed.
-
-Messages only tell when to look. Who misses one finds out at the next beat, and subscribes anew. So
-does the leader of a Redis that came back empty: it stores again. A forked child makes a new fleet;
-it has another token, and is another process to the others.
+Messages only say that it is worth looking. A member that misses one notices at the next heartbeat,
+and subscribes again; so does the leader of a Redis that came back empty, which stores again. A
+forked child makes a new member, which has another token and is another process to the fleet.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import os
-import secrets
 import threading
 import time
 import traceback
 
 from .. import logs
 from ..config import Config
-from ..engine import Mailbox, RefreshHint, SharedSnapshot
-from ..logs import OncePerCause
+from ..engine import FlagsmithSource, Publisher, RefreshHint
+from ..logs import BackgroundLogger, OncePerCause
 from ..model import Snapshot
 from ..monitoring import Activity
-from .election import Election, FleetTimings, Role
-from .redis_store import Beat, DamagedError, RedisStore, StoreError, Subscription, new_version
+from ..processes import make_thread, start_thread
+from .election import Election, FleetTimings, Role, first_role_seconds
+from .follower import RedisSource
+from .redis_store import Beat, RedisStore, Stored, StoreError, Subscription
+from .shared import SharedFlags
 
-logger = logging.getLogger(__name__)
+logger = BackgroundLogger(logging.getLogger(__name__))
 
-#: A leader for whom storing fails so many times in a row, while beats succeed, is none.
-_MOST_FAILED_STORES = 3
+#: A leader whose writes fail so many times in a row, while heartbeats succeed, gives up the lead.
+_MOST_FAILED_WRITES = 3
+#: After so many failed fetches in a row the leader offers the lead to another process.
+_MOST_FAILED_FETCHES = 4
+_JOIN_SECONDS = 0.4
 
 
 class _UnfitError(Exception):
@@ -50,115 +51,127 @@ class _UnfitError(Exception):
 
 
 class FleetMember:
-    """This process as one of a fleet.
+    """A source for one process of a fleet.
 
     :param config: the app's settings, with a Redis and a key.
-    :param mailbox: where roles and flags go.
-    :param activity: where to write down that flags are fresh.
-    :param pace: the times.
+    :param activity: where the threads report.
+    :param timings: the times of the fleet.
     """
 
-    def __init__(
-        self, config: Config, mailbox: Mailbox, activity: Activity, pace: FleetTimings
-    ) -> None:
-        self._mailbox = mailbox
+    _publisher: Publisher
+
+    def __init__(self, config: Config, activity: Activity, timings: FleetTimings) -> None:
+        self._config = config
         self._activity = activity
-        self._store = RedisStore(config, pace.expiry_seconds)
-        self._election = Election(pace)
+        self._store = RedisStore(config, timings.expiry_seconds)
+        self._shared = SharedFlags(self._store, activity)
+        self._election = Election(timings)
         self._stopping = threading.Event()
         self._process = os.getpid()
-        self._episode = OncePerCause(
+        self._thread: threading.Thread | None = None
+        #: Held while the source is replaced, so that no hint gets lost between two sources.
+        self._lock = threading.Lock()
+        #: Until the first role is known: fetches if that takes too long.
+        self._source: FlagsmithSource | RedisSource = self._new_source(first_role_seconds())
+        self._role: Role | None = None
+        self._failures = OncePerCause(
             logger,
             "fleet",
             f"The Redis at {self._store.redacted_url} can be used again: the fleet shares flags.",
         )
-        #: The version of the flags that this process has read or written last.
-        self._known: str | None = None
-        #: The last note of a webhook; it differs from each one before.
+        #: The last note of a webhook. Each differs from the one before.
         self._note: str | None = None
         self._joined = False
-        #: When the leader fetched last, as it wrote that down.
+        #: The time of the leader's last fetch, as it is written in Redis.
         self._fetched_at: str | None = None
-        #: Whether this process leaves the lock that it has just given back to others.
+        #: This process leaves the lock, which it has just released, to others.
         self._yields = False
-        #: The note of a webhook that is still to be passed on.
-        self._untold: str | None = None
-        #: Whether this process has the lock, or may have it.
+        #: This process has the lock, or may have it.
         self._holds_lock = False
-        #: Why flags could not be stored, of the tries since the last one that succeeded.
-        self._failed_stores: list[str] = []
+        self._failed_fetches = 0
 
-    def run(self) -> None:
-        """Be one of the fleet until :meth:`stop` is called."""
+    @property
+    def is_alive(self) -> bool:
+        return self._thread is not None and self._thread.is_alive() and self._source.is_alive
+
+    def start(self, publisher: Publisher) -> bool:
+        self._publisher = publisher
+        thread = make_thread("flagsmith-fleet", self._run)
+        if not self._source.start(publisher.successor(self)):
+            return False
+        if not start_thread(thread):
+            self._source.stop()
+            return False
+        self._thread = thread
+        return True
+
+    def refresh(self, hint: RefreshHint) -> None:
+        with self._lock:
+            self._source.refresh(hint)
+
+    def stop(self) -> RefreshHint | None:
+        """Ends the work. A leader lets another process lead at once."""
+        self._stopping.set()
+        with self._lock:
+            hint = self._source.stop()
+        self._store.interrupt()
+        return hint
+
+    def join(self) -> None:
+        self._source.join()
+        if self._thread is not None and self._thread.is_alive():
+            self._thread.join(_JOIN_SECONDS)
+
+    def share(self, snapshot: Snapshot, replaced: float | None) -> None:
+        """Writes what a leader has fetched into Redis. In the refresher's thread."""
+        self._failed_fetches = 0
+        if self._role is Role.LEADER:
+            self._shared.write(snapshot, replaced)
+
+    def failed(self) -> None:
+        """Lets another process lead, if there is one, where this one cannot fetch. In the
+        refresher's thread."""
+        if self._role is not Role.LEADER:
+            return
+        self._failed_fetches += 1
+        if self._failed_fetches % _MOST_FAILED_FETCHES == 0:
+            self._yields = True
+            with contextlib.suppress(StoreError):
+                self._store.release()
+
+    def _new_source(self, delay: float = 0.0) -> FlagsmithSource:
+        return FlagsmithSource(self._config, self._activity, delay)
+
+    def _run(self) -> None:
         while not self._is_over():
             self._stopping.wait(self._attend())
         if self._process == os.getpid():
             self._release()
             self._store.close()
 
-    def stop(self) -> None:
-        """End the work. A leader lets another process lead at once."""
-        self._stopping.set()
-        self._store.interrupt()
-
-    def store(self, snapshot: Snapshot, replaced: float | None = None) -> None:
-        """Put flags into Redis for all, unless newer ones lie there. For the refresher's thread.
-
-        :param replaced: the newer epoch that they replace on purpose, if they do.
-        """
-        version = new_version()
-        # Known before the message comes: a process need not read what it wrote itself.
-        self._known = version
-        try:
-            self._known = self._store.write(snapshot, version, replaced)
-        except StoreError as error:
-            # The next beat finds other flags than are known, and the refresher stores again.
-            self._known = None
-            self._failed_stores.append(str(error))
-            logger.debug(
-                "Flags could not be stored in Redis: %s.",
-                error,
-                extra=logs.fields("fleet_store_failed"),
-            )
-        else:
-            self._failed_stores.clear()
-
-    def tell(self, told: RefreshHint) -> None:
-        """Pass on to the leader what a webhook said. For the refresher's thread."""
-        self._untold = f"{secrets.token_hex(8)} {'' if told.moment is None else repr(told.moment)}"
-        with contextlib.suppress(StoreError):
-            self._pass_on()
-
-    def step_down(self) -> None:
-        """Let another process lead, if there is one: this one cannot reach Flagsmith. For the
-        refresher's thread."""
-        self._yields = True
-        with contextlib.suppress(StoreError):
-            self._store.release()
-
     def _is_over(self) -> bool:
-        # Gevent's threads are copied into a forked child, where they are to do nothing.
+        # gevent copies greenlets into a forked child, where they have to end.
         return self._stopping.is_set() or self._process != os.getpid()
 
     def _attend(self) -> float:
-        """Listen to the others for as long as Redis can be used.
+        """Takes part in the fleet for as long as Redis can be used.
 
-        :returns: in how many seconds to try again.
+        :returns: the delay before the next try, in seconds.
         """
         try:
             with self._store.subscribe() as subscription:
                 self._follow(subscription)
             return 0.0
         except StoreError as error:
-            return self._failed(str(error))
+            return self._redis_failed(str(error))
         except _UnfitError as error:
             return self._give_up(str(error))
         except Exception:
-            # The thread must outlive a mistake of ours: without it no change would be seen.
-            return self._failed(f"unexpectedly: {traceback.format_exc()}")
+            # The thread survives an unexpected error: without it no change would be seen.
+            return self._redis_failed(f"unexpectedly: {traceback.format_exc()}")
 
     def _follow(self, subscription: Subscription) -> None:
-        """Do what messages and beats ask for, until the subscription turns out to be deaf."""
+        """Acts on messages and heartbeats, until the subscription turns out to be deaf."""
         next_beat, _ = self._beat()
         while True:
             message = subscription.wait(next_beat - time.monotonic())
@@ -166,15 +179,15 @@ class FleetMember:
                 return
             what, _, version = (message or "").partition(" ")
             if what == "stored":
-                if version != self._known:
-                    self._read()
+                if version != self._shared.known:
+                    self._look()
             elif what == "damaged":
                 if self._holds_lock:
-                    self._read()
+                    self._look()
             elif what == "free" and self._yields:
                 self._yields = False
-                next_beat = time.monotonic() + self._election.pace.beat_seconds
-            elif what and (what != "told" or self._holds_lock):
+                next_beat = time.monotonic() + self._election.timings.beat_seconds
+            elif what and (what != "note" or self._holds_lock):
                 next_beat, _ = self._beat()
             elif time.monotonic() >= next_beat:
                 next_beat, missed = self._beat()
@@ -182,136 +195,142 @@ class FleetMember:
                     return
 
     def _beat(self) -> tuple[float, bool]:
-        """Ask who leads and what lies in Redis.
+        """Asks which process leads and which version is shared.
 
-        :returns: when to ask again, and whether flags were found that no message told of.
+        :returns: the time of the next heartbeat, and ``True`` if a version was found that no
+            message announced.
         """
-        if len(self._failed_stores) >= _MOST_FAILED_STORES:
-            raise _UnfitError(self._failed_stores[-1])
-        # It may have been taken also where no answer comes.
+        if len(self._shared.failed_writes) >= _MOST_FAILED_WRITES:
+            raise _UnfitError(self._shared.failed_writes[-1])
+        if self._shared.failed_read is not None:
+            failed_read, self._shared.failed_read = self._shared.failed_read, None
+            raise StoreError(failed_read)
+        # The lock may have been taken also where no answer comes.
         self._holds_lock = True
         beat = self._store.beat(self._activity.report)
         self._holds_lock = beat.leads
-        news = beat.version != self._known
-        if news or (beat.leads and beat.version is None):
-            self._read()
-        if beat.leads and self._joined and beat.told is not None and beat.told != self._note:
-            self._mailbox.tell(RefreshHint(_moment(beat.told)))
-        self._note, self._joined = beat.told, True
+        is_news = beat.version != self._shared.known
+        role = Role.LEADER if beat.leads else Role.FOLLOWER
+        if role is not self._role:
+            # Read before anything is stopped: this may fail.
+            stored = self._shared.read(replaces_damage=beat.leads)
+            delay = self._election.answered(beat.leads, beat.lock_seconds)
+            self._change_role(role, stored)
+        else:
+            delay = self._election.answered(beat.leads, beat.lock_seconds)
+            if is_news or (beat.leads and beat.version is None):
+                self._look()
+        if beat.leads and self._joined and beat.note is not None and beat.note != self._note:
+            self.refresh(RefreshHint(beat.note_moment))
+        self._note, self._joined = beat.note, True
         if not beat.leads:
-            self._hear(beat)
+            self._report_leader(beat)
         self._fetched_at = beat.fetched_at
-        self._episode.recovered()
-        before = self._election.role
-        delay = self._election.answered(beat.leads, beat.lock_seconds)
-        self._assign(before)
-        self._pass_on()
-        return time.monotonic() + delay, news and beat.version is not None
+        self._failures.recovered()
+        return time.monotonic() + delay, is_news and beat.version is not None
 
-    def _hear(self, beat: Beat) -> None:
-        """The leader may have fetched the same flags again: they are fresh, although nothing is to
-        be read."""
+    def _report_leader(self, beat: Beat) -> None:
+        """Notes the leader's state. It may have fetched the same flags again: they are fresh,
+        although there is nothing to read."""
         if beat.fetched_at != self._fetched_at:
             self._activity.answered()
-        held = beat.version is not None and beat.version == self._known
-        self._activity.heard(beat.report, _seconds(beat.fetched_at) if held else None)
+        is_held = beat.version is not None and beat.version == self._shared.known
+        self._activity.leader_reported(beat.report, beat.fetched_moment if is_held else None)
 
-    def _read(self) -> None:
-        """Read what lies in Redis. What is damaged, the leader alone removes and replaces: one
-        whose package is too old to read it shall not."""
-        try:
-            stored = self._store.read()
-        except DamagedError as error:
-            if not self._holds_lock:
-                self._store.report_corruption()
-                raise
-            self._store.discard(error.version)
-            stored = None
-            logger.warning(
-                "In the Redis at %s, %s. This process leads, and replaces it.",
-                self._store.redacted_url,
-                error,
-                extra=logs.fields("fleet_flags_replaced"),
-            )
-        self._known = None if stored is None else stored.version
-        if stored is None:
-            self._mailbox.deliver(SharedSnapshot(None))
+    def _look(self) -> None:
+        """Reads the shared flags: a follower in its source's thread, a leader here."""
+        source = self._source
+        if isinstance(source, RedisSource):
+            source.look()
+            return
+        stored = self._shared.read(replaces_damage=self._holds_lock)
+        found = self._shared.reconcile(self._publisher.held, stored, leads=self._holds_lock)
+        if found is not None:
+            # Another process believed that it leads. The source goes on from its epoch.
+            self._replace_source(self._new_source(), found)
+
+    def _change_role(self, role: Role, stored: Stored | None = None) -> None:
+        """Takes a role, and the source that goes with it.
+
+        :param stored: the shared flags, where Redis can be used.
+        """
+        self._activity.leader = None if role is Role.ALONE else role is Role.LEADER
+        before, self._role = self._role, role
+        self._failed_fetches = 0
+        if before is None:
+            # The first flags waited for the role. Now there is time.
+            self._store.use_normal_timeouts()
+        found = None
+        if role is Role.FOLLOWER:
+            self._activity.follow()
         else:
-            self._mailbox.deliver(SharedSnapshot(stored.snapshot, stored.replaced))
+            self._activity.fetch_alone()
+        if role is not Role.ALONE:
+            leads = role is Role.LEADER
+            found = self._shared.reconcile(self._publisher.held, stored, leads=leads)
+        if role is Role.FOLLOWER:
+            interval = self._config.refresh_min_interval_seconds
+            self._replace_source(RedisSource(self._store, self._shared, interval), found)
+        elif found is not None or before in (None, Role.FOLLOWER):
+            # A new source fetches at once: the leader before may have missed something at its end.
+            self._replace_source(self._new_source(), found)
+        logger.debug(
+            "This process is %s in its fleet.",
+            role.value,
+            extra=logs.fields("fleet_role", role=role.value),
+        )
 
-    def _pass_on(self) -> None:
-        """Tell what is still to be told. If that fails, it is for the next beat."""
-        note = self._untold
-        if note is not None:
-            self._store.tell(note)
-            self._untold = None
+    def _replace_source(self, new: FlagsmithSource | RedisSource, found: Snapshot | None) -> None:
+        """Stops the source and starts another, which goes on from the snapshot held.
 
-    def _failed(self, reason: str) -> float:
+        :param found: a snapshot to publish in between.
+        """
+        with self._lock:
+            old, self._source = self._source, new
+            hint = old.stop()
+        old.join()
+        if hint is not None:
+            new.refresh(hint)
+        publisher = self._publisher.successor(self)
+        if found is not None:
+            publisher.publish(found, fetched=False)
+        if self._stopping.is_set() or not new.start(publisher):
+            # Without a thread the process is not alive to its status; the next role tries again.
+            self._role = None
+
+    def _redis_failed(self, reason: str) -> float:
         if self._is_over():
             return 0.0
-        before = self._election.role
         delay = self._election.failed(time.monotonic())
-        self._failed_stores.clear()
-        if self._election.role is Role.ALONE:
-            self._go_alone(reason)
-        else:
+        self._shared.failed_writes.clear()
+        if self._election.role is not Role.ALONE:
             logger.debug(
                 "Redis cannot be used for now: %s.", reason, extra=logs.fields("fleet_interrupted")
             )
-        self._assign(before)
-        if self._election.role is Role.ALONE:
-            self._release()
+            return delay
+        self._go_alone(reason)
         return delay
 
     def _give_up(self, reason: str) -> float:
-        before = self._election.role
         delay = self._election.gave_up()
-        self._failed_stores.clear()
         self._go_alone(reason)
-        self._assign(before)
-        self._release()
         return delay
 
+    def _go_alone(self, reason: str) -> None:
+        self._shared.forget()
+        self._failures.problem(
+            f"The Redis at {self._store.redacted_url} (FLAGSMITH_REDIS_URL) cannot be used: "
+            f"{reason}. This process listens and fetches for itself until it can."
+        )
+        if self._role is not Role.ALONE:
+            self._change_role(Role.ALONE)
+        self._release()
+
     def _release(self) -> None:
-        """Let another process lead, if this one does. Who goes alone must not keep the lock: it
-        stores nothing, and all others would wait for it. If that fails, the lock expires."""
+        """Lets another process lead, if this one does. A process that goes alone must not keep the
+        lock: it stores nothing, and all others would wait for it. If this fails, the lock
+        expires."""
         if self._holds_lock:
             self._holds_lock = False
             with contextlib.suppress(StoreError):
                 self._store.release()
-
-    def _go_alone(self, reason: str) -> None:
-        # When it joins again, it has to compare what it holds with what lies there. A webhook's
-        # change it fetches for itself.
-        self._known = self._untold = None
-        self._episode.problem(
-            f"The Redis at {self._store.redacted_url} (FLAGSMITH_REDIS_URL) cannot be used: "
-            f"{reason}. This process listens and fetches for itself until it can."
-        )
-
-    def _assign(self, before: Role | None) -> None:
-        role = self._election.role
-        if before is None:
-            # The first flags waited for the role. Now there is time.
-            self._store.use_normal_timeouts()
-        if role is not None and role is not before:
-            logger.debug(
-                "This process is %s in its fleet.",
-                role.value,
-                extra=logs.fields("fleet_role", role=role.value),
-            )
-            self._mailbox.assign(role)
-
-
-def _moment(note: str) -> float | None:
-    """The moment in a webhook's note."""
-    return _seconds(note.partition(" ")[2])
-
-
-def _seconds(text: str | None) -> float | None:
-    """A number as it lies in Redis. Anything else in its place is none."""
-    try:
-        number = float(text or "")
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None

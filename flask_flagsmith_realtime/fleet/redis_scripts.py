@@ -1,16 +1,16 @@
-"""The scripts that a fleet has Redis run, one after the other: what is compared and then written
-cannot be made old by another process meanwhile.
+"""The Lua scripts of a fleet. Redis runs them one after the other, so that no other process can
+write between a comparison and the write that depends on it.
 
 ``KEYS[1]`` is the hash with the flags, ``KEYS[2]`` the leader's lock; see :mod:`.redis_store`.
-Where a process has to be told from others, ``ARGV[1]`` is its token.
+Where a script has to know the process, ``ARGV[1]`` is its token.
 """
 
 from __future__ import annotations
 
-#: Who leads? Takes the lock if it is free. It is written in any case: a Redis that is full or
-#: read-only shall be noticed by all. A lock that somebody has made last for ever, or for long, gets
-#: an end again. Who leads says how it is supplied; that this fails shall not leave a lock behind of
-#: which nobody knows.
+#: The heartbeat: takes the lock if it is free. The lock is written in any case, so that every
+#: process notices a Redis that is full or read-only. A lock without an expiry, or with one that is
+#: too long, gets the right one. The leader writes its report; a failure there must not leave a lock
+#: behind that no process knows of.
 BEAT = """
 local holder = redis.call('GET', KEYS[2]) or ARGV[1]
 local left = redis.call('PTTL', KEYS[2])
@@ -23,11 +23,11 @@ if holder == ARGV[1] then
     redis.pcall('HSET', KEYS[1], 'report', ARGV[3])
     redis.pcall('EXPIRE', KEYS[1], ARGV[4])
 end
-local marks = redis.call('HMGET', KEYS[1], 'version', 'told', 'fetched_at', 'report')
+local marks = redis.call('HMGET', KEYS[1], 'version', 'note', 'fetched_at', 'report')
 return {holder == ARGV[1] and 1 or 0, redis.call('PTTL', KEYS[2]), unpack(marks, 1, 4)}
 """
 
-#: What lies in Redis; only its version if it is larger than ``ARGV[1]`` bytes.
+#: Reads the shared flags; only their version if they are larger than ``ARGV[1]`` bytes.
 READ = """
 if redis.call('HSTRLEN', KEYS[1], 'data') > tonumber(ARGV[1]) then
     return redis.call('HMGET', KEYS[1], 'version')
@@ -35,7 +35,7 @@ end
 return redis.call('HMGET', KEYS[1], 'version', 'fetched_at', 'replaced', 'data')
 """
 
-#: Removes what lies in Redis if it is still the version ``ARGV[1]``.
+#: Removes the shared flags if they are still the version ``ARGV[1]``.
 DISCARD = """
 if redis.call('HMGET', KEYS[1], 'version')[1] == ARGV[1] then redis.call('DEL', KEYS[1]) end
 """
@@ -62,8 +62,8 @@ end
 if not (replaced and new and new < replaced) then replaced = nil end
 """
 
-# The API has kept serving an older state: the leader, and nobody who only believes to be it, puts
-# it in place of the newer one.
+# The API has kept serving an older state. Only the process that holds the lock puts it in the place
+# of the newer one.
 _MAY_REPLACE = """
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return false end
 local replaced = tonumber(ARGV[9])
@@ -78,13 +78,13 @@ redis.call('PUBLISH', ARGV[2], 'stored ' .. ARGV[3])
 return ARGV[3]
 """
 
-#: Leaves a note for the leader, and calls it.
-TELL = """
-redis.call('HSET', KEYS[1], 'told', ARGV[2])
-redis.call('PUBLISH', ARGV[1], 'told')
+#: Leaves the note of a webhook for the leader, and notifies it.
+LEAVE_NOTE = """
+redis.call('HSET', KEYS[1], 'note', ARGV[2])
+redis.call('PUBLISH', ARGV[1], 'note')
 """
 
-#: Gives the lock back, if the process has it, and tells the others.
+#: Releases the lock, if the process holds it, and notifies the others.
 RELEASE = """
 if redis.call('GET', KEYS[2]) == ARGV[1] then
     redis.call('DEL', KEYS[2])
@@ -92,8 +92,8 @@ if redis.call('GET', KEYS[2]) == ARGV[1] then
 end
 """
 
-#: Stores flags and tells the others. Gives the version that lies in Redis then, or nothing.
+#: Stores flags and notifies the others. Returns the version that is shared then, or nothing.
 STORE = _MAY_STORE + _WRITE
 
-#: The same, in place of flags of a newer epoch, ``ARGV[9]``.
+#: The same, in the place of flags of a newer epoch, ``ARGV[9]``.
 REPLACE = _MAY_REPLACE + _WRITE

@@ -1,22 +1,22 @@
-"""What a fleet keeps in Redis, and how it is read and written.
+"""The keys of a fleet in Redis, and how they are read and written.
 
-Three names, all with the same digest of the API's URL and the environment key, in braces so that a
-cluster keeps them together; the key itself is nowhere in Redis:
+There are three names, all with the same digest of the API's URL and the environment key, in braces
+so that a cluster keeps them together. The environment key itself is nowhere in Redis.
 
 - ``flask-flagsmith-realtime:{…}:environment``, a hash: the newest flags as an archive (``data``),
   their ``epoch``, a digest of their ``content``, when they were ``fetched_at``, and a ``version``,
-  which differs from write to write; the last note of a webhook (``told``), and how the leader is
-  supplied (``report``).
-- ``flask-flagsmith-realtime:{…}:leader``, the lock: a token of the process that leads. It expires.
-- ``flask-flagsmith-realtime:{…}:changes``, the channel. Its messages say only that it is worth
+  which differs from write to write; the last ``note`` of a webhook, and the ``report`` of the
+  leader.
+- ``flask-flagsmith-realtime:{…}:leader``, the lock: the token of the leader. It expires.
+- ``flask-flagsmith-realtime:{…}:changes``, the channel. Its messages only say that it is worth
   looking: the truth is in the keys.
 
-What is compared and then written is done by scripts, which Redis runs one after the other: no
-process can write what another one has made old meanwhile, not even one that wakes from a pause.
+Scripts compare and write in one step, so a process that wakes from a pause cannot overwrite newer
+flags.
 
 Any thread may call a :class:`RedisStore`: the client's pool gives each call a connection. A
-:class:`Subscription` belongs to the thread that asked for it. A forked child makes new ones, and
-closes its copies of the sockets like those of :mod:`.http`.
+:class:`Subscription` belongs to one thread. A forked child makes new ones, and closes its copies of
+the sockets.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import math
 import secrets
 from collections.abc import Iterator
 from typing import Any
@@ -42,15 +43,15 @@ from .redis_client import open_client, redacted_url
 
 _DOMAIN = b"flask-flagsmith-realtime fleet 1"
 _LARGEST_BYTES = 64 * 1024 * 1024
-#: How long what nobody fetches any more stays.
+#: The TTL of shared flags that no process fetches any more.
 _KEPT_SECONDS = 7 * 24 * 3600
 _CONFIRMATION_SECONDS = 2.0
-#: How long a process that starts waits for an answer: somebody may be waiting for its first flags.
-#: It is the time of the socket, not of the clock, so that many can start at once on a busy machine
-#: with a Redis that answers.
+#: The timeout of a starting process, whose first flags a request may be waiting for. It is a
+#: timeout of the socket, not a deadline, so that many processes can start at once on a busy
+#: machine.
 _FIRST_ANSWERS_SECONDS = 0.3
 
-#: What a Redis that cannot be used says, or redis-py for it, and what that means.
+#: Parts of the errors of Redis or redis-py, and their meaning.
 _REFUSALS = (
     (("READONLY", "ReadOnlyError"), "it is read-only: a replica"),
     (("OOM", "OutOfMemoryError"), "it is full: it has reached its maxmemory"),
@@ -72,14 +73,14 @@ _REFUSALS = (
 
 
 class StoreError(Exception):
-    """Redis cannot be used. The message says why, without a password."""
+    """Redis cannot be used. The message holds the cause and no password."""
 
 
 class DamagedError(StoreError):
-    """What lies in Redis cannot be used.
+    """The shared flags cannot be used.
 
-    :param reason: why.
-    :param version: its version.
+    :param reason: the cause.
+    :param version: their version.
     """
 
     def __init__(self, reason: str, version: str) -> None:
@@ -89,31 +90,42 @@ class DamagedError(StoreError):
 
 @dataclasses.dataclass(frozen=True)
 class Beat:
-    """What a beat tells.
+    """The answer to a heartbeat.
 
-    :param leads: whether this process leads.
-    :param lock_seconds: when the leader's lock expires, unless it is renewed.
-    :param version: the version of what lies in Redis; ``None`` if nothing does.
-    :param told: differs each time that a webhook came; ``None`` if none has come.
-    :param fetched_at: when the leader fetched last; ``None`` if nothing lies there.
-    :param report: how the leader is supplied, see :attr:`.Activity.report`.
+    :param leads: ``True`` if this process leads.
+    :param lock_seconds: the time to live of the leader's lock, in seconds.
+    :param version: the version of the shared flags; ``None`` if there are none.
+    :param note: the last note of a webhook, which differs from the one before; ``None`` without
+        one.
+    :param fetched_at: the time of the leader's last fetch; ``None`` if there are no flags.
+    :param report: the leader's state, see :attr:`.Activity.report`.
     """
 
     leads: bool
     lock_seconds: float
     version: str | None
-    told: str | None
+    note: str | None
     fetched_at: str | None
     report: str | None
+
+    @property
+    def note_moment(self) -> float | None:
+        """The moment in the note, in seconds since 1970."""
+        return _seconds((self.note or "").partition(" ")[2])
+
+    @property
+    def fetched_moment(self) -> float | None:
+        """The time of the leader's last fetch, in seconds since 1970."""
+        return _seconds(self.fetched_at)
 
 
 @dataclasses.dataclass(frozen=True)
 class Stored:
-    """What lies in Redis.
+    """The shared flags.
 
     :param version: differs from write to write.
     :param snapshot: the flags.
-    :param replaced: the newer epoch that was replaced by them, if one was.
+    :param replaced: the newer epoch that they replaced, if they did.
     """
 
     version: str
@@ -122,10 +134,10 @@ class Stored:
 
 
 class RedisStore:
-    """One environment's place in Redis.
+    """One environment's keys in Redis.
 
     :param config: the app's settings, with a Redis and a key.
-    :param expiry_seconds: how long the lock holds.
+    :param expiry_seconds: the TTL of the lock, in seconds.
     """
 
     def __init__(self, config: Config, expiry_seconds: float) -> None:
@@ -137,22 +149,22 @@ class RedisStore:
         self._token = secrets.token_hex(16)
         self._sockets = Sockets()
         self._client: Redis = open_client(url, self._sockets, _FIRST_ANSWERS_SECONDS)
-        #: Where Redis is, in words that a log line may hold.
+        #: The address of Redis, without credentials.
         self.redacted_url = redacted_url(url)
         prefix = f"flask-flagsmith-realtime:{{{fleet_digest(config.api_url, key)}}}"
         self._keys = [f"{prefix}:environment", f"{prefix}:leader"]
         self._channel = f"{prefix}:changes"
 
     def use_normal_timeouts(self) -> None:
-        """Wait for answers as long as is usual, from now on: until then it is not long."""
+        """Ends the short timeouts of the start."""
         hasty, self._client = self._client, open_client(self._url, self._sockets)
         hasty.connection_pool.disconnect(inuse_connections=False)
 
     def beat(self, report: str) -> Beat:
-        """Take the lock if it is free, renew it if it is this process's own.
+        """Takes the lock if it is free, renews it if this process holds it.
 
-        :param report: how this process is supplied, for the others if it leads.
-        :raises StoreError: as all of these methods do.
+        :param report: the state of this process, for the others if it leads.
+        :raises StoreError: like all of these methods.
         """
         leads, milliseconds, *marks = self._run(
             redis_scripts.BEAT, self._token, self._expiry, report, _KEPT_SECONDS
@@ -160,10 +172,10 @@ class RedisStore:
         return Beat(bool(leads), milliseconds / 1000, *map(_text, marks))
 
     def read(self) -> Stored | None:
-        """Read the flags, checking them as strictly as an answer of the API.
+        """Reads the shared flags and validates them like an answer of the API.
 
-        :returns: what lies there; ``None`` if nothing does.
-        :raises DamagedError: if it cannot be used.
+        :returns: the flags; ``None`` if there are none.
+        :raises DamagedError: if they cannot be used.
         """
         version, *content = self._run(redis_scripts.READ, _LARGEST_BYTES)
         if version is None:
@@ -177,20 +189,20 @@ class RedisStore:
             ) from None
 
     def discard(self, version: str) -> None:
-        """Remove what lies there, unless it is another version by now."""
+        """Removes the shared flags, unless they are another version by now."""
         self._run(redis_scripts.DISCARD, version)
 
     def report_corruption(self) -> None:
-        """Tell the leader that what lies there cannot be used."""
+        """Notifies the leader that the shared flags cannot be used."""
         with _explained():
             self._client.publish(self._channel, "damaged")
 
     def write(self, snapshot: Snapshot, version: str, replaced: float | None = None) -> str | None:
-        """Store flags, unless newer ones are there; and tell the others.
+        """Stores flags, unless newer ones are shared, and notifies the others.
 
-        :param version: what to call this write, see :func:`new_version`.
-        :param replaced: the newer epoch that they replace on purpose. Only the leader may.
-        :returns: the version that lies there now: another one if the flags were there already;
+        :param version: the name of this write, see :func:`new_version`.
+        :param replaced: the newer epoch that they replace on purpose. Only the leader may do that.
+        :returns: the version that is shared now: another one if the flags were shared already;
             ``None`` if they were not stored.
         """
         try:
@@ -213,28 +225,30 @@ class RedisStore:
             return _text(self._run(redis_scripts.STORE, *arguments))
         return _text(self._run(redis_scripts.REPLACE, *arguments, _number(replaced)))
 
-    def tell(self, what: str) -> None:
-        """Leave a note for the leader, and call it.
+    def leave_note(self, moment: float | None) -> None:
+        """Leaves the note of a webhook for the leader, and notifies it.
 
-        :param what: the note. Each differs from the one before.
+        :param moment: the moment of the change, in seconds since 1970, if the webhook names it.
         """
-        self._run(redis_scripts.TELL, self._channel, what)
+        # Each note differs from the one before.
+        note = f"{new_version()} {_number(moment)}"
+        self._run(redis_scripts.LEAVE_NOTE, self._channel, note)
 
     def release(self) -> None:
-        """Give the lock back, if this process has it, and tell the others."""
+        """Releases the lock, if this process holds it, and notifies the others."""
         self._run(redis_scripts.RELEASE, self._token, self._channel)
 
     def subscribe(self) -> Subscription:
-        """Listen to the channel from now on."""
+        """Subscribes to the channel."""
         with _explained():
             return Subscription(self._client, self._channel)
 
     def interrupt(self) -> None:
-        """Make whoever waits for Redis return at once. The next call connects again."""
+        """Ends all waits for Redis at once. The next call connects again."""
         self._sockets.shut_down()
 
     def close(self) -> None:
-        """Close the connections that nobody uses at the moment."""
+        """Closes idle connections."""
         with contextlib.suppress(Exception):
             self._client.connection_pool.disconnect(inuse_connections=False)
 
@@ -256,7 +270,7 @@ class RedisStore:
 
 
 class Subscription:
-    """An open ear for the channel."""
+    """A subscription to the channel."""
 
     def __init__(self, client: Redis, channel: str) -> None:
         self._pubsub = client.pubsub()  # type: ignore[no-untyped-call]
@@ -276,9 +290,10 @@ class Subscription:
         self.close()
 
     def wait(self, seconds: float) -> str | None:
-        """Wait for a message.
+        """Waits for a message.
 
-        :returns: the message, or ``None`` if none came within that time, or one without meaning.
+        :param seconds: the longest wait.
+        :returns: the message; ``None`` if none came in time, or one without a meaning.
         :raises StoreError: if the connection broke.
         """
         with _explained():
@@ -288,19 +303,19 @@ class Subscription:
         return bytes(message["data"]).decode("utf-8", "replace")
 
     def close(self) -> None:
-        """Stop listening."""
+        """Ends the subscription."""
         with contextlib.suppress(Exception):
             self._pubsub.close()
 
 
 def new_version() -> str:
-    """A name for a write that no other write has."""
+    """Returns a name for a write that no other write has."""
     return secrets.token_hex(8)
 
 
 def fleet_digest(api_url: str, environment_key: str) -> str:
-    """Name a fleet without telling its key, which is long and random and cannot be found by
-    trying."""
+    """Returns the name of a fleet. Its key is long and random: it cannot be guessed from the
+    digest."""
     return hashlib.sha256(
         b"\0".join((_DOMAIN, api_url.encode(), environment_key.encode()))
     ).hexdigest()
@@ -315,19 +330,28 @@ def _number(epoch: float | None) -> str:
     return "" if epoch is None else repr(epoch)
 
 
+def _seconds(text: str | None) -> float | None:
+    """Reads a number that Redis holds; ``None`` for anything else."""
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
 def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode("utf-8", "replace")
 
 
 @contextlib.contextmanager
 def _explained() -> Iterator[None]:
-    """Turn what the client raises into a :class:`StoreError` that says what is wrong."""
+    """Turns what the client raises into a :class:`StoreError` with its cause."""
     try:
         yield
     except StoreError:
         raise
     except Exception as error:
-        # Not its own errors alone: a connection that is shut down under it breaks in many ways.
+        # Not only its own errors: a connection that is shut down under it breaks in many ways.
         raise StoreError(_describe(error)) from error
 
 

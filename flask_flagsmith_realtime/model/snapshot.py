@@ -45,6 +45,10 @@ class Snapshot:
     answer: Sequence[Mapping[str, Any]] | None = field(default=None, repr=False)
     server_date: float | None = field(default=None, repr=False)
 
+    def has_same_content(self, other: Snapshot) -> bool:
+        """Returns ``True`` if Flagsmith's answers are the same."""
+        return self.document == other.document and self.answer == other.answer
+
     @cached_property
     def targeting(self) -> Mapping[str, Sequence[Any]]:
         """All that decides for single identities, by feature name: segments that override the

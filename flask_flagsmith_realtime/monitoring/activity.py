@@ -1,8 +1,8 @@
-"""What an engine's threads did last: they write it down here, and :mod:`.status` reads it.
+"""The activity of an engine's threads: they write it, :mod:`.status` reads it.
 
-Every attribute is replaced by one assignment, so nobody takes a lock; the refresher's thread writes
-one half, the listener's the other; of a fleet, its own
-thread what it hears of the leader. Moments are of the monotonic clock. A forked child begins anew.
+Every attribute is replaced by one assignment, so there is no lock. The refresher's thread writes
+one half, the listener's the other; in a fleet, the fleet's thread writes the leader's report.
+Moments are of the monotonic clock. A forked child makes a new one.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-#: What a leader tells of itself, see :attr:`Activity.report`.
+#: The reports of a leader, see :attr:`Activity.report`.
 LIVE, POLLING, FAILING = "live", "polling", "failing"
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """Something that went wrong.
+    """A failure.
 
-    :param message: what, in words, without a secret.
-    :param at: when.
+    :param message: its cause, without a secret.
+    :param at: its time.
     """
 
     message: str
@@ -27,73 +27,76 @@ class Trouble:
 
 
 class Activity:
-    """What one engine did in this process."""
+    """The activity of one engine in this process."""
 
     def __init__(self) -> None:
-        #: How often Flagsmith's API was asked for the environment.
+        #: The number of calls of the API for the environment.
         self.calls = 0
-        #: When flags came last: new ones, or the same again.
+        #: When flags came last, new ones or the same again.
         self.answered_at: float | None = None
-        #: Whether the newest call failed.
+        #: ``True`` if the newest call failed.
         self.failing = False
-        #: How often the stream was opened.
+        #: The number of connections of the stream.
         self.connections = 0
         self.connected_since: float | None = None
-        #: Since when flags are polled, unless the stream is open.
+        #: When polling began, unless the stream is open.
         self.disconnected_at: float | None = None
         #: When the stream announced something last.
         self.event_at: float | None = None
-        #: Whether another process of the fleet listens and fetches, and this one takes what it has.
+        #: ``True`` if this process fetches for its fleet, ``False`` if it follows the leader,
+        #: ``None`` without a fleet.
+        self.leader: bool | None = None
+        #: ``True`` while another process of the fleet listens and fetches for this one.
         self.follows = False
-        #: How that one is supplied, in its own word; see :attr:`report`.
+        #: The leader's :attr:`report`.
         self.leader_report: str | None = None
-        #: When it fetched the flags held, be they the same again; in seconds since 1970.
+        #: When the leader fetched the flags held, or the same again; in seconds since 1970.
         self.leader_fetched_at: float | None = None
         self.trouble: Trouble | None = None
 
     @property
     def report(self) -> str:
-        """How this process is supplied, in a word for those that follow it."""
+        """The state of this process in one word, for its followers."""
         if self.failing:
             return FAILING
         return POLLING if self.connected_since is None else LIVE
 
     @property
     def is_announced(self) -> bool:
-        """Whether each change is announced: here, or to the leader that this process follows."""
+        """``True`` if each change is announced, here or to the leader that this process follows."""
         if self.follows:
             return self.leader_report == LIVE
         return self.connected_since is not None
 
     @property
     def is_failing(self) -> bool:
-        """Whether whoever fetches, here or elsewhere, failed at its newest call."""
+        """``True`` if the newest call failed, here or in the leader."""
         return self.leader_report == FAILING if self.follows else self.failing
 
     def calling(self) -> None:
-        """The API is asked."""
+        """Notes a call of the API."""
         self.calls += 1
 
     def answered(self) -> None:
-        """It has answered; or the fleet has flags from it."""
+        """Notes flags from the API, or from the fleet."""
         self.answered_at = time.monotonic()
         self.failing = False
 
     def failed(self, message: str) -> None:
-        """It could not be asked, or its answer is of no use."""
+        """Notes a failed call."""
         self.failing = True
         self.trouble = Trouble(message)
 
     def follow(self) -> None:
-        """Another process of the fleet listens and fetches from now on."""
+        """Notes that another process of the fleet fetches from now on."""
         self.follows = True
         self.failing = False
 
-    def heard(self, report: str | None, fetched_at: float | None) -> None:
-        """The leader has told how it is supplied.
+    def leader_reported(self, report: str | None, fetched_at: float | None) -> None:
+        """Notes the leader's report.
 
-        :param report: its :attr:`report`; ``None`` if it has told nothing since Redis was emptied.
-        :param fetched_at: when it fetched the flags that are held here, if it told.
+        :param report: its :attr:`report`; ``None`` if there is none since Redis was emptied.
+        :param fetched_at: when it fetched the flags that are held here, if that is known.
         """
         if fetched_at is not None:
             self.leader_fetched_at = fetched_at
@@ -105,27 +108,27 @@ class Activity:
             self.trouble = Trouble("The leader of the fleet could not fetch flags.")
         self.leader_report = report
 
-    def fetch_itself(self) -> None:
-        """This process does, from now on."""
+    def fetch_alone(self) -> None:
+        """Notes that this process fetches from now on."""
         self.leader_report = self.leader_fetched_at = None
         if self.follows:
             self.follows = False
             self.disconnected_at = time.monotonic()
 
     def connected(self) -> None:
-        """The stream is open."""
+        """Notes that the stream has opened."""
         self.connections += 1
         self.connected_since = time.monotonic()
 
     def disconnected(self) -> None:
-        """It has ended."""
+        """Notes that the stream has ended."""
         self.connected_since = None
         self.disconnected_at = time.monotonic()
 
     def event(self) -> None:
-        """It has announced something."""
+        """Notes an event of the stream."""
         self.event_at = time.monotonic()
 
     def stream_failed(self, message: str) -> None:
-        """It cannot be opened, or broke."""
+        """Notes a failure of the stream."""
         self.trouble = Trouble(message)

@@ -1,4 +1,4 @@
-"""How well an app is supplied with flags, as one value. Pure."""
+"""The status: how well an app is supplied with flags, as one value. Pure."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from .activity import Activity
 #: See :class:`Status`.
 State: TypeAlias = Literal["starting", "live", "polling", "stale", "offline"]
 
-#: After how many intervals without an answer flags are stale. One is too few: an interval may be
-#: longer by a tenth, and a call takes its time.
+#: The number of intervals without an answer after which flags are stale. One is too few: an
+#: interval may be longer by a tenth, and a call takes time.
 STALE_AFTER_INTERVALS = 2
 
 
@@ -23,40 +23,38 @@ STALE_AFTER_INTERVALS = 2
 class Status:
     """How well an app is supplied with flags, in one process, at one moment.
 
-    Holds no secret. ``dataclasses.asdict(status)`` can be written as JSON. Moments are in seconds
-    since 1970.
+    It holds no secret. ``dataclasses.asdict(status)`` can be written as JSON. Moments are in
+    seconds since 1970.
 
-    The states, of which the first that fits is given:
+    The state is the first of these that applies:
 
-    - ``offline``: no network by intention: the flags of ``FLAGSMITH_OFFLINE_FILE`` serve for good;
-      or the app is under test.
-    - ``starting``: there are no flags of Flagsmith's yet; defaults serve. An engine that is not
-      ``running`` is here until a flag is read.
-    - ``stale``: the flags may be older than they should be. The newest call failed, here or in the
-      process that leads the fleet; or no answer
-      came for two intervals, of ``FLAGSMITH_LIVE_REFRESH_INTERVAL_SECONDS`` if it would be
-      ``live``, else of ``FLAGSMITH_ENVIRONMENT_REFRESH_INTERVAL_SECONDS``; or the engine is not
-      ``running`` any more.
-    - ``live``: each change is announced: the stream is open, here or in the process that leads the
-      fleet. What that one tells is known to the others within two beats, ten seconds.
-    - ``polling``: no change is announced, and flags are fetched regularly.
+    - ``offline``: there is no network on purpose: the flags of ``FLAGSMITH_OFFLINE_FILE`` serve, or
+      the app is under test.
+    - ``starting``: there are no flags from Flagsmith yet; defaults serve. An engine that is not
+      ``running`` stays in this state until a flag is read.
+    - ``stale``: the flags may be out of date. The newest call failed, here or in the leader of the
+      fleet; or no answer came for two intervals, of ``FLAGSMITH_LIVE_REFRESH_INTERVAL_SECONDS``
+      while the stream is open, else of ``FLAGSMITH_ENVIRONMENT_REFRESH_INTERVAL_SECONDS``; or the
+      engine is not ``running`` any more.
+    - ``live``: each change is announced: the stream is open, here or in the leader of the fleet.
+      Followers know the leader's state within two heartbeats, ten seconds.
+    - ``polling``: changes are not announced, and flags are fetched regularly.
 
     :param state: one of these.
-    :param running: whether the engine's threads run in this process.
-    :param epoch: when the environment changed last, as far as the flags held go; ``None`` if that
-        is not known.
-    :param age_seconds: how long ago those flags were fetched, be it that they were the same again;
-        ``None`` without any.
-    :param last_event: when the stream announced something last.
-    :param last_error: what went wrong last, be it over by now.
-    :param last_error_at: when that was.
-    :param stream_connected_since: since when the stream is open; ``None`` if it is not.
-    :param calls: how often this process has asked for the environment. A document that comes in
-        pages counts once, and calls for single identities do not.
+    :param running: ``True`` while the engine's threads run in this process.
+    :param epoch: the time of the last change that the flags held include; ``None`` if unknown.
+    :param age_seconds: the time since those flags were fetched, or fetched again unchanged;
+        ``None`` without flags.
+    :param last_event: the time of the stream's last event.
+    :param last_error: the last failure, also if it is over.
+    :param last_error_at: its time.
+    :param stream_connected_since: the time at which the stream opened; ``None`` if it is closed.
+    :param calls: the number of calls of this process for the environment. A document in pages
+        counts as one; calls for single identities do not count.
     :param reconnects: how often this process has opened the stream again.
-    :param leader: whether this process listens and fetches for its fleet; ``None`` if it is in
-        none: no Redis is configured, or it cannot be used and each process is alone, or it is not
-        known yet.
+    :param leader: ``True`` if this process listens and fetches for its fleet, ``False`` if it
+        follows; ``None`` without a fleet: no Redis is configured, it cannot be used and each
+        process is alone, or the role is not known yet.
     """
 
     state: State
@@ -74,17 +72,17 @@ class Status:
 
 @dataclass(frozen=True)
 class Now:
-    """The moment that a status is of, by both clocks."""
+    """The moment of a status, by both clocks."""
 
     monotonic: float = field(default_factory=time.monotonic)
     epoch: float = field(default_factory=time.time)
 
     def in_epoch(self, moment: float | None) -> float | None:
-        """A moment of the monotonic clock in seconds since 1970."""
+        """Converts a moment of the monotonic clock to seconds since 1970."""
         return None if moment is None else self.epoch - (self.monotonic - moment)
 
     def since(self, moment: float | None) -> float | None:
-        """How many seconds ago a moment of the monotonic clock was."""
+        """Returns the seconds since a moment of the monotonic clock."""
         return None if moment is None else self.monotonic - moment
 
 
@@ -96,14 +94,13 @@ def make_status(
     *,
     running: bool,
     offline: bool,
-    leader: bool | None,
 ) -> Status:
-    """Make out how well an app is supplied.
+    """Returns the status of an engine.
 
-    :param snapshot: the flags held.
-    :param activity: what the threads did last.
-    :param running: whether they run.
-    :param offline: whether there is no network by intention.
+    :param snapshot: the snapshot held.
+    :param activity: the activity of the threads.
+    :param running: ``True`` if they run.
+    :param offline: ``True`` if there is no network on purpose.
     """
     age = None if snapshot is None else _age(snapshot, activity, now)
     state: State
@@ -127,7 +124,7 @@ def make_status(
         stream_connected_since=now.in_epoch(activity.connected_since),
         calls=activity.calls,
         reconnects=max(0, activity.connections - 1),
-        leader=leader,
+        leader=activity.leader,
     )
 
 
@@ -139,14 +136,14 @@ def _age(snapshot: Snapshot, activity: Activity, now: Now) -> float:
 def _are_stale(config: Config, age: float, activity: Activity, now: Now) -> bool:
     if activity.is_failing:
         return True
-    # Flags that this process did not fetch, from a file or its parent, are as old as they say.
+    # Flags from a file or from the parent process are as old as they say.
     unheard = now.since(activity.answered_at)
     unheard = age if unheard is None else unheard
     if activity.is_announced:
         interval = config.live_refresh_interval_seconds
         # Without an interval nothing but an event is expected.
         return interval > 0 and unheard > STALE_AFTER_INTERVALS * interval
-    # Polling began when announcements ended; until then there was no reason to ask so often.
+    # Polling began when announcements ended; until then there was no reason to fetch so often.
     polling = now.since(activity.disconnected_at)
     if polling is not None:
         unheard = min(unheard, polling)

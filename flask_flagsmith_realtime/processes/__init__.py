@@ -8,7 +8,7 @@ from __future__ import annotations
 from .autostart import should_start
 from .eventlet_support import refuse_eventlet
 from .forks import after_fork, close_after_fork, is_forked, register_engine, watch_gevent
-from .gevent_support import are_threads, spawn, will_be_threads
+from .gevent_support import greenlets_are_threads, greenlets_will_be_threads, spawn_greenlet
 from .threads import make_thread, start_thread
 from .uwsgi import is_uwsgi_master, warn_without_uwsgi_threads
 from .watchdog import Watch, watch
@@ -16,18 +16,18 @@ from .watchdog import Watch, watch
 __all__ = [
     "Watch",
     "after_fork",
-    "are_threads",
     "close_after_fork",
+    "greenlets_are_threads",
+    "greenlets_will_be_threads",
     "is_forked",
     "is_uwsgi_master",
     "make_thread",
     "refuse_eventlet",
     "register_engine",
     "should_start",
-    "spawn",
+    "spawn_greenlet",
     "start_thread",
     "warn_without_uwsgi_threads",
     "watch",
     "watch_gevent",
-    "will_be_threads",
 ]

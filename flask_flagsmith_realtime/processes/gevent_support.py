@@ -12,18 +12,18 @@ from typing import Any
 _told = False
 
 
-def are_threads() -> bool:
+def greenlets_are_threads() -> bool:
     """Whether gevent has patched threads, so that they are greenlets."""
     monkey = sys.modules.get("gevent.monkey")
     return monkey is not None and bool(monkey.is_module_patched("threading"))
 
 
-def will_be_threads() -> bool:
+def greenlets_will_be_threads() -> bool:
     """Whether this is a gunicorn of gevent workers, which patches in each worker after its fork."""
-    return "gunicorn.workers.ggevent" in sys.modules and not are_threads()
+    return "gunicorn.workers.ggevent" in sys.modules and not greenlets_are_threads()
 
 
-def spawn(function: Callable[[], Any]) -> None:
+def spawn_greenlet(function: Callable[[], Any]) -> None:
     """Have a function called as soon as gevent's loop runs."""
     sys.modules["gevent"].spawn(function)
 

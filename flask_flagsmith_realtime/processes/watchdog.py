@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable
 
 from .. import logs
-from .gevent_support import are_threads
+from .gevent_support import greenlets_are_threads
 from .threads import make_thread
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def watch(seconds: float, callback: Callable[[], object]) -> Watch:
         may set a flag, notify a condition or shut a socket down; it must not wait for a lock that
         is held for long, nor log, since a log handler may block.
     """
-    key = os.getpid(), are_threads()
+    key = os.getpid(), greenlets_are_threads()
     watchdog = _watchdogs.get(key)
     if watchdog is None:
         watchdog = _watchdogs.setdefault(key, _Watchdog())

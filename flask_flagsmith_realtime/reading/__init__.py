@@ -1,8 +1,9 @@
-"""TODO face."""
+"""Reading flags: a consistent view, missing features, and overrides for tests."""
 
 from __future__ import annotations
 
-from .flags import UNSET, Flags, Identities, MissingFeatures, OnMissing, Unset
+from .flags import UNSET, Flags, Identities, Unset
+from .missing import MissingFeatures, OnMissing
 from .overrides import (
     Layer,
     OverriddenFlags,

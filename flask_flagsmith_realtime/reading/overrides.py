@@ -1,4 +1,4 @@
-"""Overrides: what a test says features are, laid over what Flagsmith says. Pure."""
+"""Overrides: the flags that a test sets, on top of those of Flagsmith. Pure."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any, TypeAlias, cast
 from ..model import Flag, FlagChange, FlagValue, Identity, Snapshot, TraitValue
 from .flags import Flags
 
-#: What a feature can be overridden with: ``True`` or ``False`` switch it and leave its value as it
-#: is; any other value is its value and switches it on; a :class:`Flag` is taken as it is.
+#: An override of a feature: ``True`` or ``False`` switch it and keep its value; any other value
+#: becomes its value and switches it on; a :class:`Flag` is taken as it is.
 Override: TypeAlias = FlagValue | Flag
 
 REASON = "OVERRIDDEN_BY_TEST"
@@ -21,7 +21,7 @@ REASON = "OVERRIDDEN_BY_TEST"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Layer:
-    """What one test says. No two are equal, so that each can be taken away again.
+    """The overrides of one test. No two layers are equal, so each can be removed again.
 
     :param overrides: by feature name.
     """
@@ -30,13 +30,13 @@ class Layer:
 
 
 def check_overrides(overrides: Mapping[str, Any]) -> Mapping[str, Override]:
-    """Check what features are to be.
+    """Checks the types of overrides.
 
-    :raises TypeError: naming the feature, what it was given and what would do.
+    :raises TypeError: with the feature's name, the wrong type and the right ones.
     """
     for name, override in overrides.items():
         if not isinstance(name, str):
-            raise TypeError(f"{name!r} is no feature's name: names are text")
+            raise TypeError(f"A feature's name must be a str, not {type(name).__name__}: {name!r}")
         if override is not None and not isinstance(override, (bool, str, int, float, Flag)):
             raise TypeError(
                 f"{name!r} cannot be overridden with {type(override).__name__}; give True, False, "
@@ -48,12 +48,12 @@ def check_overrides(overrides: Mapping[str, Any]) -> Mapping[str, Override]:
 def lay_over(
     flags: Mapping[str, Flag], defaults: Mapping[str, Flag], layers: Sequence[Layer]
 ) -> Mapping[str, Flag]:
-    """Lay overrides over flags, the last layer on top.
+    """Returns flags with overrides on top of them, the last layer topmost.
 
-    :param flags: what Flagsmith says: for the environment, or for one identity.
-    :param defaults: what features are that it does not have.
+    :param flags: Flagsmith's flags, for the environment or for one identity.
+    :param defaults: the flags of features that Flagsmith lacks.
     """
-    # An identity's flags are evaluated as they are read: only what is overridden is read here.
+    # An identity's flags are evaluated as they are read: only overridden ones are read here.
     laid: dict[str, Flag] = {}
     below = ChainMap(laid, cast("dict[str, Flag]", flags), cast("dict[str, Flag]", defaults))
     for layer in layers:
@@ -63,10 +63,10 @@ def lay_over(
 
 
 class OverriddenFlags(Flags):
-    """Flags as they read under overrides.
+    """Flags with overrides on top of them.
 
     :param flags: the flags below.
-    :param layers: the overrides, the last one on top.
+    :param layers: the overrides, the last one topmost.
     """
 
     __slots__ = ("_below", "_layers")
@@ -95,17 +95,18 @@ class OverriddenFlags(Flags):
 def overridden_snapshot(
     snapshot: Snapshot | None, defaults: Mapping[str, Flag], layers: Sequence[Layer]
 ) -> Snapshot:
-    """A snapshot as it reads under overrides; of nothing but them if nothing is known."""
+    """Returns a snapshot with overrides on top of it; without a snapshot, of the overrides
+    alone."""
     if snapshot is None:
         snapshot = Snapshot(flags={}, epoch=None, fetched_at=time.time(), environment_id="")
     return dataclasses.replace(snapshot, flags=lay_over(snapshot.flags, defaults, layers))
 
 
 def changes_by(layer: Layer, before: Snapshot, after: Snapshot) -> Mapping[str, FlagChange]:
-    """What changes when a layer comes or goes.
+    """Returns the changes that adding or removing a layer makes.
 
-    An override holds for every identity, so a feature that is targeted changes for some of them
-    even where the environment's flag stays the same.
+    An override applies to every identity, so a targeted feature changes for some of them even where
+    the environment's flag stays the same.
     """
     changes: dict[str, FlagChange] = {}
     for name in layer.overrides:

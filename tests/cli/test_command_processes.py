@@ -60,7 +60,7 @@ def test_an_app_without_the_extension_is_an_error(tmp_path: Path) -> None:
     source = 'from flask import Flask\napp = Flask("shop")\n'
     result = Directory(tmp_path, source=source).flask("flagsmith", "list")
     assert result.returncode == 1
-    assert result.stderr.startswith("Error: The app 'shop' was not set up")
+    assert result.stderr.startswith("Error: The app 'shop' has no flags")
     assert "Traceback" not in result.stderr
 
 

@@ -43,7 +43,7 @@ def test_during_an_outage_the_snapshot_file_is_shown(
     file = tmp_path / "snapshot"
     writer = make_app(SNAPSHOT_FILE=file)
     assert emulator.wait_for_streams(1)
-    writer.extensions["flagsmith_realtime"].realtime.stop()
+    writer.extensions["flagsmith_realtime"].engine.stop()
     assert file.exists()
     result = run(make_quiet(API_URL=NOWHERE, SNAPSHOT_FILE=file), "get", "banner_text")
     assert result.exit_code == 0

@@ -18,6 +18,7 @@ from flask_flagsmith_realtime.client.backoff import Reconnect
 from flask_flagsmith_realtime.config.settings import read_config
 from flask_flagsmith_realtime.engine.listener import Listener
 from flask_flagsmith_realtime.engine.mailbox import Connected, Disconnected, Mail, Mailbox
+from flask_flagsmith_realtime.monitoring.activity import Activity
 from tests.support.misbehaving import (
     RESET,
     SILENT,
@@ -88,7 +89,9 @@ def listen(flagsmith: MisbehavingFlagsmith) -> Iterator[Listen]:
     def start(reconnect: Reconnect | None = None, **settings: Any) -> Running:
         given = {f"FLAGSMITH_{name}": value for name, value in settings.items()}
         mailbox = Mailbox()
-        listener = Listener(read_config({**flagsmith.config, **given}), mailbox, reconnect)
+        listener = Listener(
+            read_config({**flagsmith.config, **given}), mailbox, Activity(), reconnect
+        )
         thread = threading.Thread(target=listener.run, args=(flagsmith.client_side_key,))
         thread.start()
         started.append(Running(listener, mailbox, thread))
@@ -270,7 +273,7 @@ def test_a_mistake_of_ours_does_not_end_the_thread(
             super().announce(epoch)
 
     mailbox = Clumsy()
-    listener = Listener(read_config(flagsmith.config), mailbox, Hasty())
+    listener = Listener(read_config(flagsmith.config), mailbox, Activity(), Hasty())
     thread = threading.Thread(target=listener.run, args=(flagsmith.client_side_key,))
     thread.start()
     running = Running(listener, mailbox, thread)
@@ -311,13 +314,14 @@ from flask_flagsmith_realtime.config import read_config
 from flask_flagsmith_realtime.processes.forks import _close_inherited_sockets
 from flask_flagsmith_realtime.engine.listener import Listener
 from flask_flagsmith_realtime.engine.mailbox import Mailbox
+from flask_flagsmith_realtime.monitoring.activity import Activity
 
 def run():
     listener.run("environment")
     ended.set()
 
 mailbox, ended = Mailbox(), threading.Event()
-listener = Listener(read_config(json.loads(sys.argv[1])), mailbox)
+listener = Listener(read_config(json.loads(sys.argv[1])), mailbox, Activity())
 threading.Thread(target=run, daemon=True).start()
 while mailbox.take(20).newest is None:
     pass

@@ -8,7 +8,14 @@ import time
 
 import pytest
 
-from flask_flagsmith_realtime.engine.mailbox import Connected, Disconnected, Greeted, Mail, Mailbox
+from flask_flagsmith_realtime.engine.mailbox import (
+    Connected,
+    Disconnected,
+    Greeted,
+    Mail,
+    Mailbox,
+    RefreshHint,
+)
 from tests.support.waiting import PATIENCE_SECONDS
 
 
@@ -100,13 +107,13 @@ def test_transitions_do_not_pile_up(mailbox: Mailbox) -> None:
     assert transitions[-1] == Disconnected("because")
 
 
-@pytest.mark.parametrize("reason", ["event", "unnumbered", "transition", "nudge", "close"])
+@pytest.mark.parametrize("reason", ["event", "unnumbered", "transition", "hint", "close"])
 def test_whatever_comes_in_wakes_the_one_who_waits(mailbox: Mailbox, reason: str) -> None:
     put = {
         "event": lambda: mailbox.announce(5.0),
         "unnumbered": lambda: mailbox.announce(None),
         "transition": lambda: mailbox.transition(Connected()),
-        "nudge": mailbox.nudge,
+        "hint": lambda: mailbox.hint(RefreshHint()),
         "close": mailbox.close,
     }[reason]
     taken: list[Mail] = []

@@ -14,8 +14,10 @@ from flask_flagsmith_realtime import signals
 from flask_flagsmith_realtime.client.api import API
 from flask_flagsmith_realtime.config.settings import read_config
 from flask_flagsmith_realtime.emulator import Emulator
-from flask_flagsmith_realtime.engine.listening import Listening
+from flask_flagsmith_realtime.engine.dispatcher import Dispatcher
+from flask_flagsmith_realtime.engine.listener import Listener
 from flask_flagsmith_realtime.engine.mailbox import Connected, Mailbox
+from flask_flagsmith_realtime.engine.publisher import Publisher
 from flask_flagsmith_realtime.engine.refresher import Refresher
 from flask_flagsmith_realtime.engine.schedule import Schedule
 from flask_flagsmith_realtime.engine.store import SnapshotStore
@@ -89,12 +91,11 @@ def test_a_mistake_of_ours_does_not_end_the_thread(
 ) -> None:
     app, config = Flask(__name__), read_config(flagsmith.config)
     mailbox, activity = Mailbox(), Activity()
-    listening = Listening(config, mailbox, activity)
-    refresher = Refresher(
-        app, mailbox, Schedule(0.01, 60, 300), api_class(config), holder, None, listening, activity
-    )
+    listener = Listener(config, mailbox, activity)
+    refresher = Refresher(mailbox, Schedule(0.01, 60, 300), api_class(config), listener, activity)
+    publisher = Publisher(holder, Dispatcher(app))
     refreshed = Received(signals.snapshot_refreshed, app)
-    thread = threading.Thread(target=refresher.run)
+    thread = threading.Thread(target=refresher.run, args=(publisher,))
     thread.start()
     try:
         refreshed.wait()
@@ -103,7 +104,7 @@ def test_a_mistake_of_ours_does_not_end_the_thread(
         refreshed.wait(2)
     finally:
         mailbox.close()
-        listening.end()
+        listener.stop()
         thread.join()
     assert holder.snapshot is not None
     assert holder.snapshot.flags["banner_text"].value == "after"
@@ -119,13 +120,12 @@ def test_neither_does_one_beside_the_fetches(
 ) -> None:
     app, config = Flask(__name__), read_config(flagsmith.config)
     mailbox, activity = Mailbox(), Activity()
-    listening = Listening(config, mailbox, activity)
+    listener = Listener(config, mailbox, activity)
     schedule = ClumsySchedule(0.01, 60, 300)
-    refresher = Refresher(
-        app, mailbox, schedule, API(config), SnapshotStore(), None, listening, activity
-    )
+    refresher = Refresher(mailbox, schedule, API(config), listener, activity)
+    publisher = Publisher(SnapshotStore(), Dispatcher(app))
     refreshed = Received(signals.snapshot_refreshed, app)
-    thread = threading.Thread(target=refresher.run)
+    thread = threading.Thread(target=refresher.run, args=(publisher,))
     thread.start()
     try:
         refreshed.wait()
@@ -136,7 +136,7 @@ def test_neither_does_one_beside_the_fetches(
         refreshed.wait_for(partial(shows, "after"))
     finally:
         mailbox.close()
-        listening.end()
+        listener.stop()
         thread.join()
     assert [record.exc_info is None for record in caplog.records] == [False]
 

@@ -310,7 +310,7 @@ def test_answers_without_an_epoch_are_taken_and_settle_what_was_announced(
 
 def test_a_change_told_of_by_webhook_is_asked_for_three_times(schedule: Schedule) -> None:
     fetch(schedule, START, now=0.0)
-    schedule.told(START + 10, now=10.0)
+    schedule.hinted(START + 10, now=10.0)
     fetched_at = []
     while schedule.due < 50:
         fetched_at.append(max(schedule.due, 10.0))
@@ -323,7 +323,7 @@ def test_an_answer_that_is_not_older_than_what_was_told_ends_it(
     schedule: Schedule, epoch: float
 ) -> None:
     fetch(schedule, START, now=0.0)
-    schedule.told(START + 10, now=10.0)
+    schedule.hinted(START + 10, now=10.0)
     fetch(schedule, epoch, now=10.0)
     assert schedule.due > 50
 
@@ -331,23 +331,11 @@ def test_an_answer_that_is_not_older_than_what_was_told_ends_it(
 def test_an_answer_that_shows_a_change_ends_it(schedule: Schedule) -> None:
     """An override for one identity leaves the epoch as it was."""
     fetch(schedule, START, now=0.0)
-    schedule.told(None, now=10.0)
+    schedule.hinted(None, now=10.0)
     fetch(schedule, START, now=10.0)
     assert schedule.due == 11.0
     schedule.saw_change()
     assert schedule.due > 50
-
-
-def test_what_another_process_fetched_is_held_be_it_older(schedule: Schedule) -> None:
-    fetch(schedule, START, now=0.0)
-    schedule.adopted(START + 5, now=5.0)
-    assert schedule.held == START + 5
-    schedule.adopted(START - 5, now=6.0)
-    assert schedule.held == START - 5
-    schedule.adopted(None, now=7.0)
-    assert schedule.held == START - 5
-    schedule.catch_up(now=8.0)
-    assert schedule.due <= 8.0
 
 
 # The next ones play with a whole Flagsmith.

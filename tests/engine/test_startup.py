@@ -6,6 +6,7 @@ import logging
 import socket
 import threading
 import time
+from functools import partial
 
 import pytest
 from flask import Flask
@@ -20,11 +21,12 @@ from flask_flagsmith_realtime import (
 from flask_flagsmith_realtime.config.settings import Config, read_config
 from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.engine.engine import Engine
-from flask_flagsmith_realtime.engine.listening import Listening
+from flask_flagsmith_realtime.engine.listener import Listener
 from flask_flagsmith_realtime.engine.mailbox import Mailbox
+from flask_flagsmith_realtime.engine.source import FlagsmithSource
 from flask_flagsmith_realtime.monitoring.activity import Activity
 from tests.support.apps import MakeApp, Received
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 #: For the stack of a thread: with it none can be started.
 NO_MEMORY = 1 << 47
@@ -64,7 +66,7 @@ def test_wrong_key_is_logged_with_what_to_check(
     with caplog.at_level(logging.WARNING):
         app = make_app(ENVIRONMENT_KEY="ser.of-somewhere-else", STARTUP_TIMEOUT_SECONDS=0)
         Received(refresh_failed, app).wait()
-    assert "refused the server-side key (ser.…, 21 characters)" in caplog.text
+    eventually(lambda: "refused the server-side key (ser.…, 21 characters)" in caplog.text)
     assert emulator.api_url in caplog.text
     assert "Check that FLAGSMITH_ENVIRONMENT_KEY" in caplog.text
     assert "of-somewhere-else" not in caplog.text
@@ -113,17 +115,17 @@ def test_a_listener_that_cannot_start_is_tried_again_at_the_next_fetch(
     emulator: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = read_config(emulator.config)
-    listening = Listening(config, Mailbox(), Activity())
+    listener = Listener(config, Mailbox(), Activity())
     size = threading.stack_size(NO_MEMORY)
     try:
         for _ in range(2):
-            listening.start(emulator.client_side_key)
+            listener.start(emulator.client_side_key)
     finally:
         threading.stack_size(size)
     assert emulator.streams_opened == 0
-    listening.start(emulator.client_side_key)
+    listener.start(emulator.client_side_key)
     assert emulator.wait_for_streams(1)
-    listening.end()
+    listener.stop()
     assert caplog.text.count("The thread flagsmith-listener cannot be started") == 1
 
 
@@ -131,7 +133,7 @@ class LateRealtime(Engine):
     """Is held up between the decision to start and the start."""
 
     def __init__(self, app: Flask, config: Config) -> None:
-        super().__init__(app, config)
+        super().__init__(app, config, partial(FlagsmithSource, config))
         self.is_about_to_start = threading.Event()
         self.goes_on = threading.Event()
 
@@ -142,7 +144,8 @@ class LateRealtime(Engine):
 
 
 def test_a_first_read_at_the_same_time_does_not_undo_a_stop(emulator: Emulator) -> None:
-    realtime = LateRealtime(Flask("shop"), read_config(emulator.config))
+    app = Flask("shop")
+    realtime = LateRealtime(app, read_config(emulator.config))
     reader = threading.Thread(target=realtime.read)
     reader.start()
     assert realtime.is_about_to_start.wait(PATIENCE_SECONDS)
@@ -163,7 +166,8 @@ def test_a_stop_ends_the_wait_of_a_first_read() -> None:
             FLAGSMITH_API_URL=f"http://127.0.0.1:{deaf.getsockname()[1]}/api/v1/",
             FLAGSMITH_STARTUP_TIMEOUT_SECONDS=2 * PATIENCE_SECONDS,
         )
-        realtime = Engine(app, read_config(app.config))
+        config = read_config(app.config)
+        realtime = Engine(app, config, partial(FlagsmithSource, config))
         reader = threading.Thread(target=realtime.read)
         reader.start()
         deaf.accept()[0].close()

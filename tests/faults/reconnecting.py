@@ -17,6 +17,7 @@ from flask_flagsmith_realtime.client.backoff import Reconnect
 from flask_flagsmith_realtime.config.settings import read_config
 from flask_flagsmith_realtime.engine.listener import Listener
 from flask_flagsmith_realtime.engine.mailbox import Mailbox
+from flask_flagsmith_realtime.monitoring.activity import Activity
 
 
 class Hasty(Reconnect):
@@ -49,7 +50,7 @@ def main() -> None:
     """Listen until there is nothing more to be read."""
     config, environment_id = sys.argv[1:]
     mailbox = Mailbox()
-    listener = Listener(read_config(json.loads(config)), mailbox, Hasty())
+    listener = Listener(read_config(json.loads(config)), mailbox, Activity(), Hasty())
     threading.Thread(target=listener.run, args=(environment_id,), daemon=True).start()
     for _ in sys.stdin:
         mailbox.take(0)

@@ -12,7 +12,7 @@ from flask_flagsmith_realtime import FlagsmithRealtime
 from tests.support.lanes import WORKERS, MakeLanes, lines
 from tests.support.misbehaving import MisbehavingFlagsmith, answers
 
-#: Far less than what the app waits for; a server of many workers needs some of it by itself.
+#: Far less than the app waits for. A busy machine needs some of it by itself.
 PROMISED_SECONDS = 5.0
 PATIENT = {"REQUEST_TIMEOUT_SECONDS": 600, "STREAM_TIMEOUT_SECONDS": 600}
 

@@ -17,7 +17,7 @@ from flask_flagsmith_realtime.fleet.election import FleetTimings
 
 
 class Flagsmith(FlagsmithRealtime):
-    _pace = FleetTimings(**json.loads(os.environ.get("MEMBER_PACE", "{}")))
+    _timings = FleetTimings(**json.loads(os.environ.get("MEMBER_PACE", "{}")))
 
 
 flagsmith = Flagsmith()

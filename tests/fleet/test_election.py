@@ -15,8 +15,8 @@ from flask_flagsmith_realtime.fleet.election import (
     FleetTimings,
     Role,
     Step,
+    compare,
     first_role_seconds,
-    judge,
 )
 
 PACE = FleetTimings()
@@ -134,7 +134,7 @@ epochs = st.sampled_from([None, 1.0, 2.0, 3.0])
 def test_held_epoch_never_falls_but_on_purpose(
     held: float | None, found: float | None, same: bool, leads: bool, replaced: float | None
 ) -> None:
-    step = judge(held, found, same=same, leads=leads, replaced=replaced)
+    step = compare(held, found, same=same, leads=leads, replaced=replaced)
     if held is not None and found is not None:
         if found > held:
             assert step is Step.TAKE
@@ -171,7 +171,7 @@ def test_whatever_the_order_all_end_with_the_same(
         nonlocal stored
         held, leads = copies[number], number == 0
         same = held == stored
-        step = judge(held.epoch, stored.epoch, same=same, leads=leads, replaced=None)
+        step = compare(held.epoch, stored.epoch, same=same, leads=leads, replaced=None)
         if step is Step.TAKE:
             assert stored.epoch >= held.epoch
             copies[number] = stored

@@ -192,8 +192,8 @@ def test_same_flags_once_more_are_no_news(stores: Stores, document: dict[str, An
     with store.subscribe() as subscription:
         later = snapshot_of_document({**document, "name": "name"}, 2.0, 99.5)
         assert store.write(later, new_version()) == first
-        store.tell("a note")
-        assert subscription.wait(20) == "told"
+        store.leave_note(None)
+        assert subscription.wait(20) == "note"
     stored = store.read()
     assert stored is not None
     assert stored.snapshot.fetched_at == 99.5
@@ -205,9 +205,9 @@ def test_messages_tell_when_to_look(stores: Stores, document: dict[str, Any]) ->
         assert store.beat("live").leads
         version = store.write(snapshot(document, 2.0), new_version())
         assert subscription.wait(20) == f"stored {version}"
-        store.tell("a note")
-        assert subscription.wait(20) == "told"
-        assert store.beat("live").told == "a note"
+        store.leave_note(None)
+        assert subscription.wait(20) == "note"
+        assert store.beat("live").note
         store.release()
         assert subscription.wait(20) == "free"
 

@@ -105,6 +105,7 @@ def test_remote_evaluation_is_shared(members: Members, emulator: Emulator) -> No
     members.settings["FLAGSMITH_ENVIRONMENT_KEY"] = emulator.client_side_key
     members.start(3)
     assert emulator.wait_for_streams(1)
+    members.wait_for_flags()
     assert members.leader.calls == 1
     emulator.set_flag("banner_text", value="remote")
     members.wait_for("remote")
@@ -129,6 +130,9 @@ def test_a_poll_without_a_change_tells_nobody(members: Members, emulator: Emulat
     members.wait_for_flags()
     (follower,) = members.of_role("follower")
     refreshed = Received(snapshot_refreshed, follower.app)
+    emulator.set_flag("banner_text", value="a change")
+    refreshed.wait_for(lambda content: content["snapshot"].flags["banner_text"].value == "a change")
+    refreshed.all.clear()
     before = leader.calls
     eventually(lambda: leader.calls >= before + 3)
     assert not refreshed.all
@@ -239,7 +243,7 @@ def test_storm_of_webhooks_at_a_follower_is_told_as_often_as_it_can_help(
     passed = time.monotonic() - started
     told = 0
     while message := messages.get_message(timeout=0.2):
-        told += message["data"] == "told"
+        told += message["data"] == "note"
     messages.close()
     assert 1 <= told <= passed / 0.3 + 2
     assert leader.calls > before
@@ -255,10 +259,12 @@ def test_only_the_leader_asks_redis_what_a_webhook_said(
     members.wait_for_flags()
     eventually(lambda: redis_server.subscribers() == 4)
     environment = redis_server.wait_for_flags()
+    version = redis_server.client.hget(environment, "version")
+    eventually(lambda: all(member.known_version == version for member in members.all))
     channel = environment.replace(":environment", ":changes")
     before = scripts_run(redis_server)
     for _ in range(10):
-        redis_server.client.publish(channel, "told")
+        redis_server.client.publish(channel, "note")
     # This one is for all; it comes after the others.
     redis_server.client.publish(channel, "free")
     eventually(lambda: scripts_run(redis_server) >= before + 10 + 4)

@@ -21,7 +21,7 @@ from flask_flagsmith_realtime import (
     flags_changed,
     refresh_failed,
 )
-from flask_flagsmith_realtime.current import EXTENSION
+from flask_flagsmith_realtime.app_state import EXTENSION
 from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.identities.circuit_breaker import CircuitBreaker
 from tests.support.apps import MakeApp, Received
@@ -50,7 +50,7 @@ def make(flagsmith: MisbehavingFlagsmith) -> Iterator[Callable[..., Flask]]:
 
     yield make_app
     for app in apps:
-        app.extensions[EXTENSION].realtime.stop()
+        app.extensions[EXTENSION].engine.stop()
 
 
 @pytest.fixture
@@ -271,7 +271,7 @@ class TestFreshness:
         assert flagsmith.identities.count == 2
         # A newer header then costs one call: what changed may not show in the environment.
         flagsmith.flags.always(answers.truth)
-        held = app.extensions[EXTENSION].realtime
+        held = app.extensions[EXTENSION].engine
         epoch = flagsmith.truth.version.epoch
         eventually(lambda: held.read().epoch == epoch)
         read(app)

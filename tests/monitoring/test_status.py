@@ -21,9 +21,9 @@ from flask_flagsmith_realtime import (
     flags_changed,
     refresh_failed,
 )
+from flask_flagsmith_realtime.app_state import EXTENSION
 from flask_flagsmith_realtime.client.backoff import Reconnect
 from flask_flagsmith_realtime.config.settings import read_config
-from flask_flagsmith_realtime.current import EXTENSION
 from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.engine.listener import Listener
 from flask_flagsmith_realtime.engine.mailbox import Connected, Mail, Mailbox
@@ -53,7 +53,7 @@ def status(
     activity = Activity()
     for name, value in did.items():
         setattr(activity, name, value)
-    return make_status(config, held, activity, NOW, running=running, offline=offline, leader=None)
+    return make_status(config, held, activity, NOW, running=running, offline=offline)
 
 
 def ago(seconds: float) -> float:
@@ -177,7 +177,6 @@ def test_moments_are_told_in_seconds_since_1970() -> None:
         stream_connected_since=NOW.epoch - 60,
         calls=12,
         reconnects=2,
-        leader=None,
     )
 
 
@@ -190,12 +189,12 @@ def test_age_is_never_negative_and_a_status_is_frozen() -> None:
 
 def test_who_fetches_in_a_fleet() -> None:
     activity = Activity()
-    activity.fetch_itself()
+    activity.fetch_alone()
     assert activity.disconnected_at is None
     activity.failed("The API is away.")
     activity.follow()
     assert (activity.follows, activity.failing) == (True, False)
-    activity.fetch_itself()
+    activity.fetch_alone()
     assert not activity.follows
     assert activity.disconnected_at is not None, "polling begins here"
 
@@ -214,25 +213,21 @@ def test_what_a_process_says_of_itself_to_its_fleet() -> None:
 def test_what_a_follower_hears_of_its_leader() -> None:
     activity = Activity()
     activity.follow()
-    activity.heard("live", NOW.epoch - 5)
+    activity.leader_reported("live", NOW.epoch - 5)
     assert activity.disconnected_at is None
     assert activity.trouble is None
-    activity.heard(None, None)
+    activity.leader_reported(None, None)
     assert activity.is_announced
-    told = make_status(
-        CONFIG, snapshot(age=900), activity, NOW, running=True, offline=False, leader=False
-    )
+    told = make_status(CONFIG, snapshot(age=900), activity, NOW, running=True, offline=False)
     assert told.age_seconds == 5.0
-    activity.heard("failing", None)
+    activity.leader_reported("failing", None)
     assert activity.disconnected_at is not None, "polling begins here"
     assert activity.trouble is not None
     trouble = activity.trouble
-    activity.heard("failing", None)
+    activity.leader_reported("failing", None)
     assert activity.trouble is trouble, "said once"
-    activity.fetch_itself()
-    told = make_status(
-        CONFIG, snapshot(age=900), activity, NOW, running=True, offline=False, leader=None
-    )
+    activity.fetch_alone()
+    told = make_status(CONFIG, snapshot(age=900), activity, NOW, running=True, offline=False)
     assert told.age_seconds == 900.0
 
 
@@ -278,7 +273,7 @@ def test_status_can_be_written_as_json_and_tells_no_secret(
 def test_listener_writes_down_the_streams_life() -> None:
     activity, mailbox = Activity(), Mailbox()
     with MisbehavingFlagsmith() as flagsmith:
-        listener = Listener(read_config(flagsmith.config), mailbox, Prompt(), activity)
+        listener = Listener(read_config(flagsmith.config), mailbox, activity, Prompt())
         thread = threading.Thread(target=listener.run, args=(flagsmith.client_side_key,))
         thread.start()
         take_until(mailbox, lambda mail: mail.newest is not None)
@@ -353,7 +348,7 @@ def test_running_asks_the_threads_themselves(make_app: MakeApp, emulator: Emulat
         for thread in set(threading.enumerate()) - others
         if thread.name == "flagsmith-refresher"
     )
-    app.extensions[EXTENSION].realtime._run.mailbox.close()
+    app.extensions[EXTENSION].engine._source._mailbox.close()
     refresher.join(PATIENCE_SECONDS)
     assert not flagsmith.status.running
     assert flagsmith.status.state == "stale"

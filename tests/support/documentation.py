@@ -34,7 +34,7 @@ from sybil.evaluators.python import pad
 from sybil.parsers.rest import CodeBlockParser, SkipParser
 
 from flask_flagsmith_realtime import FlagsmithRealtime
-from flask_flagsmith_realtime.current import EXTENSION
+from flask_flagsmith_realtime.app_state import EXTENSION
 from flask_flagsmith_realtime.emulator import Emulator
 from tests.support.waiting import eventually
 

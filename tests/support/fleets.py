@@ -29,13 +29,13 @@ class Member:
         self.app = Flask(name)
         self.app.config.update(settings)
         self.flagsmith = FlagsmithRealtime()
-        self.flagsmith._pace = pace
+        self.flagsmith._timings = pace
         self.flagsmith.init_app(self.app)
         self._state = self.app.extensions["flagsmith_realtime"]
 
     @property
     def snapshot(self) -> Any:
-        return self._state.realtime._holder.snapshot
+        return self._state.engine._store.snapshot
 
     @property
     def banner(self) -> object:
@@ -44,8 +44,14 @@ class Member:
 
     @property
     def role(self) -> str | None:
-        role = self._state.realtime._run.refresher.role
+        role = self._state.engine._source._role
         return None if role is None else str(role.value)
+
+    @property
+    def known_version(self) -> str | None:
+        """The version of the shared flags that it has read or written last."""
+        version: str | None = self._state.engine._source._shared.known
+        return version
 
     @property
     def calls(self) -> int:
@@ -54,7 +60,7 @@ class Member:
 
     def tell(self) -> None:
         """Do what a signed call of the webhook does."""
-        self._state.realtime.tell(RefreshHint(None))
+        self._state.engine.refresh(RefreshHint(None))
 
     def stop(self) -> None:
         self.flagsmith.stop(self.app)

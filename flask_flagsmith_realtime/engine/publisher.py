@@ -1,0 +1,128 @@
+"""The publisher: the only place where a snapshot becomes visible.
+
+A source publishes in its own thread. Several publishers share one store, dispatcher and lock: each
+source has its own, which is closed when the source is stopped, so that a thread which ends late
+cannot publish over its successor. The order of a publication: readers first, then the signals
+(which the dispatcher sends in its own thread), then the other processes of a fleet and the file,
+then the log. So neither a receiver nor Redis, a disk or a log handler holds up the flags.
+
+A forked child makes new ones.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from typing import Protocol
+
+from .. import logs
+from ..exceptions import FetchError
+from ..logs import BackgroundLogger
+from ..model import FlagChange, Snapshot, diff
+from ..storage import SnapshotFile
+from .dispatcher import Dispatcher
+from .store import SnapshotStore
+
+logger = BackgroundLogger(logging.getLogger(__name__))
+
+
+class Sink(Protocol):
+    """Receives what a source fetched, besides this process: the other processes of a fleet."""
+
+    def share(self, snapshot: Snapshot, replaced: float | None) -> None:
+        """Takes a fetched snapshot.
+
+        :param replaced: the newer epoch that it replaces on purpose, if it does.
+        """
+
+    def failed(self) -> None:
+        """Takes note of a failed fetch."""
+
+
+class Publisher:
+    """Publishes the snapshots of one source.
+
+    :param store: where readers find the snapshot.
+    :param dispatcher: sends the signals.
+    :param file: where the last good snapshot is kept, if anywhere.
+    :param sink: the other processes of a fleet, for the source that fetches for them.
+    :param lock: shared by the publishers of one engine: one of them publishes at a time.
+    """
+
+    def __init__(
+        self,
+        store: SnapshotStore,
+        dispatcher: Dispatcher,
+        file: SnapshotFile | None = None,
+        sink: Sink | None = None,
+        lock: threading.Lock | None = None,
+    ) -> None:
+        self._store = store
+        self._file = file
+        self._sink = sink
+        self._lock = lock or threading.Lock()
+        self._closed = False
+        self.dispatcher = dispatcher
+
+    @property
+    def held(self) -> Snapshot | None:
+        """The snapshot that readers are served."""
+        return self._store.snapshot
+
+    def successor(self, sink: Sink | None = None) -> Publisher:
+        """Returns a publisher for the next source of the same engine."""
+        return Publisher(self._store, self.dispatcher, self._file, sink, self._lock)
+
+    def close(self) -> None:
+        """Refuses everything from now on: the source was stopped."""
+        with self._lock:
+            self._closed = True
+
+    def expect_nothing(self) -> None:
+        """Ends the wait of readers: this source has no snapshot."""
+        self._store.expect_nothing()
+
+    def publish(
+        self, snapshot: Snapshot, *, fetched: bool, replaced: float | None = None
+    ) -> Mapping[str, FlagChange] | None:
+        """Makes a snapshot visible.
+
+        :param fetched: ``True`` if this process fetched it from Flagsmith.
+        :param replaced: the newer epoch that it replaces on purpose, if it does.
+        :returns: the changes by feature name; ``None`` for the first snapshot of a process, which
+            is no change.
+        """
+        with self._lock:
+            if self._closed:
+                return {}
+            previous, served_nothing = self._store.publish(snapshot)
+            changes = None
+            if previous is not None or served_nothing:
+                changes = diff(previous, snapshot)
+            self.dispatcher.refreshed(snapshot)
+            if changes:
+                self.dispatcher.changed(changes, snapshot, previous, leader=fetched)
+        if fetched and self._sink is not None:
+            self._sink.share(snapshot, replaced)
+        if self._file is not None:
+            self._file.write(snapshot)
+        if changes:
+            names = sorted(changes)
+            logger.info(
+                "Flags changed: %s.",
+                ", ".join(names),
+                extra=logs.fields("flags_changed", features=names, epoch=snapshot.epoch),
+            )
+        return changes
+
+    def failed(self, error: FetchError) -> Snapshot | None:
+        """Takes note of a failed fetch: the fallback serves if there is no snapshot.
+
+        :returns: the snapshot that serves from now on.
+        """
+        serving = self._store.fall_back()
+        self.dispatcher.failed(error)
+        if self._sink is not None:
+            self._sink.failed()
+        return serving

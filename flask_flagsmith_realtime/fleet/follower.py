@@ -1,0 +1,128 @@
+"""The source of a follower: publishes what the leader has put into Redis.
+
+Its thread, *flagsmith-follower*, reads Redis and publishes; it also passes webhooks on to the
+leader, no more often than the leader would fetch. The fleet's thread calls :meth:`RedisSource.look`
+when a message or a heartbeat reports another version; request threads call
+:meth:`RedisSource.refresh`. Neither waits. A read that fails is noted in :class:`.SharedFlags` for
+the fleet's thread, which decides what follows from it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+import traceback
+
+from ..engine import Publisher, RefreshHint
+from ..processes import make_thread, start_thread
+from .redis_store import RedisStore, StoreError
+from .shared import SharedFlags
+
+_JOIN_SECONDS = 0.4
+_RETRY_SECONDS = 1.0
+
+
+class RedisSource:
+    """Follows the leader of a fleet.
+
+    :param store: the environment's keys in Redis.
+    :param shared: the flags in it.
+    :param min_interval: the shortest time between two hints to the leader, in seconds.
+    """
+
+    def __init__(self, store: RedisStore, shared: SharedFlags, min_interval: float) -> None:
+        self._store = store
+        self._shared = shared
+        self._min_interval = min_interval
+        self._process = os.getpid()
+        self._changed = threading.Condition()
+        self._looks = shared.known is None
+        self._hint: RefreshHint | None = None
+        self._pass_on_at = -math.inf
+        self._closed = False
+        self._publisher: Publisher | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def start(self, publisher: Publisher) -> bool:
+        thread = make_thread("flagsmith-follower", self._run, publisher)
+        if not start_thread(thread):
+            return False
+        self._publisher, self._thread = publisher, thread
+        return True
+
+    def look(self) -> None:
+        """Reads the shared flags: there is another version than the known one."""
+        with self._changed:
+            self._looks = True
+            self._changed.notify()
+
+    def refresh(self, hint: RefreshHint) -> None:
+        with self._changed:
+            self._hint = hint.merged_with(self._hint)
+            self._changed.notify()
+
+    def stop(self) -> RefreshHint | None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+            hint = self._hint
+        if self._publisher is not None:
+            self._publisher.close()
+        return hint
+
+    def join(self) -> None:
+        if self.is_alive and self._thread is not None:
+            self._thread.join(_JOIN_SECONDS)
+
+    def _run(self, publisher: Publisher) -> None:
+        # gevent copies greenlets into a forked child, where they have to end.
+        while self._process == os.getpid():
+            with self._changed:
+                if not (self._closed or self._looks or self._is_hint_due()):
+                    self._changed.wait(self._wait())
+                if self._closed:
+                    return
+                looks, self._looks = self._looks, False
+            if looks:
+                self._read(publisher)
+            if self._is_hint_due():
+                self._pass_on()
+
+    def _is_hint_due(self) -> bool:
+        return self._hint is not None and self._pass_on_at <= time.monotonic()
+
+    def _wait(self) -> float | None:
+        if self._hint is None:
+            return None
+        return max(0.0, self._pass_on_at - time.monotonic())
+
+    def _read(self, publisher: Publisher) -> None:
+        try:
+            stored = self._shared.read(replaces_damage=False)
+            found = self._shared.reconcile(publisher.held, stored, leads=False)
+            if found is not None:
+                publisher.publish(found, fetched=False)
+        except StoreError as error:
+            self._shared.failed_read = str(error)
+        except Exception:
+            # The thread survives an unexpected error: without it no change would be seen.
+            self._shared.failed_read = f"unexpectedly: {traceback.format_exc()}"
+
+    def _pass_on(self) -> None:
+        """Leaves a note for the leader. If that fails, it is tried again."""
+        with self._changed:
+            hint, self._hint = self._hint, None
+        if hint is None:
+            return
+        try:
+            self._store.leave_note(hint.moment)
+            self._pass_on_at = time.monotonic() + self._min_interval
+        except StoreError:
+            self._pass_on_at = time.monotonic() + _RETRY_SECONDS
+            self.refresh(hint)

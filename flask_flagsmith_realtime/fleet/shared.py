@@ -1,0 +1,116 @@
+"""The flags that a fleet shares through Redis, as one process knows them.
+
+The fleet's thread, the follower's and the refresher's use it. They note the version that they read
+or wrote last by one assignment: at worst, flags are read once more than needed.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from .. import logs
+from ..logs import BackgroundLogger
+from ..model import Snapshot
+from ..monitoring import Activity
+from .election import Step, compare
+from .redis_store import DamagedError, RedisStore, Stored, StoreError, new_version
+
+logger = BackgroundLogger(logging.getLogger(__name__))
+
+
+class SharedFlags:
+    """Reads and writes the shared flags.
+
+    :param store: the environment's keys in Redis.
+    :param activity: where fresh flags are reported.
+    """
+
+    def __init__(self, store: RedisStore, activity: Activity) -> None:
+        self._store = store
+        self._activity = activity
+        #: The version that this process has read or written last.
+        self.known: str | None = None
+        #: The errors of the writes since the last one that succeeded.
+        self.failed_writes: list[str] = []
+        #: The error of the follower's last read.
+        self.failed_read: str | None = None
+
+    def forget(self) -> None:
+        """Drops what is known: this process has to compare its flags when it joins again."""
+        self.known = self.failed_read = None
+        self.failed_writes.clear()
+
+    def read(self, *, replaces_damage: bool) -> Stored | None:
+        """Reads the shared flags.
+
+        :param replaces_damage: ``True`` for the leader: it removes what cannot be used. Others
+            report it to the leader; their version of this package may be too old to read it.
+        :raises StoreError: if Redis or its content cannot be used.
+        """
+        try:
+            stored = self._store.read()
+        except DamagedError as error:
+            if not replaces_damage:
+                self._store.report_corruption()
+                raise
+            self._store.discard(error.version)
+            stored = None
+            logger.warning(
+                "In the Redis at %s, %s. This process leads, and replaces it.",
+                self._store.redacted_url,
+                error,
+                extra=logs.fields("fleet_flags_replaced"),
+            )
+        self.known = None if stored is None else stored.version
+        self.failed_read = None
+        return stored
+
+    def reconcile(
+        self, held: Snapshot | None, stored: Stored | None, *, leads: bool
+    ) -> Snapshot | None:
+        """Compares the flags that this process holds with the shared ones. Writes the held ones if
+        they are the right ones.
+
+        :param leads: ``True`` for the leader, whose flags count where epochs do not decide.
+        :returns: the shared snapshot if it has to be published.
+        """
+        if stored is None:
+            if leads and held is not None:
+                self.write(held)
+            return None
+        step = Step.TAKE
+        if held is not None:
+            step = compare(
+                held.epoch,
+                stored.snapshot.epoch,
+                same=held.has_same_content(stored.snapshot),
+                leads=leads,
+                replaced=stored.replaced,
+            )
+        if step is Step.STORE and held is not None:
+            self.write(held)
+            return None
+        self._activity.answered()
+        return stored.snapshot if step is Step.TAKE else None
+
+    def write(self, snapshot: Snapshot, replaced: float | None = None) -> None:
+        """Writes flags for all processes, unless newer ones are shared already.
+
+        :param replaced: the newer epoch that they replace on purpose, if they do.
+        """
+        version = new_version()
+        # Known before the message arrives: a process need not read what it wrote itself.
+        self.known = version
+        try:
+            self.known = self._store.write(snapshot, version, replaced)
+        except StoreError as error:
+            # The next heartbeat finds another version than the known one, and tries again.
+            self.known = None
+            self.failed_writes.append(str(error))
+            logger.debug(
+                "Flags could not be stored in Redis: %s.",
+                error,
+                extra=logs.fields("fleet_store_failed"),
+            )
+        else:
+            self.failed_writes.clear()

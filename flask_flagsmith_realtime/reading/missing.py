@@ -1,0 +1,75 @@
+"""A feature that neither Flagsmith nor ``FLAGSMITH_DEFAULTS`` has: logged once, or raised."""
+
+from __future__ import annotations
+
+import difflib
+import keyword
+import logging
+from collections.abc import Callable
+
+from .. import logs
+from ..config import Config
+from ..exceptions import FeatureNotFoundError
+from ..model import Snapshot
+
+logger = logging.getLogger(__name__)
+
+#: Called with the name and the snapshot at each read of a missing feature. May raise.
+OnMissing = Callable[[str, "Snapshot | None"], None]
+
+
+class MissingFeatures:
+    """Logs each missing feature once; in strict mode it raises instead.
+
+    :param config: the app's settings.
+    :param is_testing: returns ``app.testing``, which may change after the start.
+    """
+
+    _MOST_LOGGED = 1000
+    _METHODS = ("is_feature_enabled", "get_feature_value", "get_flag", "all_flags", "for_identity")
+
+    def __init__(self, config: Config, is_testing: Callable[[], bool]) -> None:
+        self._strict = config.strict
+        self._is_testing = is_testing
+        self._logged: set[str] = set()
+
+    def __call__(self, feature_name: str, snapshot: Snapshot | None) -> None:
+        """Reports a missing feature.
+
+        :raises FeatureNotFoundError: in strict mode, but not before Flagsmith's first answer: a
+            read never fails because Flagsmith does.
+        """
+        if self._strict and (snapshot is not None or self._is_testing()):
+            raise FeatureNotFoundError(feature_name, self._message(feature_name, snapshot))
+        is_new = feature_name not in self._logged and len(self._logged) < self._MOST_LOGGED
+        if snapshot is not None and is_new:
+            self._logged.add(feature_name)
+            logger.warning(
+                "%s The feature reads as disabled.",
+                self._message(feature_name, snapshot),
+                extra=logs.fields("feature_missing", feature=feature_name),
+            )
+
+    def _message(self, feature_name: str, snapshot: Snapshot | None) -> str:
+        missing = f"The environment has no feature {feature_name!r}"
+        known = list(snapshot.flags) if snapshot is not None else []
+        if nearest := difflib.get_close_matches(feature_name, known, n=1, cutoff=0.6):
+            return f"{missing}; did you mean {nearest[0]!r}?"
+        # flags.is_enabled(…) reads a feature of that name, and then calls it.
+        if nearest := difflib.get_close_matches(feature_name, self._METHODS, n=1, cutoff=0.7):
+            return f"{missing}; did you mean flags.{nearest[0]}(…)?"
+        if self._is_testing():
+            given = f"{{{feature_name!r}: …}}"
+            if feature_name.isidentifier() and not keyword.iskeyword(feature_name):
+                given = f"{feature_name}=…"
+            return (
+                f"{missing}; in a test, set it: flagsmith_flags.set({given}) or "
+                f"override_flags(app, {given}); or give a default in the call or in "
+                "FLAGSMITH_DEFAULTS."
+            )
+        way_out = "create it, or give a default in the call or in FLAGSMITH_DEFAULTS."
+        if snapshot is not None and snapshot.document is not None:
+            project = snapshot.document["project"].get("name")
+            way_out += f" It is the environment {snapshot.document['name']!r}"
+            way_out += f" in {project!r}." if project else "."
+        return f"{missing}; {way_out}"
