@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TypeVar
@@ -28,13 +29,16 @@ Started = TypeVar("Started")
 
 #: So many ports are tried if the first ones are taken.
 PORTS_TRIED = 10
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+#: How soon the server notices that it is to stop.
+POLL_SECONDS = 0.1
 
 
 def main() -> None:
     """Serve until Ctrl-C."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)-8s %(message)s")
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # not each request
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         signal.signal(number, signal.default_int_handler)
     try:
         with ExitStack() as stack:
@@ -44,7 +48,7 @@ def main() -> None:
 
 
 def serve(stack: ExitStack) -> None:
-    """Start what is needed, say where it is, and serve the shop."""
+    """Start what is needed, print where it is, and serve the shop until Ctrl-C."""
     settings = {}
     if "FLASK_FLAGSMITH_ENVIRONMENT_KEY" not in os.environ:
         emulator = stack.enter_context(start(emulate, "EXAMPLE_APP_EMULATOR_PORT", EMULATOR_PORT))
@@ -54,11 +58,16 @@ def serve(stack: ExitStack) -> None:
     listening = stack.enter_context(start(listen, "EXAMPLE_APP_PORT", SHOP_PORT))
     server = make_server(HOST, 0, app, threaded=True, fd=listening.fileno())
     stack.callback(news.close)
+    # An exception in the middle of accepting a connection would close it under the thread that
+    # serves it. So a signal asks the server to stop, in a thread since `shutdown` waits for that.
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
     print(f"\n  The shop             http://{HOST}:{server.port}/")
     if settings:
         print(f"  Switch flags here    {settings['EMULATOR_URL']}")
     print("\n  Ctrl-C ends both.\n" if settings else "\n  Ctrl-C ends it.\n", flush=True)
-    server.serve_forever()
+    server.serve_forever(POLL_SECONDS)
+    print()
 
 
 def start(on_port: Callable[[int], Started], variable: str, usual: int) -> Started:
