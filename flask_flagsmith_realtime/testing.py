@@ -10,14 +10,14 @@ import contextlib
 import functools
 import inspect
 import threading
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar, cast
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar, cast
 
 from flask import Flask
-from flask.ctx import _AppCtxGlobals
 
 from . import signals as sent_signals
-from .app_state import AppState, state_of
+from .app_state import state_of
 from .current import context_of, unbind
 from .model import Snapshot
 from .reading import Layer, Override, changes_by, check_overrides, overridden_snapshot
@@ -70,16 +70,15 @@ class override_flags:  # noqa: N801 - reads as a statement: with override_flags(
         self._app = app
         self._overrides = check_overrides({**(flags or {}), **more})
         self._signals = signals
-        self._entered: list[_Entered] = []
+        self._entered: list[AbstractContextManager[None]] = []
 
     def __enter__(self) -> None:
-        state = state_of(self._app)
-        entered = _Entered(state, Layer(self._overrides), context_of(state.app), self._signals)
-        self._entered.append(entered)
-        entered.begin()
+        context = _override(self._app, self._overrides, self._signals)
+        context.__enter__()
+        self._entered.append(context)
 
     def __exit__(self, *_: object) -> None:
-        self._entered.pop().end()
+        self._entered.pop().__exit__(None, None, None)
 
     def __call__(self, function: _Function) -> _Function:
         """Decorate a function: the overrides hold while it runs."""
@@ -145,52 +144,41 @@ class FlagOverrides:
         self._active.close()
 
 
-class _Entered(NamedTuple):
-    """One entry into a ``with`` block."""
+@contextlib.contextmanager
+def _override(app: Flask, overrides: Mapping[str, Override], signals: bool) -> Iterator[None]:
+    """Lay overrides over an app's flags."""
+    state, layer = state_of(app), Layer(overrides)
+    # The block can end in another app context than the one around it.
+    around = context_of(state.app)
 
-    state: AppState
-    layer: Layer
-    #: The app context around the block, which can end in another one.
-    context: _AppCtxGlobals | None
-    signals: bool
+    def snapshot() -> Snapshot | None:
+        """Return the snapshot that a request would read now; ``None`` if no signal needs it."""
+        if not signals:
+            return None
+        return overridden_snapshot(state.engine.read(), state.config.defaults, state.overrides)
 
-    def begin(self) -> None:
-        before = self._snapshot()
+    def replace(layers: Callable[[tuple[Layer, ...]], tuple[Layer, ...]]) -> None:
+        before = snapshot()
         with _lock:
-            self.state.overrides = (*self.state.overrides, self.layer)
-        self._apply(before)
-
-    def end(self) -> None:
-        before = self._snapshot()
-        with _lock:
-            # Other threads may have added layers meanwhile: this need not be the last one.
-            self.state.overrides = tuple(
-                layer for layer in self.state.overrides if layer is not self.layer
-            )
-        self._apply(before)
-
-    def _apply(self, before: Snapshot | None) -> None:
-        """Make open contexts read again, and send the signal."""
-        for context in (self.context, context_of(self.state.app)):
+            state.overrides = layers(state.overrides)
+        for context in (around, context_of(state.app)):
             if context is not None:
                 unbind(context)
-        after = self._snapshot()
-        if before is None or after is None:
-            return
-        changes = changes_by(self.layer, before, after)
+        after = snapshot()
+        changes = changes_by(layer, before, after) if before and after else None
         if changes:
             sent_signals.send(
                 sent_signals.flags_changed,
-                self.state.app,
+                state.app,
                 changes=changes,
                 snapshot=after,
                 previous=before,
                 leader=True,
             )
 
-    def _snapshot(self) -> Snapshot | None:
-        """Return the snapshot that a request would read now; ``None`` if no signal needs it."""
-        if not self.signals:
-            return None
-        state = self.state
-        return overridden_snapshot(state.engine.read(), state.config.defaults, state.overrides)
+    replace(lambda layers: (*layers, layer))
+    try:
+        yield
+    finally:
+        # Other threads may have added layers meanwhile: this need not be the last one.
+        replace(lambda layers: tuple(other for other in layers if other is not layer))

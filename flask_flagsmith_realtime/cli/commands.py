@@ -23,9 +23,9 @@ from ..doctor import examine as examine_app
 from ..exceptions import FetchError, FlagsmithRealtimeError
 from ..model import Flag
 from ..reading import Flags
-from . import watch as watching
 from . import wording
 from .terminal import paragraph, plain
+from .watch import follow
 
 #: The exit statuses of ``get``, besides 0 for a feature that is on.
 EXIT_OFF = 3
@@ -158,11 +158,11 @@ def watch(as_json: bool) -> None:
             "to follow Flagsmith."
         )
     try:
-        for news in watching.follow(state):
-            if isinstance(news, watching.StreamNews):
-                click.echo(news.message, err=True)
+        for event in follow(state):
+            if isinstance(event, str):
+                click.echo(event, err=True)
             else:
-                click.echo(json.dumps(news.as_dict()) if as_json else news.as_text())
+                click.echo(json.dumps(event.as_dict()) if as_json else event.as_text())
     except FlagsmithRealtimeError as error:
         raise click.ClickException(str(error)) from None
     except KeyboardInterrupt:

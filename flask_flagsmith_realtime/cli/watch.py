@@ -1,7 +1,7 @@
-"""Following an app's flags in a terminal: what ``flask flagsmith watch`` prints, in order.
+"""``flask flagsmith watch``: follows an app's flags in a terminal.
 
-The app's signals arrive in the refresher's thread and are handed to the thread that prints through
-a queue, so that a slow terminal holds nothing up.
+The app's signals arrive in the dispatcher's thread, which puts them into a queue. The main thread
+prints them, so that a slow terminal delays no receiver.
 """
 
 from __future__ import annotations
@@ -15,35 +15,34 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
+from blinker import NamedSignal
+
 from .. import signals
 from ..app_state import AppState
 from ..engine import FlagsmithSource
-from ..exceptions import FetchError
-from ..model import Flag, FlagChange, Snapshot
+from ..model import Flag, FlagChange
 from . import wording
 from .terminal import plain
 
-#: The service ends healthy connections all the time; only what lasts longer than this is news.
-_PATIENCE_SECONDS = 2.0
+#: The service ends healthy connections often; only a longer outage is reported.
+_OUTAGE_SECONDS = 2.0
+
+_SIGNALS = (
+    signals.stream_connected,
+    signals.stream_disconnected,
+    signals.refresh_failed,
+    signals.snapshot_refreshed,
+    signals.flags_changed,
+)
 
 
 @dataclass(frozen=True)
-class StreamNews:
-    """Something about the stream.
+class WatchedChange:
+    """The change of one feature.
 
-    :param message: it, in words.
-    """
-
-    message: str
-
-
-@dataclass(frozen=True)
-class ChangeNews:
-    """One feature changed.
-
-    :param at: when that arrived here, in seconds since 1970.
-    :param change: how.
-    :param epoch: when it changed on Flagsmith, in seconds since 1970, if that is known.
+    :param at: the time of its arrival, in seconds since 1970.
+    :param change: the change.
+    :param epoch: the environment's epoch after the change, in seconds since 1970, if it is known.
     """
 
     at: float
@@ -51,13 +50,13 @@ class ChangeNews:
     epoch: float | None
 
     def as_text(self) -> str:
-        """The change for a person to read."""
+        """Describe the change on one line."""
         moment = datetime.fromtimestamp(self.at).astimezone()
         name = plain(self.change.feature_name)
         return f"{moment:%H:%M:%S}  {name}  {wording.change(self.change)}"
 
     def as_dict(self) -> dict[str, Any]:
-        """The change for a program to read."""
+        """Return the change for JSON."""
         return {
             "at": datetime.fromtimestamp(self.at, timezone.utc).isoformat(timespec="milliseconds"),
             "epoch": self.epoch,
@@ -69,113 +68,98 @@ class ChangeNews:
 
 
 class StreamStateDebouncer:
-    """Tells news of the stream's life from its daily routine. Pure: the caller has the clock.
+    """Reports the stream's state, without the short gaps between healthy connections.
+
+    Pure: the caller has the clock.
 
     :param now: the monotonic time.
-    :param otherwise: what happens while the stream is down, in words.
+    :param fallback: a description of the polling meanwhile.
     """
 
-    def __init__(self, now: float, otherwise: str) -> None:
-        self._otherwise = otherwise
+    def __init__(self, now: float, fallback: str) -> None:
+        self._fallback = fallback
         self._reason = "not open yet"
         self._down_since: float | None = now
-        self._told: bool | None = None
+        self._reported: bool | None = None
 
     def wait(self, now: float) -> float | None:
-        """How long until :meth:`due` has something to say, if nothing else happens."""
-        if self._down_since is None or self._told is False:
+        """Return the seconds until :meth:`due` has a report; ``None`` if it has none to come."""
+        if self._down_since is None or self._reported is False:
             return None
-        return max(0.0, self._down_since + _PATIENCE_SECONDS - now)
+        return max(0.0, self._down_since + _OUTAGE_SECONDS - now)
 
-    def connected(self) -> StreamNews | None:
-        """It is open."""
+    def connected(self) -> str | None:
+        """Note that the stream is open; return the report, if that is new."""
         self._down_since = None
-        if self._told:
+        if self._reported:
             return None
-        self._told = True
-        return StreamNews("The stream is open: changes arrive at once.")
+        self._reported = True
+        return "The stream is open: changes arrive at once."
 
     def disconnected(self, reason: str, now: float) -> None:
-        """It has ended."""
+        """Note that the stream has ended."""
         self._reason = reason
         if self._down_since is None:
             self._down_since = now
 
-    def due(self, now: float) -> StreamNews | None:
-        """Say that it is down, if it has been for long enough."""
+    def due(self, now: float) -> str | None:
+        """Return the report of an outage, once it has lasted long enough."""
         if self.wait(now) != 0.0:
             return None
-        self._told = False
-        return StreamNews(f"The stream is down ({self._reason}): {self._otherwise}.")
+        self._reported = False
+        return f"The stream is down ({self._reason}): {self._fallback}."
 
 
-def follow(state: AppState) -> Iterator[StreamNews | ChangeNews]:
-    """Start the app's engine and hand on what happens, for ever.
+def follow(state: AppState) -> Iterator[str | WatchedChange]:
+    """Start the app's engine, and yield changes and reports of its state, forever.
 
     :raises ConfigError: if the app has no key.
     """
-    happened: queue.SimpleQueue[tuple[str, dict[str, Any]]] = queue.SimpleQueue()
-
-    # A signal does not keep its receivers alive: these names do.
-    def connected(_app: object, **_: Any) -> None:
-        happened.put(("connected", {}))
-
-    def disconnected(_app: object, reason: str, **_: Any) -> None:
-        happened.put(("disconnected", {"reason": reason}))
-
-    def failed(_app: object, error: FetchError, **_: Any) -> None:
-        happened.put(("failed", {"error": error}))
-
-    def refreshed(_app: object, snapshot: Snapshot, **_: Any) -> None:
-        happened.put(("refreshed", {"snapshot": snapshot}))
-
-    def changed(_app: object, **content: Any) -> None:
-        happened.put(("changed", {"at": time.time(), **content}))
-
-    signals.stream_connected.connect(connected, sender=state.app)
-    signals.stream_disconnected.connect(disconnected, sender=state.app)
-    signals.refresh_failed.connect(failed, sender=state.app)
-    signals.snapshot_refreshed.connect(refreshed, sender=state.app)
-    signals.flags_changed.connect(changed, sender=state.app)
-
     config = state.config
     polling = f"flags are fetched every {config.environment_refresh_interval_seconds:g} s"
-    life = StreamStateDebouncer(time.monotonic(), polling)
+    stream = StreamStateDebouncer(time.monotonic(), polling)
     if not config.enable_realtime_updates:
-        yield StreamNews(f"FLAGSMITH_ENABLE_REALTIME_UPDATES is off: {polling}.")
+        yield f"FLAGSMITH_ENABLE_REALTIME_UPDATES is off: {polling}."
     if config.redis_url is not None:
-        yield StreamNews(
-            "FLAGSMITH_REDIS_URL is set: watching listens to the stream and fetches for itself, "
-            "outside the fleet."
+        yield (
+            "FLAGSMITH_REDIS_URL is set: this command opens its own stream and fetches each "
+            "change itself, outside the fleet."
         )
-    # Without a fleet: a person may pause or end a command at any time, which a leader must not be,
-    # and a follower could not report how the stream is.
+    received: queue.SimpleQueue[tuple[NamedSignal, float, dict[str, Any]]] = queue.SimpleQueue()
+
+    def receive(_app: object, *, signal: NamedSignal, **content: Any) -> None:
+        received.put((signal, time.time(), content))
+
+    # Signals hold their receivers weakly; this list keeps them alive.
+    receivers = [partial(receive, signal=signal) for signal in _SIGNALS]
+    for signal, receiver in zip(_SIGNALS, receivers, strict=True):
+        signal.connect(receiver, sender=state.app)
+    # Without a fleet: a command can be suspended at any time, which must not happen to a leader,
+    # and a follower does not know the state of the stream.
     state.engine.start_by_hand(partial(FlagsmithSource, config))
-    count: int | None = None
+    is_ready = False
     while True:
-        wait = life.wait(time.monotonic()) if config.enable_realtime_updates else None
+        wait = stream.wait(time.monotonic()) if config.enable_realtime_updates else None
+        report = None
         try:
-            what, content = happened.get(timeout=wait)
+            signal, at, content = received.get(timeout=wait)
         except queue.Empty:
-            news = life.due(time.monotonic())
-            if news is not None:
-                yield news
-            continue
-        if what == "connected":
-            news = life.connected()
-            if news is not None:
-                yield news
-        elif what == "disconnected":
-            life.disconnected(content["reason"], time.monotonic())
-        elif what == "failed" and count is None:
-            life.disconnected(str(content["error"]), time.monotonic())
-        elif what == "refreshed" and count is None:
-            count = len(content["snapshot"].flags)
-            yield StreamNews(f"Watching {count} features. Ctrl-C ends it.")
-        elif what == "changed" and content["previous"] is not None:
-            epoch = content["snapshot"].epoch
-            for _, change in sorted(content["changes"].items()):
-                yield ChangeNews(content["at"], change, epoch)
+            report = stream.due(time.monotonic())
+        else:
+            if signal is signals.stream_connected:
+                report = stream.connected()
+            elif signal is signals.stream_disconnected:
+                stream.disconnected(content["reason"], time.monotonic())
+            elif signal is signals.refresh_failed and not is_ready:
+                stream.disconnected(str(content["error"]), time.monotonic())
+            elif signal is signals.snapshot_refreshed and not is_ready:
+                is_ready = True
+                report = f"Watching {len(content['snapshot'].flags)} features. Ctrl-C ends it."
+            elif signal is signals.flags_changed and content["previous"] is not None:
+                for _, change in sorted(content["changes"].items()):
+                    yield WatchedChange(at, change, content["snapshot"].epoch)
+        if report is not None:
+            yield report
 
 
 def _flag_as_dict(flag: Flag | None) -> dict[str, Any] | None:

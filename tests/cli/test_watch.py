@@ -93,7 +93,7 @@ def test_watch_stays_out_of_a_fleet(tmp_path: Path, emulator: Emulator) -> None:
     try:
         directory = Directory(tmp_path, {**emulator.config, "FLAGSMITH_REDIS_URL": redis.url})
         with directory.start("flagsmith", "watch") as watch:
-            assert watch.err.next().startswith("FLAGSMITH_REDIS_URL is set: watching listens to")
+            assert watch.err.next().startswith("FLAGSMITH_REDIS_URL is set: this command opens")
             assert watch.err.next() == "Watching 6 features. Ctrl-C ends it."
             assert watch.err.next() == "The stream is open: changes arrive at once."
             emulator.set_flag("new_checkout", enabled=True)
