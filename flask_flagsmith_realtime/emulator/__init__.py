@@ -1,7 +1,7 @@
-"""A local Flagsmith, for a demo, for tests, for work on a train.
+"""A local Flagsmith, for demos, for tests, and for work without a network.
 
-The REST paths and answers of Flagsmith's API, the same stream, and a page to change flags on. Run
-it with ``python -m flask_flagsmith_realtime.emulator``, or in a test:
+It has the endpoints and the answers of Flagsmith's API, the same stream, and a page to change flags
+on. Run it with ``python -m flask_flagsmith_realtime.emulator``, or in a test:
 
 .. code-block:: python
 

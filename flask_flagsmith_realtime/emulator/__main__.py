@@ -13,10 +13,10 @@ def main(
     arguments: Sequence[str] | None = None,
     prog: str = "python -m flask_flagsmith_realtime.emulator",
 ) -> int:
-    """Read the command line and run.
+    """Parse the command line and run the emulator.
 
-    :param arguments: the command line; this process's if not given.
-    :param prog: how the program is called.
+    :param arguments: the command line; that of this process if not given.
+    :param prog: the name of the program in its help.
     :returns: the exit status.
     """
     parser = argparse.ArgumentParser(
@@ -33,7 +33,7 @@ def main(
     parser.add_argument(
         "--state",
         metavar="FILE",
-        help="keep the flags in this JSON file, made from a sample if it does not exist",
+        help="keep the flags in this JSON file, which is made from a sample if it does not exist",
     )
     options = parser.parse_args(arguments)
     return run(options.port, options.state)

@@ -1,7 +1,8 @@
-"""The emulator as a program: starts it, says how to use it, and ends it on Ctrl-C."""
+"""The emulator as a program, which ends on Ctrl-C."""
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
@@ -14,12 +15,18 @@ from .state import StateFileError
 
 DEFAULT_PORT = 5001
 
+#: How often the main thread looks for a signal where a signal does not interrupt its wait: Windows.
+_LOOK_SECONDS = 0.5
+
+#: The signals that end the program. Windows has SIGBREAK for Ctrl-Break.
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGBREAK")
+
 
 def run(port: int = DEFAULT_PORT, state: str | None = None) -> int:
-    """Run an emulator until the process is told to end. To be called in the main thread.
+    """Run an emulator until SIGINT or SIGTERM. It must be called in the main thread.
 
     :param port: the port to listen on; 0 takes a free one.
-    :param state: the state file; without one, nothing is kept.
+    :param state: the path of the state file; without one, changes are lost at the end.
     :returns: the exit status.
     """
     over = threading.Event()
@@ -27,12 +34,14 @@ def run(port: int = DEFAULT_PORT, state: str | None = None) -> int:
     def end(_number: int, _frame: FrameType | None) -> None:
         over.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end)
+    for name in _SIGNALS:
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), end)
     try:
         with Emulator(port, state) as emulator:
             print(introduction(emulator, state), flush=True)
-            over.wait()
+            while not over.wait(_LOOK_SECONDS):
+                pass
     except (ServerError, StateFileError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -40,11 +49,11 @@ def run(port: int = DEFAULT_PORT, state: str | None = None) -> int:
 
 
 def introduction(emulator: Emulator, state: str | None) -> str:
-    """What to know about a running emulator."""
+    """Return the text that the program prints at its start."""
     document = emulator.document
-    kept = state or "in memory, gone at the end; --state FILE keeps it"
+    stored = state or "in memory, lost at the end; --state FILE keeps it"
     exports = "\n".join(
-        f"  export FLASK_{name}={shlex.quote(value)}" for name, value in emulator.config.items()
+        f"  {_assignment(f'FLASK_{name}', value)}" for name, value in emulator.config.items()
     )
     return f"""\
 Flagsmith emulator: {document["project"].get("name", "project")}, {document["name"]}
@@ -52,10 +61,17 @@ Flagsmith emulator: {document["project"].get("name", "project")}, {document["nam
   Page             {emulator.url}
   Client-side key  {emulator.client_side_key}
   Server-side key  {emulator.server_side_key}
-  State            {kept}
+  State            {stored}
 
-Point an app that calls app.config.from_prefixed_env() at it:
+Settings for an app that calls app.config.from_prefixed_env():
 
 {exports}
 
-Ctrl-C ends it."""
+Ctrl-C ends the emulator."""
+
+
+def _assignment(name: str, value: str) -> str:
+    """Return the command that sets a variable, in PowerShell on Windows."""
+    if os.name == "nt":
+        return f"$env:{name} = '{value}'"
+    return f"export {name}={shlex.quote(value)}"

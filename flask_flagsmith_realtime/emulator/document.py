@@ -1,4 +1,4 @@
-"""Environment documents: reading them, checking them, making new parts for them.
+"""Environment documents: parsing, validation, lookups and new parts.
 
 Pure functions. A document is what Flagsmith's ``environment-document/`` answers, as a ``dict``. The
 emulator's state file is one too, with one addition: an identity with traits and without overrides
@@ -19,21 +19,21 @@ from flagsmith.mappers import map_environment_document_to_context
 
 Document: TypeAlias = dict[str, Any]
 
-#: What a flag's value can be. Flagsmith keeps anything else as text.
+#: A flag's value. Flagsmith stores anything else as text.
 Value: TypeAlias = str | int | bool | None
 
-#: What a trait's value can be; ``None`` removes the trait.
+#: A trait's value; ``None`` removes the trait.
 TraitValue: TypeAlias = str | int | float | bool | None
 
 
 class DocumentError(ValueError):
-    """A document is not an environment document. The text says what is wrong with it."""
+    """A document is not an environment document. The text says why."""
 
 
 def sample() -> Document:
-    """The document that ships with the emulator, as of now.
+    """Return the document that ships with the emulator, with the current time as its epoch.
 
-    An app that outlives the emulator never goes back to an older epoch: each start needs a new one.
+    An app that runs through a restart of the emulator ignores a document with an older epoch.
     """
     document = parse(files(__package__).joinpath("sample.json").read_text("utf-8"))
     document["updated_at"] = datetime.now(timezone.utc).isoformat(timespec="microseconds")
@@ -41,7 +41,7 @@ def sample() -> Document:
 
 
 def parse(text: str) -> Document:
-    """Read a document from JSON.
+    """Parse a document.
 
     :raises DocumentError: if the text is not JSON, or not an environment document.
     """
@@ -53,10 +53,10 @@ def parse(text: str) -> Document:
 
 
 def check(document: Any) -> Document:
-    """Check that a document holds what the emulator and the Flagsmith SDK read of it.
+    """Validate the members that the emulator and the Flagsmith SDK read.
 
-    :returns: the document, with the members that the emulator adds to filled in.
-    :raises DocumentError: naming what is missing or wrong.
+    :returns: the document, in which optional members are filled in.
+    :raises DocumentError: if a member is missing or invalid.
     """
     if not isinstance(document, dict):
         raise DocumentError("it is not a JSON object")
@@ -81,9 +81,9 @@ def check(document: Any) -> Document:
 
 
 def parse_moment(text: str) -> datetime:
-    """Read an ISO 8601 moment; UTC unless it says otherwise.
+    """Parse an ISO 8601 time; without a time zone it is in UTC.
 
-    :raises ValueError: if it is none.
+    :raises ValueError: if it is invalid.
     """
     # Python 3.10 does not read the Z that the standard allows.
     moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
@@ -91,12 +91,12 @@ def parse_moment(text: str) -> datetime:
 
 
 def epoch(document: Mapping[str, Any]) -> float:
-    """The document's ``updated_at``, in seconds since 1970."""
+    """Return the document's ``updated_at`` in seconds since 1970."""
     return parse_moment(document["updated_at"]).timestamp()
 
 
 def feature_states(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Every feature state: the environment's, the segments' and the identities'."""
+    """Yield every feature state: those of the environment, the segments and the identities."""
     yield from document["feature_states"]
     for segment in document["project"]["segments"]:
         yield from segment["feature_states"]
@@ -105,34 +105,34 @@ def feature_states(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def find_flag(document: Mapping[str, Any], name: str) -> dict[str, Any] | None:
-    """The environment's state of a feature."""
+    """Return the environment's state of a feature."""
     return find_state(document["feature_states"], name)
 
 
 def find_state(states: list[dict[str, Any]], name: str) -> dict[str, Any] | None:
-    """The state of a feature in a list of them."""
+    """Return the state of a feature in a list of states."""
     return next((state for state in states if state["feature"]["name"] == name), None)
 
 
 def find_segment(document: Mapping[str, Any], name: str) -> dict[str, Any] | None:
-    """A segment by its name."""
+    """Return a segment by its name."""
     segments: list[dict[str, Any]] = document["project"]["segments"]
     return next((segment for segment in segments if segment["name"] == name), None)
 
 
 def find_identity(document: Mapping[str, Any], identifier: str) -> dict[str, Any] | None:
-    """What is kept of an identity: its overrides and its traits."""
+    """Return the entry of an identity, with its overrides and its traits."""
     identities: list[dict[str, Any]] = document["identity_overrides"]
     return next((entry for entry in identities if entry["identifier"] == identifier), None)
 
 
 def new_feature(document: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A feature with an id of its own."""
+    """Make a feature with an id of its own."""
     return {"id": _next_id(document, "feature"), "name": name, "type": "STANDARD"}
 
 
 def new_state(document: Mapping[str, Any], feature: Mapping[str, Any]) -> dict[str, Any]:
-    """A state of a feature with an id of its own: off, and without a value."""
+    """Make a state of a feature with an id of its own: off, and without a value."""
     return {
         "feature": dict(feature),
         "enabled": False,
@@ -145,7 +145,7 @@ def new_state(document: Mapping[str, Any], feature: Mapping[str, Any]) -> dict[s
 
 
 def new_variant(document: Mapping[str, Any], value: Value, percentage: float) -> dict[str, Any]:
-    """A variant of a multivariate feature, with an id of its own."""
+    """Make a variant of a multivariate feature, with an id of its own."""
     number = _next_id(document, "variant")
     return {
         "multivariate_feature_option": {"value": value, "id": number, "key": None},
@@ -156,13 +156,13 @@ def new_variant(document: Mapping[str, Any], value: Value, percentage: float) ->
 
 
 def new_segment(document: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A segment with an id of its own that nobody is in: it has no rules."""
+    """Make a segment with an id of its own. It has no rules, so no identity is in it."""
     number = _next_id(document, "segment")
     return {"id": number, "name": name, "rules": [], "feature_states": []}
 
 
 def new_identity(document: Mapping[str, Any], identifier: str) -> dict[str, Any]:
-    """An identity with an id of its own, without overrides and traits."""
+    """Make an identity with an id of its own, without overrides and traits."""
     api_key = document["api_key"]
     return {
         "identifier": identifier,

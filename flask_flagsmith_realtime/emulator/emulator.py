@@ -140,7 +140,7 @@ class Emulator:
 
     @property
     def epoch(self) -> float:
-        """When the environment last changed, in seconds since 1970."""
+        """The time of the environment's last change, in seconds since 1970."""
         return self._state.environment.epoch
 
     @property

@@ -109,7 +109,7 @@ class Environment:
         }
 
     def evaluate(self, identifier: str, traits: Mapping[str, TraitValue]) -> list[Served]:
-        """Return what an identity gets, in the order of the environment's features."""
+        """Return the features as an identity gets them, in the environment's order."""
         overridden = dict(self._evaluate_overrides(identifier))
         flags = self._targeting.get_identity_flags(identifier, cast(Any, dict(traits))).all_flags()
         served = []

@@ -50,7 +50,7 @@ def end_experiment(document: Document, feature: str) -> str:
 
 
 def _shares(flag: Mapping[str, Any], variants: Mapping[Any, float]) -> list[dict[str, Any]]:
-    """The variants of the rollout's state. Results are told apart by key, so each gets one."""
+    """Return the variants of the rollout's state. Results are grouped by key: each gets one."""
     if any(not 0 <= share <= 100 for share in variants.values()) or sum(variants.values()) > 100:
         raise EditError("the variants must be 0 to 100 % each, and not more together")
     known = {
@@ -79,7 +79,7 @@ def _mark(document: Document, feature: str, experiment: dict[str, Any]) -> None:
 
 
 def _states(document: Document, feature: str) -> list[dict[str, Any]]:
-    """The feature's states in the environment and for segments."""
+    """Return the feature's states in the environment and for segments."""
     holders = [document, *document["project"]["segments"]]
     found = (documents.find_state(holder["feature_states"], feature) for holder in holders)
     return [state for state in found if state is not None]

@@ -1,7 +1,7 @@
-"""Who listens to the stream.
+"""The open streams.
 
-Each listener has a queue: whoever announces an epoch puts it in and never waits, the thread that
-answers the listener's request takes it out. A listener belongs to that thread until it closes.
+Each listener has a queue. The thread that announces an epoch puts it in and never waits; the thread
+that answers the stream's request takes it out, and owns the listener until the stream ends.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import queue
 import threading
 
-#: As many streams stand at once; the next one is refused.
+#: As many streams can be open; a further one is refused.
 MAX_STREAMS = 1000
 
 
 class TooManyStreamsError(Exception):
-    """There are :data:`MAX_STREAMS` already."""
+    """:data:`MAX_STREAMS` are open."""
 
 
 class Listener:
@@ -24,18 +24,19 @@ class Listener:
         self._epochs: queue.SimpleQueue[float | None] = queue.SimpleQueue()
 
     def announce(self, epoch: float) -> None:
-        """Hand over an epoch."""
+        """Queue an epoch."""
         self._epochs.put(epoch)
 
     def end(self) -> None:
-        """Ask the stream to end, after what was handed over so far."""
+        """Ask the stream to end, after the epochs in the queue."""
         self._epochs.put(None)
 
     def take(self, timeout: float) -> float | None:
         """Wait for the next epoch.
 
-        :returns: the epoch, or ``None`` if the stream shall end.
-        :raises queue.Empty: if there is none for so many seconds.
+        :param timeout: the longest wait, in seconds.
+        :returns: the epoch, or ``None`` if the stream must end.
+        :raises queue.Empty: if there is none in time.
         """
         return self._epochs.get(timeout=max(timeout, 0))
 
@@ -63,13 +64,13 @@ class Listeners:
         return listener
 
     def leave(self, listener: Listener) -> None:
-        """Say that a stream has ended; again does no harm."""
+        """Remove a stream that has ended. Idempotent."""
         with self._changed:
             self._open.discard(listener)
             self._changed.notify_all()
 
     def announce(self, epoch: float) -> None:
-        """Hand an epoch to all."""
+        """Queue an epoch on all streams."""
         with self._changed:
             for listener in self._open:
                 listener.announce(epoch)
@@ -82,20 +83,21 @@ class Listeners:
 
     @property
     def count(self) -> int:
-        """How many listen now."""
+        """The number of open streams."""
         with self._changed:
             return len(self._open)
 
     @property
     def opened(self) -> int:
-        """How many streams were opened so far."""
+        """The number of streams that were opened so far."""
         with self._changed:
             return self._opened
 
     def wait_for(self, count: int, timeout: float) -> bool:
-        """Wait until exactly so many listen.
+        """Wait until exactly so many streams are open.
 
-        :returns: whether they did within ``timeout`` seconds.
+        :param timeout: the longest wait, in seconds.
+        :returns: whether they are.
         """
         with self._changed:
             return self._changed.wait_for(lambda: len(self._open) == count, timeout)

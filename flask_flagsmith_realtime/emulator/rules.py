@@ -1,7 +1,7 @@
-"""The rules of segments in words, and their conditions.
+"""The rules of segments as sentences, and their conditions.
 
-A segment has rules that must all match. A rule has a type, ``ALL``, ``ANY`` or ``NONE``, conditions
-that it says this of, and further rules of the same kind. Pure functions.
+A segment has rules that must all match. A rule has a type, ``ALL``, ``ANY`` or ``NONE``, and the
+conditions and rules to which the type applies. Pure functions.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-#: What comes between a condition's property and its value.
+#: The words between a condition's property and its value.
 OPERATORS = {
     "EQUAL": "is",
     "NOT_EQUAL": "is not",
@@ -33,7 +33,7 @@ _JOINTS = {"ALL": " and ", "ANY": " or ", "NONE": " or "}
 
 
 def sentences(rules: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Put rules in words: all of the sentences must be true of an identity in the segment."""
+    """Word rules as sentences, which are all true of an identity in the segment."""
     said: list[str] = []
     for rule in rules:
         if rule["type"] == "ALL":
@@ -45,14 +45,14 @@ def sentences(rules: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def conditions(rules: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """All conditions, in the order in which :func:`sentences` names them."""
+    """Yield all conditions, in the order in which :func:`sentences` names them."""
     for rule in rules:
         yield from rule.get("conditions", [])
         yield from conditions(rule.get("rules", []))
 
 
 def rule_of(condition: Mapping[str, Any]) -> dict[str, Any]:
-    """A rule with one condition, nested as Flagsmith's dashboard nests it."""
+    """Make a rule with one condition, nested as Flagsmith's dashboard nests it."""
     inner = {"type": "ANY", "rules": [], "conditions": [condition]}
     return {"type": "ALL", "rules": [inner], "conditions": []}
 
@@ -80,7 +80,7 @@ def _condition(condition: Mapping[str, Any]) -> str:
 
 
 def _property(name: str | None) -> str:
-    """A trait's name, or the end of a path such as ``$.identity.identifier``."""
+    """Return a trait's name, or the end of a path such as ``$.identity.identifier``."""
     if name and name.startswith("$."):
         return name.removeprefix("$.").removeprefix("identity.").replace(".", " ")
     return name or ""

@@ -1,4 +1,4 @@
-"""The emulator's state: the current environment, its file, and who is told of a change.
+"""The emulator's state: the current environment, its file, and the announcement of changes.
 
 One lock serializes changes. A change works on a copy of the document, which is saved to the file,
 then becomes the environment, and only then is announced: a client that refetches because of the
@@ -78,7 +78,7 @@ class State:
 
     @property
     def last_modified(self) -> datetime:
-        """When the served document last changed, in whole seconds, for ``Last-Modified``."""
+        """The ``Last-Modified`` of the served document, in whole seconds."""
         return datetime.fromtimestamp(int(self._modified_at), timezone.utc)
 
     def unmodified_since(self, moment: datetime) -> bool:
@@ -219,7 +219,7 @@ def _write(path: Path, text: str, moment: float) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        # So that _load can tell when it was edited by hand.
+        # A later time shows _load that the file was edited by hand.
         os.utime(name, (moment, moment))
         os.replace(name, path)
     except BaseException:

@@ -1,4 +1,4 @@
-"""What apps reported: how often features were evaluated, and the events of experiments.
+"""The reports of apps: counts of evaluated features, and the events of experiments.
 
 Any thread may call anything; one lock guards it all, and nothing is called while it is held.
 """

@@ -92,3 +92,51 @@ def test_an_unusable_state_file_is_said_plainly(tmp_path: Path) -> None:
     assert (process.returncode, out) == (1, "")
     assert err.startswith(f"The state file {path} cannot be used: it is not JSON")
     assert "Traceback" not in err
+
+
+#: Removes what Windows does not have, before the emulator is imported.
+LIKE_WINDOWS = """
+import os, select, selectors, signal, socket, sys
+for module, names in {
+    os: ("fchmod", "sysconf"),
+    select: ("poll", "epoll", "kqueue"),
+    selectors: ("PollSelector", "EpollSelector", "KqueueSelector"),
+    signal: ("SIGALRM", "SIGHUP", "SIGKILL", "SIGUSR1", "pthread_sigmask"),
+    socket: ("AF_UNIX",),
+}.items():
+    for name in names:
+        vars(module).pop(name, None)
+selectors.DefaultSelector = selectors.SelectSelector
+sys.modules.update(dict.fromkeys(("fcntl", "pwd", "grp", "resource", "termios")))
+from flask_flagsmith_realtime.emulator.__main__ import main
+sys.exit(main(["--port", "0", *sys.argv[1:]]))
+"""
+
+
+def test_it_needs_nothing_that_windows_lacks(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", LIKE_WINDOWS, "--state", str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            url = re.search(r"Page +(http://127\.0\.0\.1:\d+/)\n", introduction(process))[1]
+            stream = requests.get(
+                f"{url}sse/environments/EmulatedShopEnvironment/stream", stream=True, timeout=20
+            )
+            switched = {"feature": "new_checkout", "enabled": "on"}
+            with stream:
+                assert requests.post(f"{url}edit/switch", data=switched, timeout=20).ok
+                events = (line for line in stream.iter_lines() if line.startswith(b"data:"))
+                assert next(events) < next(events)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=PATIENCE_SECONDS)
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+    assert (process.returncode, out, err) == (0, "", "")
+    assert '"enabled": true' in path.read_text("utf-8")

@@ -1,4 +1,4 @@
-"""What Flagsmith's clients call: the SDK's API, the stream, usage analytics and events.
+"""The endpoints for Flagsmith's clients: the SDK's API, the stream, usage analytics, events.
 
 A Flask app of its own, apart from the page: these endpoints are open to pages of every origin, as
 Flagsmith's are, and authenticate by a key in a header, never by a cookie. The page's forms have

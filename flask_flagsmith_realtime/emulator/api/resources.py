@@ -1,4 +1,4 @@
-"""How Flagsmith's API treats a request before and after the endpoint itself.
+"""The checks and headers that all endpoints of the API share.
 
 Flagsmith's API is written with Django REST framework, and clients see its order of checks: content
 negotiation, then the environment key, then the method, then the body. Each endpoint is a
@@ -136,7 +136,7 @@ def _with_headers(response: Response, resource: Resource) -> Response:
 
 
 def _vary(response: Response, resource: Resource) -> str:
-    """What a cache must tell apart: differs by what answered inside Flagsmith."""
+    """Return the ``Vary`` header, which differs between the parts of Flagsmith that answer."""
     names = ["Origin"]
     if not resource.renders_json_only:
         names.insert(0, "Accept")

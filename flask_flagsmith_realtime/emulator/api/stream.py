@@ -30,7 +30,7 @@ _LOOK_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class StreamOptions:
-    """How the stream behaves.
+    """The timing of the stream.
 
     :param greeting: a new connection gets the current epoch at once.
     :param heartbeat_seconds: after so long without an event, a comment is sent.

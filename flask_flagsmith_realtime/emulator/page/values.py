@@ -1,4 +1,4 @@
-"""Values as text in the page's fields, and back. Pure functions."""
+"""Conversion of values to the text of the page's fields, and back. Pure functions."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _NUMBER = re.compile(r"-?\d{1,18}(\.\d{1,18})?")
 
 
 def as_text(value: object) -> str:
-    """A value as it stands in a field; no value is an empty field."""
+    """Return a value as the text of a field; empty for no value."""
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def parse_value(text: str) -> Value:
-    """Read a feature's value as Flagsmith's dashboard does: what looks like a number is one."""
+    """Parse a feature's value as Flagsmith's dashboard does: digits are a number."""
     text = text.replace("\r\n", "\n")
     if not text:
         return None
@@ -29,13 +29,13 @@ def parse_value(text: str) -> Value:
 
 
 def parse_trait(text: str) -> TraitValue:
-    """Read a trait's value; unlike a feature's it can be a fraction. Nothing removes the trait."""
+    """Parse a trait's value, which can be a fraction. An empty text removes the trait."""
     value = parse_value(text)
     return float(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
 
 
 def kind(value: object) -> str:
-    """What a value is, in a word; empty if it is none."""
+    """Name the kind of a value; empty for no value."""
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""What the page shows, made from an environment and a journal. Pure functions."""
+"""The content of the page, made from an environment, a journal and usage. Pure functions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..journal import Visit
 from ..usage import EXPOSURE
 from .values import as_text, kind
 
-#: As many identities that did not ask are shown.
+#: As many identities that were not served yet are shown.
 _MOST_UNSEEN = 12
 
 #: As many counts, and as many events, are shown.
@@ -36,7 +36,7 @@ class Field:
 
     @property
     def lines(self) -> int:
-        """How high the field is; 0 for one that has a single line."""
+        """The height of the field in lines; 0 for a field with a single line."""
         if "\n" not in self.text and len(self.text) <= _LONG and "JSON" not in self.kind:
             return 0
         return min(self.text.count("\n") + 1 + len(self.text) // 120, _MOST_LINES)
@@ -46,7 +46,7 @@ class Field:
 class Share:
     """A variant, or the control value, with the percentage of identities that get it.
 
-    :param start: the percentage of those before it, which is where it begins in a bar.
+    :param start: the sum of the percentages before it, where it begins in the bar.
     """
 
     text: str
@@ -80,7 +80,7 @@ class FeatureView:
 
     @property
     def variants(self) -> list[Share]:
-        """The shares without control."""
+        """The shares without the control value."""
         return self.shares[1:]
 
 
@@ -97,7 +97,7 @@ class SegmentView:
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a feature is what it is: ``environment``, ``segment``, ``override`` or ``split``."""
+    """The reason of a flag. Its kind is ``environment``, ``segment``, ``override`` or ``split``."""
 
     kind: str
     text: str
@@ -107,7 +107,7 @@ class Reason:
 class ServedView:
     """A feature as an identity got it.
 
-    :param now: what it would get now, if that is something else.
+    :param now: what the identity would get now, if that differs.
     """
 
     feature: str
@@ -119,9 +119,9 @@ class ServedView:
 
 @dataclass(frozen=True)
 class PersonView:
-    """An identity: what is kept of it, and what it was served or would be.
+    """An identity with its traits, its overrides, and the flags that it got or would get.
 
-    :param at: when it last asked, if it has.
+    :param at: when it was last served; ``None`` if it was not.
     """
 
     identifier: str
@@ -143,7 +143,7 @@ class EventView:
 
 @dataclass(frozen=True)
 class UsageView:
-    """What apps reported.
+    """The reports of apps.
 
     :param evaluations: the features that were evaluated most, with the counts.
     :param exposures: for each feature, how many exposures there were to each variant.
@@ -157,7 +157,7 @@ class UsageView:
 
 
 def features(environment: Environment) -> list[FeatureView]:
-    """The environment's features."""
+    """Return the environment's features."""
     overridden_for = _overridden_for(environment)
     return [
         FeatureView(
@@ -174,7 +174,7 @@ def features(environment: Environment) -> list[FeatureView]:
 
 
 def segments(environment: Environment) -> list[SegmentView]:
-    """The segments."""
+    """Return the segments."""
     return [
         SegmentView(
             id=segment["id"],
@@ -188,7 +188,7 @@ def segments(environment: Environment) -> list[SegmentView]:
 
 
 def people(environment: Environment, visits: list[Visit]) -> list[PersonView]:
-    """The identities that asked lately, and others that something is kept of, by their names."""
+    """Return the identities that were served lately and others with traits or overrides, sorted."""
     seen = {visit.identifier: visit for visit in visits}
     unseen = islice((name for name in environment.identities if name not in seen), _MOST_UNSEEN)
     # By name, not by time: nothing moves while a reader is about to click on it.
@@ -196,7 +196,7 @@ def people(environment: Environment, visits: list[Visit]) -> list[PersonView]:
 
 
 def usage(evaluations: Counter[str], events: Sequence[Mapping[str, Any]]) -> UsageView:
-    """What apps reported."""
+    """Return the reports of apps."""
     exposures: dict[str, Counter[str]] = {}
     for event in events:
         if event["event"] == EXPOSURE:
@@ -223,7 +223,7 @@ def _event(event: Mapping[str, Any]) -> EventView:
 
 
 def reason(served: Served) -> Reason:
-    """Put in words why an identity gets what it gets."""
+    """Word the reason of a flag."""
     what, _, detail = served.reason.partition("; ")
     text = detail.partition("=")[2]
     if what == "SPLIT":
@@ -252,7 +252,7 @@ def _person(environment: Environment, name: str, visit: Visit | None) -> PersonV
 
 
 def _compare(served: Sequence[Served], now: Sequence[Served]) -> Iterator[ServedView]:
-    """What was served, with what would be now where that differs."""
+    """Yield what was served, with what would be served now where that differs."""
     current = {flag.state["feature"]["name"]: flag for flag in now}
     for flag in served:
         name = flag.state["feature"]["name"]
