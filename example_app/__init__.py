@@ -4,10 +4,10 @@ Where to look:
 
 - ``features.py``: the extension, and what serves until Flagsmith answers;
 - ``shop.py`` and ``templates/``: reading flags in views and templates, a route behind a flag;
-- ``people.py``: who is asking, for segments, overrides and percentage splits;
-- ``prices.py``: a JSON value, read once and forgotten when it changes;
-- ``counter.py``: what the signals tell;
-- ``live.py`` and ``static/live.js``: open pages that follow without a reload.
+- ``people.py``: the identity of a request, for segments, overrides and percentage splits;
+- ``prices.py``: a JSON value, parsed once and again when it changes;
+- ``counter.py``: receivers of the signals;
+- ``live.py`` and ``static/live.js``: open pages that are updated without a reload.
 
 Try it with ``make demo``; serve it with ``flask --app example_app run`` or
 ``gunicorn --config python:example_app.gunicorn_conf 'example_app:create_app()'``.
@@ -27,12 +27,12 @@ from .features import DEFAULTS, flagsmith
 def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     """Make the shop.
 
-    :param settings: goes before the environment's ``FLASK_…`` variables.
+    :param settings: take precedence over the ``FLASK_…`` environment variables.
     """
     app = Flask(__name__)
     app.config.from_mapping(
         FLAGSMITH_DEFAULTS=DEFAULTS,
-        SECRET_KEY="anybody may be anybody in a demo",  # noqa: S106 - FLASK_SECRET_KEY sets another
+        SECRET_KEY="not a secret: this is a demo",  # noqa: S106 - FLASK_SECRET_KEY sets another
         SESSION_COOKIE_SAMESITE="Lax",
     )
     app.config.from_prefixed_env()

@@ -1,6 +1,6 @@
-"""``python -m example_app``: the shop, and a local Flagsmith beside it if there is no real one.
+"""``python -m example_app``: the shop, with the emulator beside it if there is no environment key.
 
-``EXAMPLE_APP_PORT`` and ``EXAMPLE_APP_EMULATOR_PORT`` choose the ports; 0 takes any that is free.
+``EXAMPLE_APP_PORT`` and ``EXAMPLE_APP_EMULATOR_PORT`` choose the ports; 0 takes a free one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SHOP_PORT = 5080
 EMULATOR_PORT = 5090
 Started = TypeVar("Started")
 
-#: So many ports are tried if the first ones are taken.
+#: How many ports are tried, from the default one on.
 PORTS_TRIED = 10
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 #: How soon the server notices that it is to stop.
@@ -48,13 +48,13 @@ def main() -> None:
 
 
 def serve(stack: ExitStack) -> None:
-    """Start what is needed, print where it is, and serve the shop until Ctrl-C."""
+    """Start the emulator if it is needed, print the addresses, and serve until Ctrl-C."""
     settings = {}
     if "FLASK_FLAGSMITH_ENVIRONMENT_KEY" not in os.environ:
         emulator = stack.enter_context(start(emulate, "EXAMPLE_APP_EMULATOR_PORT", EMULATOR_PORT))
         settings = {**emulator.config, "EMULATOR_URL": emulator.url}
     app = create_app(settings)
-    stack.callback(flagsmith.stop, app)  # before its Flagsmith goes
+    stack.callback(flagsmith.stop, app)  # before the emulator stops
     listening = stack.enter_context(start(listen, "EXAMPLE_APP_PORT", SHOP_PORT))
     server = make_server(HOST, 0, app, threaded=True, fd=listening.fileno())
     stack.callback(news.close)
@@ -71,32 +71,32 @@ def serve(stack: ExitStack) -> None:
 
 
 def start(on_port: Callable[[int], Started], variable: str, usual: int) -> Started:
-    """Start something on the first port that is free."""
+    """Call a function with ports until one is free, and return its result."""
     for port in ports(variable, usual):
         try:
             return on_port(port)
         except (OSError, OverflowError, ServerError) as error:
-            reason = f"Port {port} cannot be had: {error}."
+            reason = f"Port {port} is not available: {error}."
     raise SystemExit(f"{reason} Choose another one with {variable}.")
 
 
 def emulate(port: int) -> Emulator:
-    """Run a local Flagsmith."""
+    """Start the emulator."""
     return Emulator(port).start()
 
 
 def listen(port: int) -> socket.socket:
-    """Listen for the shop's visitors."""
+    """Open the shop's socket."""
     return socket.create_server((HOST, port))
 
 
 def ports(variable: str, usual: int) -> range:
-    """The ports to try: the one that was chosen, else the usual one and those after it."""
+    """Return the ports to try: the chosen one, else the default one and those after it."""
     chosen = os.environ.get(variable)
     if chosen is None:
         return range(usual, usual + PORTS_TRIED)
     if not chosen.isdecimal():
-        raise SystemExit(f"{variable} is {chosen!r}; it takes a port's number, or 0 for any.")
+        raise SystemExit(f"{variable} is {chosen!r}; it must be a port, or 0 for a free one.")
     return range(int(chosen), int(chosen) + 1)
 
 

@@ -1,7 +1,7 @@
-"""Behind the counter: what the signals tell, for the panel beside the shop.
+"""Behind the counter: receivers of the signals, for the panel beside the shop.
 
-The receivers run in the extension's refresher thread. They replace what is there by one assignment,
-so that requests can read it without a lock, and then tell the open pages.
+The receivers run in a thread of the extension. They replace the entries by one assignment, so that
+requests read them without a lock, and then notify the open pages.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MOST_ENTRIES = 5
 
 @dataclass(frozen=True)
 class Entry:
-    """One feature's change, as the panel shows it."""
+    """A change of one feature, as the panel shows it."""
 
     feature: str
     at: datetime
@@ -44,7 +44,7 @@ class Entry:
 
 
 class Counter:
-    """What this process has been told, the newest first."""
+    """The latest changes that this process received, the newest first."""
 
     entries: tuple[Entry, ...] = ()
 
@@ -53,27 +53,27 @@ counter = Counter()
 
 
 @flags_changed.connect
-def write_down(
+def record_changes(
     app: Flask, changes: Mapping[str, FlagChange], snapshot: Snapshot, **extra: Any
 ) -> None:
-    """Show what changed."""
+    """Add changes to the panel."""
     now = datetime.now()
     entries = [Entry(name, now, steps(change), note(change)) for name, change in changes.items()]
     counter.entries = (*entries, *counter.entries)[:MOST_ENTRIES]
-    news.tell(snapshot.epoch)
+    news.notify(snapshot.epoch)
 
 
 @stream_connected.connect
 @stream_disconnected.connect
 @snapshot_refreshed.connect
 @refresh_failed.connect
-def look_again(app: Flask, **extra: Any) -> None:
-    """The listener's state may be another: see ``flagsmith.status``."""
-    news.tell()
+def update_status(app: Flask, **extra: Any) -> None:
+    """Notify the open pages: ``flagsmith.status`` may have changed."""
+    news.notify()
 
 
 def template_names() -> dict[str, Any]:
-    """What all templates can use."""
+    """Return the names that all templates can use."""
     return {
         "counter": counter,
         "emulator_url": current_app.config.get("EMULATOR_URL"),

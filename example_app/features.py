@@ -6,7 +6,7 @@ from flask_flagsmith_realtime import FlagsmithRealtime
 
 flagsmith = FlagsmithRealtime()
 
-#: What serves until Flagsmith answers, and for features that the environment does not have.
+#: The flags until Flagsmith answers, and for features that the environment does not have.
 DEFAULTS = {
     "banner_text": "Welcome to the tea shop",
     "button_colour": "indigo",

@@ -15,7 +15,7 @@ threads = 32
 
 
 def post_worker_init(worker: Any) -> None:
-    """End the open pages' events when the worker is told to go: it waits for them otherwise."""
+    """End the open pages' event streams at SIGTERM: the worker would wait for them."""
     from example_app.live import news
 
     gunicorns = signal.getsignal(signal.SIGTERM)

@@ -1,7 +1,7 @@
-"""Open pages follow changes: a server-sent event tells them that there is something new.
+"""Open pages are updated without a reload: a server-sent event notifies them of a change.
 
-An event carries no content. The page fetches itself again and takes over what differs, so a page
-that was slow, asleep or cut off has missed nothing: one event stands for all before it.
+An event carries no content. The page fetches itself again and replaces what differs, so one event
+is enough for a page that was slow, suspended or disconnected.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from werkzeug.exceptions import ServiceUnavailable
 
 blueprint = Blueprint("live", __name__)
 
-#: Each open page takes a thread of the server's; gunicorn_conf.py has some more.
+#: Each open page takes a thread of the server; gunicorn_conf.py has some more.
 MOST_PAGES = 24
-#: A line in between shows whether the browser is still there.
+#: A comment shows whether the browser is still connected.
 HEARTBEAT_SECONDS = 15.0
 
 
 class News:
-    """Passes news from the thread that has them to all who wait for them."""
+    """Notifies the event streams of open pages."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -30,10 +30,10 @@ class News:
         self._pages = 0
         self._closed = False
 
-    def tell(self, epoch: float | None = None) -> None:
-        """Tell all open pages. Never waits for one.
+    def notify(self, epoch: float | None = None) -> None:
+        """Notify all open pages, without waiting for any.
 
-        :param epoch: of the flags that the news are about.
+        :param epoch: the epoch of the new flags.
         """
         with self._changed:
             self._number += 1
@@ -41,13 +41,13 @@ class News:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """End all event streams, and let no new one last."""
+        """End all event streams, new ones included."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def join(self) -> bool:
-        """Say that a page opens. ``False`` if too many are."""
+        """Count a page that opens, and return whether there is room for it."""
         with self._changed:
             if self._pages == MOST_PAGES:
                 return False
@@ -55,21 +55,21 @@ class News:
             return True
 
     def leave(self) -> None:
-        """Say that a page has closed."""
+        """Count a page that has closed."""
         with self._changed:
             self._pages -= 1
 
     def events(self) -> Iterator[str]:
-        """The events for one page. The first comes at once: something may have changed since the
-        page was made."""
+        """Yield the events for one page. The first comes at once: flags may have changed since the
+        page was rendered."""
         yield "retry: 1000\n\n"
         seen = -1
         while not self._closed:
             with self._changed:
                 if self._number == seen and not self._closed:
                     self._changed.wait(HEARTBEAT_SECONDS)
-                told, seen, epoch = self._number != seen, self._number, self._epoch
-            yield f"data: {epoch or 0}\n\n" if told else ": still here\n\n"
+                changed, seen, epoch = self._number != seen, self._number, self._epoch
+            yield f"data: {epoch or 0}\n\n" if changed else ": heartbeat\n\n"
 
 
 news = News()
@@ -77,11 +77,11 @@ news = News()
 
 @blueprint.get("/events")
 def events() -> Response:
-    """The events for one page, for as long as it is open."""
+    """Stream events to one page while it is open."""
     if not news.join():
         raise ServiceUnavailable("Too many pages are open.")
     response = Response(news.events(), mimetype="text/event-stream")
     response.headers["Cache-Control"] = "no-store"
-    response.headers["X-Accel-Buffering"] = "no"  # nginx would keep events to itself
+    response.headers["X-Accel-Buffering"] = "no"  # nginx would buffer events
     response.call_on_close(news.leave)
     return response

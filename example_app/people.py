@@ -1,4 +1,4 @@
-"""Who is asking. Instead of a login, three people with traits to choose from, and nobody."""
+"""The visitor. Instead of a login, there are three people with traits to choose from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ blueprint = Blueprint("people", __name__)
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody who may come to the shop."""
+    """A known visitor."""
 
     identifier: str
     name: str
@@ -34,22 +34,22 @@ PEOPLE = {
 
 
 def current_person() -> Person | None:
-    """The person in the signed session cookie; ``None`` if nobody has said who they are."""
+    """Return the person in the signed session cookie; ``None`` for an anonymous visitor."""
     return PEOPLE.get(session.get("person", ""))
 
 
 @flagsmith.identity_loader
 def load_identity() -> Identity | None:
-    """Tell whose flags the request reads. Without an identity, the environment's flags serve."""
+    """Return the identity whose flags the request reads; ``None`` for the environment's flags."""
     person = current_person()
     return person and Identity(person.identifier, traits={"plan": person.plan})
 
 
 @blueprint.post("/who")
 def switch() -> Response:
-    """Become somebody else."""
+    """Change the person in the session."""
     identifier = request.form.get("person", "")
     if identifier and identifier not in PEOPLE:
-        raise BadRequest("There is nobody of that name here.")
+        raise BadRequest("There is no such person.")
     session["person"] = identifier
     return redirect(url_for("shop.home"), 303)

@@ -1,4 +1,4 @@
-"""The price list: a JSON value that is read once, and forgotten when it changes."""
+"""The price list: a JSON value that is parsed once, and again when it changes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ FEATURE = "pricing"
 
 @dataclass(frozen=True)
 class PriceList:
-    """What things cost.
+    """The prices.
 
     :param prices: the price by product.
-    :param problem: why these are not the prices that Flagsmith has, if they are not.
+    :param problem: why the default prices serve instead of the flag's; ``None`` if they do not.
     """
 
     prices: dict[str, float]
@@ -28,15 +28,15 @@ class PriceList:
 
 
 def price_list() -> PriceList:
-    """The price list for whoever asks."""
+    """Return the price list for the current visitor."""
     return read(flags.get_feature_value(FEATURE))
 
 
 @lru_cache(maxsize=16)
 def read(text: Any) -> PriceList:
-    """Make a price list out of the feature's value.
+    """Parse the feature's value.
 
-    Kept by that value, so that a request which began before a change cannot bring the old prices
+    Cached by that value, so that a request which began before a change cannot bring the old prices
     back, and a segment can have its own.
     """
     try:
@@ -50,12 +50,12 @@ def read(text: Any) -> PriceList:
 
 @flagsmith.on_change(FEATURE)
 def forget(change: FlagChange) -> None:
-    """Let go of the old prices."""
+    """Clear the cache."""
     read.cache_clear()
 
 
 def money(amount: float | None) -> str:
-    """An amount as it stands on a price tag."""
+    """Format an amount for a price tag."""
     if amount is None:
         return "sold out"
     return f"€{amount:,.0f}" if amount == int(amount) else f"€{amount:,.2f}"

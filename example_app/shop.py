@@ -18,7 +18,7 @@ CUPS = {"Mon": 3, "Tue": 5, "Wed": 4, "Thu": 2, "Fri": 6, "Sat": 7, "Sun": 4}
 
 @dataclass(frozen=True)
 class Product:
-    """Something to buy. What it costs, the feature ``pricing`` says."""
+    """A product. Its price is in the feature ``pricing``."""
 
     slug: str
     name: str
@@ -37,27 +37,27 @@ PRODUCTS = {
 
 @blueprint.get("/")
 def home() -> str:
-    """All there is to buy."""
+    """The list of products."""
     return render_template("home.html", products=PRODUCTS.values())
 
 
 @blueprint.get("/checkout/<slug>")
 @flag_required("new_checkout", otherwise="shop.old_checkout")
 def checkout(slug: str) -> str:
-    """The new checkout, for whoever has it."""
+    """The new checkout, for visitors who have the feature."""
     return render_template("checkout.html", product=find(slug), delivery=delivery())
 
 
 @blueprint.get("/checkout/<slug>/by-post")
 def old_checkout(slug: str) -> str:
-    """The old one, for everybody else."""
+    """The old checkout, for all other visitors."""
     return render_template("old_checkout.html", product=find(slug))
 
 
 @blueprint.post("/checkout/<slug>")
 @flag_required("new_checkout", status=409)
 def pay(slug: str) -> Response:
-    """Take the money, which this shop doesn't."""
+    """Accept an order. This shop takes no money."""
     flash(f"Thank you! Your {find(slug).name.lower()} is on its way.")
     return redirect(url_for("shop.home"), 303)
 
@@ -65,27 +65,27 @@ def pay(slug: str) -> Response:
 @blueprint.get("/diary")
 @flag_required("beta_dashboard")
 def diary() -> str:
-    """A page that is not there for those who don't have the feature."""
+    """A page that does not exist for visitors without the feature."""
     return render_template("diary.html", cups=CUPS)
 
 
 def not_found(error: HTTPException) -> tuple[str, int]:
-    """What those get instead."""
+    """The page for unknown paths, and for paths behind a feature."""
     return render_template("not_found.html"), 404
 
 
 def find(slug: str) -> Product:
-    """The product, or a page that says that there is none."""
+    """Return a product, or abort with 404."""
     return PRODUCTS.get(slug) or abort(404)
 
 
 def delivery() -> int:
-    """What it costs to send something to whoever asks."""
+    """Return the price of delivery for the current visitor."""
     return 0 if flags.is_feature_enabled("free_delivery") else DELIVERY
 
 
 @blueprint.app_template_global()
 def button_colour() -> str:
-    """A colour for a style attribute. The value is only a text that somebody typed."""
+    """Return a colour that is safe in a style attribute: a flag's value can be any text."""
     value = str(flags.get_feature_value("button_colour"))
     return value if re.fullmatch(r"[a-zA-Z]{3,20}|#[0-9a-fA-F]{3,8}", value) else "indigo"

@@ -1,4 +1,4 @@
-"""Changes and reasons in words. Pure."""
+"""The wording of changes and reasons. Pure functions."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 from flask_flagsmith_realtime import Flag, FlagChange
 
-#: As many steps of one change are told.
+#: As many steps of one change are shown.
 MOST_STEPS = 3
 
 
 @dataclass(frozen=True)
 class Step:
-    """From what to what."""
+    """One part of a change."""
 
     what: str
     before: str
@@ -22,32 +22,32 @@ class Step:
 
 
 def steps(change: FlagChange) -> list[Step]:
-    """How the environment's flag changed: its state, its value, or members of a JSON value."""
+    """Return the parts of a change: the state, the value, or the members of a JSON value."""
     before, after = change.before, change.after
     if before is None or after is None:
         return [Step("feature", _existence(before), _existence(after))]
-    told = []
+    found = []
     if before.enabled != after.enabled:
-        told.append(Step("state", _state(before), _state(after)))
+        found.append(Step("state", _state(before), _state(after)))
     if before.value != after.value:
         was, now = _members(before.value), _members(after.value)
-        told += [
+        found += [
             Step(name, _text(was.get(name)), _text(now.get(name)))
             for name in {**was, **now}
             if was.get(name) != now.get(name)
         ]
-    return told[:MOST_STEPS]
+    return found[:MOST_STEPS]
 
 
 def note(change: FlagChange) -> str | None:
-    """What the environment's flag alone does not tell."""
+    """Return a note about a change that the environment's flag alone does not show."""
     if not change.targeting_changed:
         return None
-    return "Its segments, overrides or split changed: different for some people."
+    return "The segments, overrides or split changed: it differs for some visitors."
 
 
 def reason(flag: Flag) -> str:
-    """Why a flag is what it is for whoever asks, in words for the SDK's ``SPLIT; weight=30.0``."""
+    """Word the reason of a flag, which the SDK gives as ``SPLIT; weight=30.0``."""
     if flag.is_default:
         return "default"
     kind, _, detail = (flag.reason or "").partition("; ")
@@ -55,8 +55,8 @@ def reason(flag: Flag) -> str:
     if kind == "SPLIT":
         return f"split, {float(value):g} %"
     if kind == "TARGETING_MATCH":
-        return "this person" if value == "identity_overrides" else f"segment {value}"
-    return "split, the rest" if flag.variant == "control" else "everybody"
+        return "this visitor" if value == "identity_overrides" else f"segment {value}"
+    return "split, control" if flag.variant == "control" else "environment"
 
 
 def _existence(flag: Flag | None) -> str:
@@ -68,7 +68,7 @@ def _state(flag: Flag) -> str:
 
 
 def _members(value: Any) -> dict[str, Any]:
-    """The members of a JSON object; any other value as the only one."""
+    """Return the members of a JSON object; any other value as the only one."""
     try:
         members = json.loads(value)
     except (TypeError, ValueError):

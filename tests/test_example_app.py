@@ -37,7 +37,7 @@ class TestPages:
         page = app.test_client().get("/").text
         assert "Welcome to the tea shop" in page
         assert "€39" in page
-        assert "the shop's defaults serve" in page
+        assert "the shop's defaults are used" in page
 
     def test_the_sample_has_what_the_shop_knows(self, emulator: Emulator) -> None:
         sample = {s["feature"]["name"]: s for s in emulator.document["feature_states"]}
@@ -70,7 +70,7 @@ class TestPages:
         client = app.test_client()
         answer = client.get("/diary")
         assert answer.status_code == 404
-        assert "There is nothing here." in answer.text
+        assert "This page does not exist." in answer.text
         with override_flags(app, beta_dashboard=True):
             assert "Your tea diary" in client.get("/diary").text
 
@@ -78,12 +78,12 @@ class TestPages:
         with override_flags(app, new_checkout=True):
             assert app.test_client().get("/checkout/samovar").status_code == 404
 
-    def test_somebody_is_remembered_in_a_signed_cookie(self, app: Flask) -> None:
+    def test_the_visitor_is_kept_in_a_signed_cookie(self, app: Flask) -> None:
         client = app.test_client()
         client.post("/who", data={"person": "ada"})
-        assert "What Ada gets" in client.get("/").text
+        assert "Flags for Ada" in client.get("/").text
         client.set_cookie("session", "eyJwZXJzb24iOiJiZW4ifQ.forged")
-        assert "What nobody in particular gets" in client.get("/").text
+        assert "Flags for an anonymous visitor" in client.get("/").text
 
     def test_a_stranger_is_refused(self, app: Flask) -> None:
         assert app.test_client().post("/who", data={"person": "eve"}).status_code == 400
@@ -158,17 +158,17 @@ class TestWording:
         flag = Flag("a", True)
         change = FlagChange("a", flag, flag, targeting_changed=True)
         assert wording.steps(change) == []
-        assert "for some people" in (wording.note(change) or "")
+        assert "for some visitors" in (wording.note(change) or "")
 
     @pytest.mark.parametrize(
         ("reason", "words"),
         [
-            ("STATIC", "everybody"),
-            ("DEFAULT", "everybody"),
-            (None, "everybody"),
+            ("STATIC", "environment"),
+            ("DEFAULT", "environment"),
+            (None, "environment"),
             ("SPLIT; weight=30.0", "split, 30 %"),
             ("TARGETING_MATCH; segment=pro_customers", "segment pro_customers"),
-            ("TARGETING_MATCH; segment=identity_overrides", "this person"),
+            ("TARGETING_MATCH; segment=identity_overrides", "this visitor"),
         ],
     )
     def test_a_reason(self, reason: str | None, words: str) -> None:
@@ -178,7 +178,7 @@ class TestWording:
 class TestNews:
     def test_the_first_event_comes_at_once(self) -> None:
         news = News()
-        news.tell(17.5)
+        news.notify(17.5)
         with closing(news.events()) as events:
             assert next(events) == "retry: 1000\n\n"
             assert next(events) == "data: 17.5\n\n"
@@ -190,14 +190,14 @@ class TestNews:
                 next(page)
                 assert next(page) == "data: 0\n\n"
             for epoch in range(1, 1000):
-                news.tell(epoch)
+                news.notify(epoch)
             assert next(slow) == next(other) == "data: 999\n\n"
 
     def test_silence_is_broken_by_a_heartbeat(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(live, "HEARTBEAT_SECONDS", 0.01)
         with closing(News().events()) as events:
             next(events), next(events)
-            assert next(events) == ": still here\n\n"
+            assert next(events) == ": heartbeat\n\n"
 
     def test_closing_ends_all_pages(self) -> None:
         news = News()

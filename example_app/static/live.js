@@ -1,13 +1,13 @@
-// Follows changes without a reload.
+// Updates the page without a reload.
 //
-// An event says only that there is something new, and of which epoch. The page is then fetched again
-// and every element marked data-live that differs is replaced. With several server processes, the
-// one that answers may be a moment behind the one that told: then it is asked again.
+// An event carries only the epoch of the new flags. The page is fetched again and every element
+// marked data-live that differs is replaced. With several server processes, the one that answers may
+// be behind the one that sent the event: then the page is fetched once more.
 
 const RETRY_MS = 150;
 const MOST_RETRIES = 30;
 
-let wanted = 0; // the epoch that was told last
+let wanted = 0; // the epoch of the last event
 let again = false;
 let busy = false;
 
@@ -28,7 +28,7 @@ async function refresh(epoch = 0) {
       }
     }
   } catch {
-    // The server is away. The event stream opens again when it is back, and says so.
+    // The server is unreachable. The event stream connects again when it is back.
   } finally {
     busy = false;
   }
@@ -51,7 +51,7 @@ function takeOver(page) {
 function flash(element) {
   const glow = getComputedStyle(document.documentElement).getPropertyValue("--glow");
   const start = { boxShadow: `0 0 0 6px ${glow}` };
-  // What has a colour of its own, as the buttons have, shows it also meanwhile.
+  // An element with a background colour, such as a button, keeps it.
   if (getComputedStyle(element).backgroundColor === "rgba(0, 0, 0, 0)") start.backgroundColor = glow;
   element.animate([start, { boxShadow: "0 0 0 6px transparent" }], { duration: 1600, easing: "ease-out" });
 }
@@ -64,12 +64,12 @@ function follow(url) {
   const events = new EventSource(url);
   events.onmessage = (event) => refresh(Number(event.data));
   events.onerror = () => {
-    // The browser tries again by itself, unless the server said no.
+    // The browser connects again by itself, unless the server refused.
     if (events.readyState === EventSource.CLOSED) setTimeout(follow, 5000, url);
   };
 }
 
-// Becoming somebody else, too, changes the page where it is.
+// A change of the visitor updates the page in place, too.
 document.addEventListener("submit", async (event) => {
   if (!event.target.matches("#people")) return;
   event.preventDefault();

@@ -21,8 +21,8 @@ def is_marked(page: Page) -> bool:
 
 
 def be(page: Page, name: str) -> None:
-    """Become somebody else in the shop."""
-    button = page.get_by_role("group", name="Who am I?").get_by_role("button", name=name)
+    """Choose a visitor in the shop."""
+    button = page.get_by_role("group", name="Shop as").get_by_role("button", name=name)
     button.click()
     expect(button).to_have_attribute("aria-pressed", "true")
 
@@ -75,13 +75,13 @@ def test_an_open_shop_follows_values(demo: Demo, open_page: Open) -> None:
     assert is_marked(shop)
 
 
-def test_a_change_for_some_people_is_told_as_such(demo: Demo, open_page: Open) -> None:
+def test_a_change_for_some_visitors_is_shown_as_such(demo: Demo, open_page: Open) -> None:
     shop, emulator = open_page(demo.shop), open_page(demo.emulator)
     be(shop, "Ada")
     expect(shop.get_by_role("link", name="Diary")).to_be_visible()
     emulator.get_by_role("switch", name="beta_dashboard for pro_customers").click()
     expect(shop.get_by_role("link", name="Diary")).to_have_count(0)
-    expect(shop.locator("#changes li").first).to_contain_text("different for some people")
+    expect(shop.locator("#changes li").first).to_contain_text("differs for some visitors")
 
 
 def test_each_person_gets_their_own_flags(demo: Demo, open_page: Open) -> None:
@@ -95,11 +95,11 @@ def test_each_person_gets_their_own_flags(demo: Demo, open_page: Open) -> None:
     expect(shop.locator("#feature-beta_dashboard")).to_contain_text("segment pro_customers")
     be(shop, "Chloe")
     expect(shop.locator("#buy-mug")).to_contain_text("Buy now")
-    expect(shop.locator("#feature-new_checkout")).to_contain_text("this person")
+    expect(shop.locator("#feature-new_checkout")).to_contain_text("this visitor")
     be(shop, "Ben")
     expect(diary).to_have_count(0)
     expect(shop.locator("#buy-mug")).to_contain_text("Order by post")
-    be(shop, "Nobody")
+    be(shop, "Anonymous")
     assert is_marked(shop)
     shop.reload()
     expect(shop.locator("#person-")).to_have_attribute("aria-pressed", "true")
@@ -110,9 +110,9 @@ def test_several_visitors_follow_each_with_their_own_variant(demo: Demo, open_pa
     visitors = {name: open_page(demo.shop) for name in ("Ada", "Ben", "Chloe")}
     for name, shop in visitors.items():
         be(shop, name)
-    set_value(emulator, "banner_text", "Hello everybody")
+    set_value(emulator, "banner_text", "Hello visitors")
     for shop in visitors.values():
-        expect(shop.locator("#banner")).to_have_text("Hello everybody")
+        expect(shop.locator("#banner")).to_have_text("Hello visitors")
         row = shop.locator("#feature-button_colour")
         style = f"--button: {row.locator('.value').inner_text()}"
         expect(shop.locator("#buy-mug")).to_have_attribute("style", style)
@@ -137,7 +137,7 @@ def test_an_open_checkout_becomes_the_new_one_and_the_old_one(demo: Demo, open_p
 
 def test_a_page_that_is_not_there_appears_when_its_flag_does(demo: Demo, open_page: Open) -> None:
     shop, emulator = open_page(f"{demo.shop}diary"), open_page(demo.emulator)
-    expect(shop.get_by_role("heading", level=1)).to_have_text("There is nothing here.")
+    expect(shop.get_by_role("heading", level=1)).to_have_text("This page does not exist.")
     switch(emulator, "beta_dashboard")
     expect(shop.get_by_role("heading", level=1)).to_have_text("Your tea diary")
 
