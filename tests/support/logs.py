@@ -22,3 +22,12 @@ class WaitingLog(pytest.LogCaptureFixture):
     def text(self) -> str:
         logs.flush(PATIENCE_SECONDS)
         return super().text
+
+
+def events(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the ``flagsmith_event`` of each line that has one, in order."""
+    return [
+        record.__dict__["flagsmith_event"]
+        for record in caplog.records
+        if "flagsmith_event" in record.__dict__
+    ]
