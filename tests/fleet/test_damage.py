@@ -1,0 +1,74 @@
+"""A fleet whose flags in Redis are damaged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from flask_flagsmith_realtime.emulator import Emulator
+from tests.support.fleets import QUICK, Members, calls
+from tests.support.redis_server import RedisServer
+from tests.support.waiting import eventually
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"version": "evil", "data": '{"format": 1}'}, {"version": "evil", "epoch": "9e99"}],
+    ids=["data", "epoch"],
+)
+def test_the_leader_replaces_damaged_flags(
+    members: Members,
+    redis_server: RedisServer,
+    emulator: Emulator,
+    caplog: pytest.LogCaptureFixture,
+    damage: dict[str, str],
+) -> None:
+    # The followers wait long before they continue alone.
+    members.pace = replace(QUICK, patience_seconds=300.0)
+    members.start(3)
+    assert emulator.wait_for_streams(1)
+    leader = members.leader
+    members.wait_for_flags()
+    before = calls(emulator)
+    environment = redis_server.wait_for_flags()
+    redis_server.client.hset(environment, mapping={"data": "?", **damage})
+    eventually(lambda: redis_server.client.hget(environment, "version") not in ("evil", None))
+    assert members.leader is leader
+    emulator.set_flag("banner_text", value="right")
+    members.wait_for("right")
+    assert calls(emulator) == before + 1
+    assert emulator.streams_opened == 1
+    assert caplog.text.count("is not usable") == 1
+    assert "This process leads, and replaces it" in caplog.text
+    assert "can be used again" not in caplog.text
+
+
+def test_a_follower_reports_damage_to_the_leader(
+    members: Members, redis_server: RedisServer, emulator: Emulator
+) -> None:
+    members.start(1)
+    leader = members.leader
+    # The version stays, so the leader does not read it again.
+    redis_server.client.hset(redis_server.wait_for_flags(), "data", "damaged")
+    members.start(1)
+    members.wait_for_flags()
+    assert members.leader is leader
+    emulator.set_flag("banner_text", value="right")
+    members.wait_for("right")
+    assert emulator.wait_for_streams(1)
+
+
+def test_a_new_leader_replaces_damaged_flags(
+    members: Members, redis_server: RedisServer, emulator: Emulator
+) -> None:
+    (first,) = members.start(1)
+    environment = redis_server.wait_for_flags()
+    members.stop(first)
+    redis_server.client.hset(environment, "data", "damaged")
+    members.start(3)
+    members.wait_for_flags()
+    assert members.leader
+    emulator.set_flag("banner_text", value="right")
+    members.wait_for("right")
+    assert emulator.wait_for_streams(1)
