@@ -1,4 +1,4 @@
-"""When the schedule fetches, by example. The clock is simulated."""
+"""The schedule by example: when it fetches, which answers it takes. The clock is simulated."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import pytest
 
 from flask_flagsmith_realtime.engine.schedule import Schedule, Verdict
-from tests.support.simulated import START, World, make_world
+from tests.support.simulated import START
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_a_newer_event_is_fetched_at_once(schedule: Schedule) -> None:
 
 
 @pytest.mark.parametrize("epoch", [START, START - 1, START - 0.5, 0.0])
-def test_an_event_that_is_not_newer_is_no_news(schedule: Schedule, epoch: float) -> None:
+def test_an_event_that_is_not_newer_is_not_fetched(schedule: Schedule, epoch: float) -> None:
     fetch(schedule, START + 0.25, now=0.0)
     fetch(schedule, START + 0.25, now=2.0)
     schedule.announced(epoch, now=5.0)
@@ -83,7 +83,7 @@ def test_fetches_are_the_minimum_interval_apart(schedule: Schedule) -> None:
 
 
 def test_a_change_in_a_second_that_was_announced_before_is_fetched(schedule: Schedule) -> None:
-    """A server that cuts fractions off announces both changes by the same number."""
+    """A server that truncates epochs to seconds announces both changes with the same number."""
     fetch(schedule, START - 10, now=0.0)
     schedule.announced(START, now=10.2)
     fetch(schedule, START + 0.2, now=10.2)
@@ -95,7 +95,7 @@ def test_a_change_in_a_second_that_was_announced_before_is_fetched(schedule: Sch
     assert schedule.due > 60
 
 
-def test_an_older_answer_is_asked_for_again_for_a_minute_and_given_up_once(
+def test_an_older_answer_is_retried_for_a_minute_and_given_up_once(
     schedule: Schedule,
 ) -> None:
     fetch(schedule, START, now=0.0)
@@ -125,7 +125,7 @@ def test_a_newer_answer_settles_the_event(schedule: Schedule) -> None:
     assert schedule.due > 60
 
 
-def test_an_event_is_asked_for_by_one_fetch_although_it_is_sent_twice(schedule: Schedule) -> None:
+def test_an_event_that_is_sent_twice_costs_one_fetch(schedule: Schedule) -> None:
     """One change of a segment sends two events."""
     fetch(schedule, START, now=0.0)
     schedule.announced(START + 10, now=10.0)
@@ -134,7 +134,7 @@ def test_an_event_is_asked_for_by_one_fetch_although_it_is_sent_twice(schedule: 
     assert schedule.due == 10.25
 
 
-def test_an_answer_to_a_call_made_too_early_is_no_try(schedule: Schedule) -> None:
+def test_a_call_made_before_the_event_does_not_count_as_a_try(schedule: Schedule) -> None:
     schedule.min_interval = 0.01
     fetch(schedule, START, now=0.0)
     schedule.announced(START + 10, now=10.0)
@@ -145,7 +145,7 @@ def test_an_answer_to_a_call_made_too_early_is_no_try(schedule: Schedule) -> Non
     assert schedule.due == 10.25
 
 
-def test_an_answer_older_than_what_is_held_is_left_aside_and_asked_for_again(
+def test_an_answer_older_than_the_held_snapshot_is_refused_and_retried(
     schedule: Schedule,
 ) -> None:
     fetch(schedule, START, now=0.0)
@@ -156,7 +156,7 @@ def test_an_answer_older_than_what_is_held_is_left_aside_and_asked_for_again(
     assert schedule.due > 100
 
 
-def test_what_is_held_is_not_said_to_have_been_announced_and_never_served(
+def test_the_held_epoch_is_never_given_up(
     schedule: Schedule,
 ) -> None:
     fetch(schedule, START, now=0.0)
@@ -187,7 +187,7 @@ def test_an_older_state_is_taken_when_the_api_keeps_serving_it_for_five_minutes(
     assert fetch(schedule, START - 5, now) is Verdict.TAKE
 
 
-def test_one_newer_answer_begins_the_five_minutes_anew(schedule: Schedule) -> None:
+def test_a_newer_answer_restarts_the_five_minutes(schedule: Schedule) -> None:
     fetch(schedule, START, now=0.0)
     assert fetch(schedule, START - 5, now=100.0) is Verdict.REFUSE
     assert fetch(schedule, START, now=200.0) is Verdict.TAKE
@@ -196,7 +196,7 @@ def test_one_newer_answer_begins_the_five_minutes_anew(schedule: Schedule) -> No
     assert fetch(schedule, START - 5, now=700.0) is Verdict.TAKE_OLDER
 
 
-def test_a_silent_connection_is_caught_up_with_after_a_second(schedule: Schedule) -> None:
+def test_a_connection_without_a_greeting_is_caught_up_after_a_second(schedule: Schedule) -> None:
     fetch(schedule, START, now=0.0)
     schedule.connected(now=10.0)
     assert schedule.due == 11.0
@@ -204,7 +204,7 @@ def test_a_silent_connection_is_caught_up_with_after_a_second(schedule: Schedule
     assert schedule.due > 60
 
 
-def test_a_greeting_with_what_is_held_costs_nothing(schedule: Schedule) -> None:
+def test_a_greeting_with_the_held_epoch_costs_no_fetch(schedule: Schedule) -> None:
     fetch(schedule, START + 0.5, now=0.0)
     for now in range(30, 270, 30):
         schedule.disconnected(now)
@@ -214,7 +214,7 @@ def test_a_greeting_with_what_is_held_costs_nothing(schedule: Schedule) -> None:
         assert schedule.due > now + 1
 
 
-def test_a_greeting_with_something_newer_is_fetched_once(schedule: Schedule) -> None:
+def test_a_greeting_with_a_newer_epoch_is_fetched_once(schedule: Schedule) -> None:
     fetch(schedule, START, now=0.0)
     schedule.connected(now=10.0)
     schedule.greeted(START + 5)
@@ -223,8 +223,8 @@ def test_a_greeting_with_something_newer_is_fetched_once(schedule: Schedule) -> 
     assert schedule.due > 60
 
 
-def test_a_greeting_that_no_answer_ever_had_hides_no_change(schedule: Schedule) -> None:
-    """It stands for nothing: the catch-up stays, at polling's pace."""
+def test_a_greeting_with_an_epoch_that_no_answer_has_hides_no_change(schedule: Schedule) -> None:
+    """The catch-up fetches continue at the polling interval."""
     fetch(schedule, START, now=0.0)
     schedule.announced(START + 10, now=10.0)
     while schedule.due < 100:
@@ -252,7 +252,7 @@ def test_failures_are_retried_after_growing_delays_then_at_the_polling_pace(
     assert delays == pytest.approx([0.25, 0.5, 1, 2, 4, 8, 16, 32, 54, 54])
 
 
-def test_an_event_has_a_failing_api_tried_at_once(schedule: Schedule) -> None:
+def test_an_event_retries_a_failing_api_at_once(schedule: Schedule) -> None:
     now = 0.0
     for _ in range(9):
         schedule.started(now)
@@ -308,7 +308,7 @@ def test_answers_without_an_epoch_are_taken_and_settle_what_was_announced(
     assert schedule.due > 50
 
 
-def test_a_change_told_of_by_webhook_is_asked_for_three_times(schedule: Schedule) -> None:
+def test_a_hint_is_fetched_three_times(schedule: Schedule) -> None:
     fetch(schedule, START, now=0.0)
     schedule.hinted(START + 10, now=10.0)
     fetched_at = []
@@ -319,7 +319,7 @@ def test_a_change_told_of_by_webhook_is_asked_for_three_times(schedule: Schedule
 
 
 @pytest.mark.parametrize("epoch", [START + 10, START + 11])
-def test_an_answer_that_is_not_older_than_what_was_told_ends_it(
+def test_an_answer_not_older_than_the_hint_ends_the_retries(
     schedule: Schedule, epoch: float
 ) -> None:
     fetch(schedule, START, now=0.0)
@@ -328,7 +328,7 @@ def test_an_answer_that_is_not_older_than_what_was_told_ends_it(
     assert schedule.due > 50
 
 
-def test_an_answer_that_shows_a_change_ends_it(schedule: Schedule) -> None:
+def test_an_answer_that_shows_a_change_ends_the_retries(schedule: Schedule) -> None:
     """An override for one identity leaves the epoch as it was."""
     fetch(schedule, START, now=0.0)
     schedule.hinted(None, now=10.0)
@@ -336,137 +336,3 @@ def test_an_answer_that_shows_a_change_ends_it(schedule: Schedule) -> None:
     assert schedule.due == 11.0
     schedule.saw_change()
     assert schedule.due > 50
-
-
-# The next ones play with a whole Flagsmith.
-
-
-def fetches_in(world: World, seconds: float) -> int:
-    before = world.flagsmith.calls
-    world.run(seconds)
-    return world.flagsmith.calls - before
-
-
-def test_greeted_for_ever_with_an_epoch_that_the_api_never_has() -> None:
-    """Flagsmith's issue 2177: clients refetched at every reconnect, for ever."""
-    world = make_world("document")
-    world.run(1.0)
-    calls = 0
-    for _ in range(120):
-        world.connect()
-        world.announce(START + 1e6)
-        calls += fetches_in(world, 30.0)
-        world.disconnect()
-        world.flagsmith.change(world.now)
-        world.flagsmith.catch_up()
-    # A change in the gap is not announced. It is seen as if there were no stream.
-    assert 3600 / 60 <= calls <= 9 + 3600 / 60 + 1
-    assert world.schedule.held is not None
-    assert world.schedule.held >= world.flagsmith.truth - 90
-
-
-def test_an_absurd_epoch_hides_no_change() -> None:
-    world = make_world("document")
-    world.connect()
-    world.announce(START * 3)
-    for _ in range(100):
-        world.flagsmith.change(world.now)
-        world.flagsmith.catch_up()
-        world.announce(START * 3)
-        world.announce(world.flagsmith.truth)
-        world.announce(START * 3)
-        world.run(0.26)
-        assert world.served == world.flagsmith.truth
-    assert world.flagsmith.calls <= 101 + 9
-
-
-@pytest.mark.parametrize("kind", ["document", "header"])
-def test_two_replicas_of_which_one_lags_for_a_minute(kind: str) -> None:
-    world = make_world(kind)
-    world.run(100.0)
-    calls = world.flagsmith.calls
-    for _ in range(5):
-        world.flagsmith.change(world.now)
-        world.flagsmith.replicas[1] = world.flagsmith.truth
-        world.announce(world.flagsmith.truth)
-        world.run(2.0)
-        assert world.served == world.flagsmith.truth
-    assert world.flagsmith.calls - calls <= 5 * 3
-
-
-def test_all_headers_lag_while_flags_are_fresh() -> None:
-    """Each change is served at once, and asked for until the headers have it, by nine calls."""
-    world = make_world("header")
-    world.run(100.0)
-    for _ in range(3):
-        calls = world.flagsmith.calls
-        world.flagsmith.change(world.now)
-        world.announce(world.flagsmith.truth)
-        world.run(0.3)
-        assert world.served == world.flagsmith.truth
-        world.run(55.0)
-        world.flagsmith.catch_up()
-        world.run(45.0)
-        assert world.schedule.held == world.flagsmith.truth
-        assert world.flagsmith.calls - calls <= 10
-
-
-def test_a_fresh_answer_with_an_old_header_wins_in_the_end() -> None:
-    """The one replica that answers has fresh flags, but a header older than what is held."""
-    world = make_world("header")
-    flagsmith = world.flagsmith
-    world.run(100.0)
-    flagsmith.change(world.now)
-    flagsmith.replicas[0] = flagsmith.truth
-    flagsmith.turns = (0,)
-    world.announce(flagsmith.truth)
-    world.run(1.0)
-    assert world.schedule.held == flagsmith.truth
-    flagsmith.turns = (1,)
-    flagsmith.change(world.now)
-    world.announce(flagsmith.truth)
-    world.run(58.0)
-    flagsmith.catch_up()
-    world.run(20.0)
-    assert world.served == flagsmith.truth
-
-
-def test_a_storm_of_events_costs_four_fetches_a_second() -> None:
-    world = make_world("document")
-    world.run(100.0)
-    calls = world.flagsmith.calls
-    for _ in range(1000):
-        world.flagsmith.change(world.now)
-        world.flagsmith.catch_up()
-        world.announce(world.flagsmith.truth)
-        world.run(0.01)
-    world.run(0.25)
-    assert world.served == world.flagsmith.truth
-    assert world.flagsmith.calls - calls <= 10 * 4 + 2
-
-
-def test_a_flood_of_absurd_epochs_is_asked_for_once_each() -> None:
-    world = make_world("document")
-    world.run(100.0)
-    calls = world.flagsmith.calls
-    for _ in range(20):
-        for number in range(40):
-            world.announce(START * 2 + number)
-            world.run(0.3)
-    assert world.flagsmith.calls - calls <= 9 * 40
-    assert len(world.schedule.known) == 40
-
-
-def test_an_hour_of_silence_costs_the_polls() -> None:
-    world = make_world("document")
-    assert 3600 / 66 <= fetches_in(world, 3600.0) <= 3600 / 54 + 1
-    world.connect()
-    assert 3600 / 330 <= fetches_in(world, 3600.0) <= 3600 / 270 + 2
-
-
-def test_a_failing_api_is_asked_for_the_polls_alone() -> None:
-    world = make_world("document")
-    world.flagsmith.failing = True
-    world.connect()
-    world.run(3600.0)
-    assert world.counts.failures <= 9 + 3600 / 54 + 1
