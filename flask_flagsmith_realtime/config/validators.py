@@ -14,9 +14,8 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from ..model import Flag, default_flag
@@ -30,13 +29,12 @@ _BOOLEANS = {
 }
 
 #: The characters of a header's name (RFC 9110).
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PROXIED = ("http", "https", "all")
 _PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(NamedTuple):
     """One kind of value.
 
     :param check: the validator.
@@ -170,7 +168,7 @@ def _headers(value: Any) -> Mapping[str, str]:
     for name, content in headers.items():
         if name.strip().lower() == "x-environment-key":
             raise ValueError(f"must not hold {name}; set FLAGSMITH_ENVIRONMENT_KEY instead")
-        if not _HEADER_NAME.fullmatch(name):
+        if not re.fullmatch(_HEADER_NAME, name):
             raise ValueError(f"holds {name!r}, which is not a valid header name")
         problem = _header_problem(content)
         if problem is not None:
