@@ -1,4 +1,4 @@
-"""The signals of an app, which tests can wait for."""
+"""Apps: what they read, and their signals, which tests can wait for."""
 
 from __future__ import annotations
 
@@ -9,9 +9,16 @@ from typing import Any
 from blinker import NamedSignal
 from flask import Flask
 
+from flask_flagsmith_realtime import Flag, flags
 from tests.support.waiting import PATIENCE_SECONDS
 
 MakeApp = Callable[..., Flask]
+
+
+def read_flag(app: Flask, name: str) -> Flag:
+    """Return a flag as a new request reads it."""
+    with app.app_context():
+        return flags[name]
 
 
 class Received:

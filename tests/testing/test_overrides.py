@@ -1,12 +1,8 @@
-"""Overriding flags in tests of apps."""
+"""Overrides of flags: values, nesting, contexts, strict mode."""
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
-from functools import partial
-from typing import Any
 from urllib.request import urlopen
 
 import pytest
@@ -19,38 +15,14 @@ from flask_flagsmith_realtime import (
     Flag,
     FlagChange,
     FlagsmithRealtime,
-    Identity,
     NotInitializedError,
     flags,
     flags_changed,
 )
 from flask_flagsmith_realtime.app_state import EXTENSION
-from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.testing import FlagOverrides, override_flags
-from tests.support.apps import MakeApp, Received
+from tests.support.apps import Received, read_flag
 from tests.support.waiting import PATIENCE_SECONDS
-
-
-@pytest.fixture
-def app() -> Flask:
-    """A shop under test: no network, two features with defaults."""
-    app = Flask("shop")
-    app.config.update(
-        TESTING=True,
-        FLAGSMITH_DEFAULTS={"new_checkout": False, "banner_text": {"enabled": False, "value": "?"}},
-    )
-    FlagsmithRealtime(app)
-
-    @app.get("/")
-    def home() -> str:
-        return f"{flags['new_checkout'].enabled} {flags['banner_text'].value}"
-
-    return app
-
-
-def read(app: Flask, name: str) -> Flag:
-    with app.app_context():
-        return flags[name]
 
 
 @pytest.mark.parametrize(
@@ -70,16 +42,16 @@ def test_overrides_of_each_type(
     app: Flask, override: bool | str | float | Flag | None, enabled: bool, value: object
 ) -> None:
     with override_flags(app, banner_text=override):
-        flag = read(app, "banner_text")
+        flag = read_flag(app, "banner_text")
         assert (flag.feature_name, flag.enabled, flag.value) == ("banner_text", enabled, value)
         assert type(flag.value) is type(value)
         assert not flag.is_default
-    assert read(app, "banner_text") == Flag("banner_text", False, "?", is_default=True)
+    assert read_flag(app, "banner_text") == Flag("banner_text", False, "?", is_default=True)
 
 
 def test_a_flag_overrides_under_the_given_name(app: Flask) -> None:
     with override_flags(app, mine=Flag("other", True, 3, feature_id=7, variant="b")):
-        assert read(app, "mine") == Flag("mine", True, 3, feature_id=7, variant="b")
+        assert read_flag(app, "mine") == Flag("mine", True, 3, feature_id=7, variant="b")
 
 
 def test_an_override_of_a_wrong_type_is_refused_by_name(app: Flask) -> None:
@@ -91,8 +63,8 @@ def test_an_override_of_a_wrong_type_is_refused_by_name(app: Flask) -> None:
 
 def test_names_that_are_not_python_identifiers(app: Flask) -> None:
     with override_flags(app, {"my-flag": True, "app": "a", "signals": 1}, app="b", self="c"):
-        assert read(app, "my-flag")
-        assert [read(app, name).value for name in ("app", "signals", "self")] == ["b", 1, "c"]
+        assert read_flag(app, "my-flag")
+        assert [read_flag(app, name).value for name in ("app", "signals", "self")] == ["b", 1, "c"]
 
 
 def test_overridden_flags_are_read_like_all_others(app: Flask) -> None:
@@ -110,8 +82,8 @@ def test_overrides_nest_and_the_innermost_wins(app: Flask) -> None:
         with override_flags(app, banner_text="inner"):
             assert app.test_client().get("/").text == "True inner"
             with override_flags(app, banner_text=False):
-                assert read(app, "banner_text").value == "inner"
-                assert not read(app, "banner_text")
+                assert read_flag(app, "banner_text").value == "inner"
+                assert not read_flag(app, "banner_text")
         assert app.test_client().get("/").text == "True outer"
     assert app.test_client().get("/").text == "False ?"
 
@@ -121,23 +93,23 @@ def test_overrides_can_end_in_any_order(app: Flask) -> None:
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
-    assert read(app, "banner_text").value == "2"
+    assert read_flag(app, "banner_text").value == "2"
     second.__exit__(None, None, None)
-    assert read(app, "banner_text").value == "?"
+    assert read_flag(app, "banner_text").value == "?"
 
 
 def test_one_object_can_be_entered_again(app: Flask) -> None:
     override = override_flags(app, new_checkout=True)
     for _ in range(2):
         with override, override:
-            assert read(app, "new_checkout")
-        assert not read(app, "new_checkout")
+            assert read_flag(app, "new_checkout")
+        assert not read_flag(app, "new_checkout")
 
 
 def test_override_ends_when_the_test_fails(app: Flask) -> None:
     with pytest.raises(ZeroDivisionError), override_flags(app, new_checkout=True):
         raise ZeroDivisionError
-    assert not read(app, "new_checkout")
+    assert not read_flag(app, "new_checkout")
 
 
 def test_the_app_context_around_an_override_sees_it(app: Flask) -> None:
@@ -178,7 +150,7 @@ def test_contexts_of_another_app_keep_their_flags(app: Flask) -> None:
     FlagsmithRealtime(other)
     with other.app_context(), override_flags(app, new_checkout=True):
         assert not flags["new_checkout"]
-        assert read(app, "new_checkout")
+        assert read_flag(app, "new_checkout")
 
 
 def test_the_app_can_be_current_app(app: Flask) -> None:
@@ -204,7 +176,7 @@ def test_request_being_answered_keeps_its_flags(app: Flask) -> None:
             reading.set()
             overridden.wait(PATIENCE_SECONDS)
             read_there.append(flags["new_checkout"].enabled)
-        read_there.append(read(app, "new_checkout").enabled)
+        read_there.append(read_flag(app, "new_checkout").enabled)
 
     thread = threading.Thread(target=answer)
     thread.start()
@@ -232,76 +204,6 @@ def test_a_live_server_in_a_thread_sees_an_override(app: Flask) -> None:
         server.server_close()
 
 
-def test_decorated_function(app: Flask) -> None:
-    @override_flags(app, new_checkout=True)
-    def check(expected: str, *, twice: bool) -> str:
-        """Checks."""
-        if twice:
-            check("True ?", twice=False)
-        assert app.test_client().get("/").text == expected
-        return "checked"
-
-    assert check("True ?", twice=True) == "checked"
-    assert check.__doc__ == "Checks."
-    assert not read(app, "new_checkout")
-
-
-def test_decorated_async_function(app: Flask) -> None:
-    @override_flags(app, new_checkout=True)
-    async def check() -> bool:
-        await asyncio.sleep(0)
-        return read(app, "new_checkout").enabled
-
-    async def together() -> list[bool]:
-        return await asyncio.gather(check(), check())
-
-    assert asyncio.run(together()) == [True, True]
-    assert not read(app, "new_checkout")
-
-
-def test_decorated_methods_of_each_kind(app: Flask) -> None:
-    class Shop:
-        @override_flags(app, new_checkout=True)
-        def method(self) -> bool:
-            return read(app, "new_checkout").enabled
-
-        @override_flags(app, new_checkout=True)
-        @staticmethod
-        def static() -> bool:
-            return read(app, "new_checkout").enabled
-
-        @override_flags(app, new_checkout=True)
-        @classmethod
-        def of_class(cls) -> bool:
-            return read(app, "new_checkout").enabled
-
-    shop = Shop()
-    assert shop.method()
-    assert shop.static()
-    assert Shop.static()
-    assert shop.of_class()
-    assert Shop.of_class()
-    assert not read(app, "new_checkout")
-
-
-def generator() -> Iterator[int]:
-    yield 1
-
-
-async def async_generator() -> AsyncIterator[int]:
-    yield 1
-
-
-@pytest.mark.parametrize(
-    "function",
-    [generator, async_generator, type("TestShop", (), {}), partial(print), object()],
-    ids=["generator", "async generator", "class", "partial", "object"],
-)
-def test_nothing_else_is_decorated(app: Flask, function: Any) -> None:
-    with pytest.raises(TypeError, match="decorates functions and methods, plain or async"):
-        override_flags(app, new_checkout=True)(function)
-
-
 def test_no_signal_is_sent_by_default(app: Flask) -> None:
     changed = Received(flags_changed, app)
     with override_flags(app, new_checkout=True):
@@ -325,86 +227,9 @@ def test_signals_are_sent_when_an_override_begins_and_ends(app: Flask) -> None:
     assert changed.all[-1]["changes"]["banner_text"] == FlagChange("banner_text", after, None)
 
 
-def test_signals_of_overrides_of_features_on_flagsmith(
-    make_app: MakeApp, emulator: Emulator
-) -> None:
-    emulator.set_flag("banner_text", enabled=True, value="before")
-    flagsmith = FlagsmithRealtime()
-    received: list[FlagChange] = []
-    flagsmith.on_change("banner_text", "new_checkout")(received.append)
-    app = make_app(flagsmith)
-    before = read(app, "banner_text")
-    with override_flags(app, signals=True, banner_text="before"):
-        assert not received, "it had that value before"
-    with override_flags(app, signals=True, banner_text=False):
-        (change,) = received
-        assert change.before == before
-        assert change.after is not None
-        assert (change.after.enabled, change.after.value) == (False, "before")
-        assert change.after.feature_id == before.feature_id
-
-
-def test_a_signal_is_sent_for_a_change_for_some_identities_only(
-    make_app: MakeApp, emulator: Emulator
-) -> None:
-    emulator.set_flag("banner_text", enabled=True, value="for all")
-    emulator.override_identity("ada", "banner_text", enabled=False)
-    app = make_app()
-    changed = Received(flags_changed, app)
-    with override_flags(app, signals=True, banner_text=True):
-        change = changed.all[-1]["changes"]["banner_text"]
-        assert change.before == change.after
-        assert change.targeting_changed
-
-
-def test_overrides_hold_for_identities_over_their_own_overrides(
-    make_app: MakeApp, emulator: Emulator
-) -> None:
-    emulator.set_flag("banner_text", enabled=True, value="for all")
-    emulator.override_identity("ada", "banner_text", enabled=True, value="for ada")
-    flagsmith = FlagsmithRealtime()
-    app = make_app(flagsmith)
-    with override_flags(app, {"banner_text": False, "my-flag": 7}), app.app_context():
-        ada = flags.for_identity("ada")
-        assert (ada["banner_text"].enabled, ada["banner_text"].value) == (False, "for ada")
-        assert ada["my-flag"].value == 7
-        bob = ada.for_identity("bob", {"plan": "pro"})
-        assert (bob["banner_text"].enabled, bob["banner_text"].value) == (False, "for all")
-        with override_flags(app, banner_text="Hi"):
-            assert flags.for_identity("ada")["banner_text"].value == "Hi"
-    flagsmith.identity_loader(lambda: Identity("ada"))
-    with app.app_context():
-        assert flags["banner_text"].value == "for ada"
-        with override_flags(app, banner_text=False):
-            assert (flags["banner_text"].enabled, flags["banner_text"].value) == (False, "for ada")
-
-
 def test_overrides_hold_for_identities_without_a_flagsmith(app: Flask) -> None:
     with override_flags(app, new_checkout=True), app.app_context():
         assert flags.for_identity("ada", {"plan": "pro"})["new_checkout"]
-
-
-def test_overrides_hold_in_remote_evaluation(make_app: MakeApp, emulator: Emulator) -> None:
-    emulator.set_flag("banner_text", enabled=True, value="for all")
-    emulator.override_identity("ada", "banner_text", enabled=True, value="for ada")
-    app = make_app(ENVIRONMENT_KEY=emulator.client_side_key)
-    with override_flags(app, banner_text=False), app.app_context():
-        assert flags["banner_text"].value == "for all"
-        ada = flags.for_identity("ada")
-        assert (ada["banner_text"].enabled, ada["banner_text"].value) == (False, "for ada")
-
-
-def test_override_of_a_running_app_follows_flagsmith_below(
-    make_app: MakeApp, emulator: Emulator
-) -> None:
-    app = make_app()
-    changed = Received(flags_changed, app)
-    assert emulator.wait_for_streams(1)
-    with override_flags(app, banner_text=False):
-        emulator.set_flag("banner_text", enabled=True, value="new")
-        changed.wait()
-        assert read(app, "banner_text").value == "new"
-        assert not read(app, "banner_text")
 
 
 def test_strict_raises_for_a_feature_that_is_not_overridden() -> None:
