@@ -27,6 +27,8 @@ from .terminal import plain
 #: The service ends healthy connections often; only a longer outage is reported.
 _OUTAGE_SECONDS = 2.0
 
+_LONGEST_WAIT_SECONDS = 1.0
+
 _SIGNALS = (
     signals.stream_connected,
     signals.stream_disconnected,
@@ -142,9 +144,11 @@ def follow(state: AppState) -> Iterator[str | WatchedChange]:
         wait = stream.wait(time.monotonic()) if config.enable_realtime_updates else None
         report = None
         try:
-            signal, at, content = received.get(timeout=wait)
+            # On Windows, Ctrl-C takes effect only between two waits.
+            timeout = _LONGEST_WAIT_SECONDS if wait is None else min(wait, _LONGEST_WAIT_SECONDS)
+            signal, at, content = received.get(timeout=timeout)
         except queue.Empty:
-            report = stream.due(time.monotonic())
+            report = None if wait is None else stream.due(time.monotonic())
         else:
             if signal is signals.stream_connected:
                 report = stream.connected()

@@ -34,7 +34,7 @@ from ..processes import (
     greenlets_are_threads,
     greenlets_will_be_threads,
     is_forked,
-    is_uwsgi_master,
+    is_preloading_master,
     register_engine,
     spawn_greenlet,
     watch_gevent,
@@ -123,10 +123,10 @@ class Engine:
             source.refresh(hint)
 
     def autostart(self) -> None:
-        """Starts because of a setting: not under test, and in uWSGI's workers only."""
+        """Starts because of a setting: not under test, nor in a master that preloads."""
         if self._under_test:
             return
-        if is_uwsgi_master():
+        if is_preloading_master():
             self._resumes = True
         else:
             self.start()

@@ -5,12 +5,12 @@ Knows nothing of flags. Engines register here and are informed of forks and of t
 
 from __future__ import annotations
 
-from .autostart import should_start
+from .autostart import is_preloading_master, should_start
 from .eventlet_support import refuse_eventlet
 from .forks import after_fork, close_after_fork, is_forked, register_engine, watch_gevent
 from .gevent_support import greenlets_are_threads, greenlets_will_be_threads, spawn_greenlet
 from .threads import make_thread, start_thread
-from .uwsgi import is_uwsgi_master, warn_without_uwsgi_threads
+from .uwsgi import warn_without_uwsgi_threads
 from .watchdog import Watch, watch
 
 __all__ = [
@@ -20,7 +20,7 @@ __all__ = [
     "greenlets_are_threads",
     "greenlets_will_be_threads",
     "is_forked",
-    "is_uwsgi_master",
+    "is_preloading_master",
     "make_thread",
     "refuse_eventlet",
     "register_engine",

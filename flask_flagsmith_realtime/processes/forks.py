@@ -1,12 +1,13 @@
-"""What happens to a process: forks, gevent's patching, its end. The engines are told.
+"""Informs the engines of forks, of gevent's patching and of the end of the process.
 
-A forked child first closes its copies of the parent's sockets (descriptors only), then each engine
-begins anew. Python's own forks are told of by :func:`os.register_at_fork`. uWSGI, which forks in C,
-tells :mod:`.uwsgi`, if it has a master; otherwise :func:`is_forked` finds out at the next read of a
-flag.
-
-Where gevent patches after the app was made, the threads end before that and are begun anew, for
-they do not mix with what comes after.
+- *Forks*: a child first closes its copies of the parent's sockets (descriptors only), then each
+  engine starts again. Python's forks run :func:`os.register_at_fork`'s handlers, which Windows does
+  not have. uWSGI, which forks in C, runs those of :mod:`.uwsgi` if it has a master process;
+  otherwise :func:`is_forked` finds out at the next read of a flag.
+- *gevent*: where it patches after the app was made, the threads end before that and start again
+  after it, since threads and locks from before do not mix with those after.
+- *Ownership*: the registry holds engines weakly. Its lock is held while engines are informed, by
+  the only thread of a child, and is replaced in each child.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from . import gevent_support, uwsgi
 
 
 class Engine(Protocol):
-    """Something with threads."""
+    """An object that owns threads."""
 
     def reset_after_fork(self) -> None:
-        """Begin anew: locks and threads so far cannot be used."""
+        """Replace locks and threads, which cannot be used any more, and go on if it was running."""
 
     def pause(self) -> None:
         """End the threads until :meth:`reset_after_fork`."""
@@ -36,67 +37,70 @@ class Engine(Protocol):
 
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
-#: The process for which the engines are made.
+#: The process that the engines' threads and locks belong to.
 _pid = os.getpid()
 _lock = threading.Lock()
 _open_sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 
 
 def register_engine(engine: Engine) -> None:
-    """Tell an engine of all that happens from now on."""
+    """Inform an engine from now on, for as long as it is referenced elsewhere."""
     _engines.add(engine)
+    watch_gevent()
 
 
 def close_after_fork(opened: socket.socket) -> None:
-    """Have forked children close their copy of a socket. Otherwise a child would keep a connection
-    of its parent open after the parent has closed it."""
+    """Close a socket's copy in forked children, which would keep the connection open otherwise
+    after the parent has closed it."""
     _open_sockets.add(opened)
 
 
 def is_forked() -> bool:
-    """Whether this is a child whose fork nobody has told of. Under uWSGI only: elsewhere all forks
-    are told of, and each request asks."""
+    """Return whether this is a child in which no fork handler ran. Only uWSGI has such children.
+
+    Called for each request that reads a flag, so elsewhere it costs no system call.
+    """
     return uwsgi.IS_RUNNING and _pid != os.getpid()
 
 
 def after_fork() -> None:
-    """Have the engines take over in a forked child. Does nothing where that has been done."""
+    """Reset the engines in a forked child, once."""
     global _pid
     with _lock:
         if _pid == os.getpid():
             return
         _close_inherited_sockets()
-        _take_over()
+        _reset()
         _pid = os.getpid()
 
 
 def _close_inherited_sockets() -> None:
     for inherited in list(_open_sockets):
         with contextlib.suppress(OSError):
-            # Not close(): a reading thread of the parent may have held the buffer's lock. Only the
-            # descriptor is closed; nothing is sent, for the connection is still the parent's.
+            # Not close(), which waits for the buffer's lock; a thread of the parent may have held
+            # it. Only the descriptor is closed: the connection is still the parent's.
             os.close(inherited.detach())
     _open_sockets.clear()
 
 
 def watch_gevent() -> None:
-    """Notice when gevent patches, if it is there. For whoever is about to start threads."""
-    gevent_support.tell_of_patching(_suspend, _take_over)
+    """Pause the engines while gevent patches, if it is loaded. Call it before starting threads."""
+    gevent_support.on_patching(_pause, _reset)
 
 
 def _after_fork_in_child() -> None:
-    # Another thread of the parent may have held it.
+    # A thread of the parent may have held the lock.
     global _lock
     _lock = threading.Lock()
     after_fork()
 
 
-def _take_over() -> None:
+def _reset() -> None:
     for engine in list(_engines):
         engine.reset_after_fork()
 
 
-def _suspend() -> None:
+def _pause() -> None:
     for engine in list(_engines):
         engine.pause()
 
@@ -106,6 +110,7 @@ def _stop() -> None:
         engine.stop()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 uwsgi.register_after_fork(after_fork)
 atexit.register(_stop)

@@ -1,4 +1,4 @@
-"""What gevent needs: threads and locks from before its patching do not mix with those after it.
+"""Support for gevent: threads and locks from before its patching do not mix with later ones.
 
 Without gevent these functions do nothing.
 """
@@ -9,29 +9,29 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-_told = False
+_is_watched = False
 
 
 def greenlets_are_threads() -> bool:
-    """Whether gevent has patched threads, so that they are greenlets."""
+    """Return whether gevent has patched threads, so that new ones are greenlets."""
     monkey = sys.modules.get("gevent.monkey")
     return monkey is not None and bool(monkey.is_module_patched("threading"))
 
 
 def greenlets_will_be_threads() -> bool:
-    """Whether this is a gunicorn of gevent workers, which patches in each worker after its fork."""
+    """Return whether gevent will patch: gunicorn's gevent workers do so after their fork."""
     return "gunicorn.workers.ggevent" in sys.modules and not greenlets_are_threads()
 
 
 def spawn_greenlet(function: Callable[[], Any]) -> None:
-    """Have a function called as soon as gevent's loop runs."""
+    """Call a function as soon as gevent's loop runs."""
     sys.modules["gevent"].spawn(function)
 
 
-def tell_of_patching(before: Callable[[], None], after: Callable[[], None]) -> None:
-    """Have functions called when gevent is about to patch, and when it has. Once is enough."""
-    global _told
-    if _told or "gevent" not in sys.modules:
+def on_patching(before: Callable[[], None], after: Callable[[], None]) -> None:
+    """Call functions before gevent patches and after it. Only the first call registers them."""
+    global _is_watched
+    if _is_watched or "gevent" not in sys.modules:
         return
     from gevent import events
 
@@ -42,4 +42,4 @@ def tell_of_patching(before: Callable[[], None], after: Callable[[], None]) -> N
             after()
 
     events.subscribers.append(on_event)
-    _told = True
+    _is_watched = True

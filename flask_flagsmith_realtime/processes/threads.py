@@ -1,4 +1,4 @@
-"""The threads of the engine: named daemons that end with the process."""
+"""The engine's threads: named daemons, so that they never hold the end of the process up."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from ..logs import OncePerCause
 
 logger = logging.getLogger(__name__)
 
-#: Starting is tried whenever flags are read or fetched.
+#: Starting is tried again at each read and each fetch.
 _once = OncePerCause(logger, "thread", "")
 
 
 def make_thread(name: str, target: Callable[..., None], *args: object) -> threading.Thread:
-    """Make a thread, not started yet.
+    """Make a daemon thread that is not started yet.
 
-    :param name: what a debugger or a profiler shows.
+    :param name: its name in debuggers and profilers.
     """
     maker = os.getpid()
 
     def run() -> None:
-        # In a context of its own: gevent, and some Pythons, have it inherit that of who starts it,
-        # and with it a request that is long over.
+        # In an empty context: under gevent, and in some Pythons, a thread inherits the context of
+        # its starter, and with it a request that is long over.
         contextvars.Context().run(target, *args)
         if os.getpid() != maker:
-            # A greenlet of gevent's that a fork has copied. Python has forgotten this thread, and
-            # says so on stderr if it ends.
+            # A greenlet that a fork has copied. Python has forgotten this thread in the child, and
+            # prints an error to stderr if it ends.
             threading.Event().wait()
 
     return threading.Thread(target=run, name=name, daemon=True)
 
 
 def start_thread(thread: threading.Thread) -> bool:
-    """Start a thread. If the system refuses, that is logged once.
+    """Start a thread, and log once if the system refuses.
 
     :returns: whether it was started.
     """

@@ -1,6 +1,6 @@
-"""What uWSGI needs: it forks in C and, unless told to, does not run Python's fork handlers.
+"""Support for uWSGI, which forks in C and does not run Python's fork handlers by default.
 
-Everywhere else these functions do nothing.
+In other servers these functions do nothing.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ logger = logging.getLogger(__name__)
 
 
 def register_after_fork(function: Callable[[], None]) -> None:
-    """Have a function called in each worker after its fork."""
+    """Call a function in each worker after its fork."""
     if _uwsgi is None:
         return
     try:
-        # Chains the functions of all who ask; needs uWSGI's master process.
+        # It keeps the functions of other callers. It needs uWSGI's master process.
         from uwsgidecorators import postfork
     except Exception:
         logger.debug(
@@ -31,12 +31,12 @@ def register_after_fork(function: Callable[[], None]) -> None:
 
 
 def is_uwsgi_master() -> bool:
-    """Whether this is the process that only loads the app for its workers."""
+    """Return whether this is the master process, which only loads the app for its workers."""
     return _uwsgi is not None and int(_uwsgi.worker_id()) == 0
 
 
 def warn_without_uwsgi_threads() -> None:
-    """Say so if uWSGI runs without Python's threads, as older ones do by default."""
+    """Log a warning if uWSGI runs without Python's threads, as older versions do by default."""
     if _uwsgi is not None and not _uwsgi.has_threads:
         logger.warning(
             "uWSGI runs without Python threads, so flags cannot follow Flagsmith: set "
@@ -47,7 +47,7 @@ def warn_without_uwsgi_threads() -> None:
 
 def _import() -> Any:
     try:
-        import uwsgi  # there is such a module inside uWSGI only
+        import uwsgi  # a module that exists inside uWSGI only
     except ImportError:
         return None
     # A package of that name may be installed without uWSGI running this process.
@@ -56,5 +56,5 @@ def _import() -> Any:
 
 _uwsgi: Any = _import()
 
-#: Whether this is uWSGI, where alone a fork can go unnoticed.
+#: Only uWSGI forks without running fork handlers.
 IS_RUNNING = _uwsgi is not None

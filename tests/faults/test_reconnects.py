@@ -56,6 +56,7 @@ def test_a_thousand_connections_leave_nothing_behind() -> None:
                 measured.append(json.loads(process.stdout.readline()))
                 flagsmith.say(RESET)
     before, after = measured
-    assert after["threads"] == before["threads"]
+    # The watchdog's thread ends when no call was made for a minute.
+    assert after["threads"] <= before["threads"]
     assert after["descriptors"] == before["descriptors"]
     assert after["memory_kib"] - before["memory_kib"] < MOST_GROWTH_KIB, measured

@@ -33,14 +33,14 @@ def shown(caption: str) -> str:
     return textwrap.dedent(re.findall(pattern, DEPLOYMENT.read_text())[0])
 
 
-def test_a_preloading_master_that_does_not_listen(
+def test_gevent_workers_of_a_preloading_master(
     serve: Serve, emulator: Emulator, tmp_path: Path
 ) -> None:
     tmp_path.joinpath("app.py").write_text(APP)
     settings = tmp_path / "gunicorn.conf.py"
     settings.write_text(shown("gunicorn.conf.py"))
     options = ["--config", str(settings), "--chdir", str(tmp_path), "--workers", "2"]
-    server = serve(gunicorn(*options, app="app:app"), AUTOSTART="false")
+    server = serve(gunicorn(*options, app="app:app"))
     assert emulator.wait_for_streams(2, PATIENCE_SECONDS), server.output
     emulator.set_flag("banner_text", value="after")
     server.wait_for_all(2, lambda answer: answer["banner"] == "after")

@@ -21,8 +21,8 @@ def test_every_worker_follows(
         gunicorn("--workers", str(WORKERS), "--worker-class", worker, "--threads", "2", *preload)
     )
     server.wait_for_all(WORKERS, lambda answer: answer["banner"] == "before")
-    # A preloading master listens as well.
-    assert emulator.wait_for_streams(WORKERS + len(preload))
+    # A preloading master does not listen.
+    assert emulator.wait_for_streams(WORKERS)
     for value in ("after", "once more"):
         emulator.set_flag("banner_text", value=value)
         server.wait_for_all(WORKERS, lambda answer: answer["banner"] == value)  # noqa: B023
@@ -30,6 +30,20 @@ def test_every_worker_follows(
     assert server.stop() == 0
     assert "Traceback" not in server.output, server.output
     assert emulator.wait_for_streams(0)
+
+
+def test_a_preloading_master_forks_without_threads(serve: Serve, emulator: Emulator) -> None:
+    # Python 3.12 and newer warn of forks while threads are running.
+    server = serve(
+        gunicorn("--workers", str(WORKERS), "--preload"),
+        environment={"PYTHONWARNINGS": "always:This process:DeprecationWarning"},
+    )
+    assert emulator.wait_for_streams(WORKERS)
+    answers = server.wait_for_all(WORKERS, lambda answer: bool(answer["banner"]))
+    assert all("flagsmith-listener" in answer["threads"] for answer in answers.values())
+    assert emulator.calls["environment-document/"] == WORKERS
+    assert server.stop() == 0
+    assert "multi-threaded" not in server.output
 
 
 def test_workers_follow_whose_master_has_patched_for_gevent(
