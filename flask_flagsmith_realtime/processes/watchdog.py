@@ -2,7 +2,7 @@
 
 - *Ownership*: a lock guards the heap of due times. The thread ``flagsmith-watchdog`` sleeps until
   the earliest of them and calls its function without the lock. It starts with the first watch and
-  ends when nothing is left to watch.
+  ends a second after nothing is left to watch, so that calls in quick succession share it.
 - *Forks*: each process has a watchdog of its own, found by its process id, so a child inherits
   nothing, with or without fork handlers. In a child, handles of the parent do nothing.
 - *gevent*: before and after its patching there are two watchdogs, since locks of both kinds do not
@@ -26,6 +26,8 @@ from .gevent_support import greenlets_are_threads
 from .threads import make_thread
 
 logger = logging.getLogger(__name__)
+
+_IDLE_SECONDS = 1.0
 
 
 class Watch:
@@ -99,7 +101,7 @@ class _Watchdog:
         with self._changed:
             self._forget(cancelled)
             if self._heap and self._heap[0][2] is cancelled:
-                # The thread may have nothing left to watch, and then ends at once.
+                # The thread may have nothing left to watch, and then ends soon.
                 self._changed.notify()
 
     def _push(self, pushed: Watch, due: float) -> None:
@@ -121,7 +123,11 @@ class _Watchdog:
     def _next(self) -> Callable[[], object] | None:
         """Wait for the next watch that is due; ``None`` if there is none, or after a fork."""
         with self._changed:
-            while self._heap and os.getpid() == self._pid:
+            while os.getpid() == self._pid:
+                if not self._heap:
+                    if not self._changed.wait(_IDLE_SECONDS) and not self._heap:
+                        break
+                    continue
                 due, _, first = self._heap[0]
                 left = due - time.monotonic()
                 if first.due != due:

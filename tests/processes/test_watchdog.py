@@ -100,6 +100,15 @@ def test_one_thread_serves_all_and_ends_when_nothing_is_watched() -> None:
     calls.wait(3)
 
 
+def test_calls_in_quick_succession_share_a_thread() -> None:
+    threads = set()
+    for _ in range(3):
+        handle = watch(600.0, int)
+        threads |= {thread for thread in threading.enumerate() if thread.name == THREAD}
+        handle.cancel()
+    assert len(threads) == 1
+
+
 def test_the_thread_ends_when_the_last_watch_is_cancelled() -> None:
     calls = Calls()
     last = watch(600.0, lambda: calls("last"))
