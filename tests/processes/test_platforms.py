@@ -58,7 +58,7 @@ def test_the_development_server_runs_until_ctrl_c(serve: Serve, emulator: Emulat
 
 def test_the_emulator_runs_until_ctrl_c(serve: Serve) -> None:
     program = serve(command("flask_flagsmith_realtime.emulator", "--port", "0"))
-    program.wait_for_output("Ctrl-C ends it")
+    program.wait_for_output("Ctrl-C ends")
     program.process.send_signal(signal.SIGINT)
     assert program.wait() == 0
     assert "Traceback" not in program.output
