@@ -100,6 +100,21 @@ class Engine:
             return self._store.get_or_fallback()
         return self._store.wait(self._config.startup_timeout_seconds)
 
+    def wait_for_change(self, known: object, seconds: float) -> object | None:
+        """Waits until this process holds a snapshot that differs from the one before.
+
+        :param known: the result of an earlier call; ``None`` returns at once.
+        :param seconds: the longest wait.
+        :returns: the last change, an object to compare with ``is``: ``known`` if there was none in
+            this time; ``None`` if the app stopped the engine.
+        """
+        change = known if self._stopped else self._store.wait_for_change(known, seconds)
+        return None if self._stopped else change
+
+    def end_waits(self) -> None:
+        """Makes each :meth:`wait_for_change` return, as after a change."""
+        self._store.announce()
+
     def status(self) -> Status:
         """Returns how well the app is supplied with flags. Starts nothing and waits for nothing."""
         source = self._source
@@ -161,7 +176,8 @@ class Engine:
             if self._stopped or self._source is not None:
                 return
             if self._store.snapshot is None and self._file is not None:
-                self._store = SnapshotStore(fallback=self._file.read())
+                replaced, self._store = self._store, SnapshotStore(fallback=self._file.read())
+                replaced.announce()
             self._store.expect()
             watch_gevent()
             source = self._new_source()
@@ -198,6 +214,7 @@ class Engine:
         """Stops the source until :meth:`start_by_hand`. Flags stay readable as they are."""
         self._stopped = True
         self._end_source()
+        self.end_waits()
 
     def pause(self) -> None:
         """Stops the source until :meth:`reset_after_fork`."""
@@ -236,7 +253,8 @@ class Engine:
         self._end_source()
         with self._lock:
             self._testing = self._app_config["TESTING"]
-            self._store = SnapshotStore()
+            replaced, self._store = self._store, SnapshotStore()
+            replaced.announce()
 
     def _reset(self, snapshot: Snapshot | None = None) -> None:
         """Makes everything that belongs to one process."""

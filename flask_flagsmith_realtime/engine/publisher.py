@@ -2,9 +2,9 @@
 
 A source publishes in its own thread. Several publishers share one store, dispatcher and lock: each
 source has its own, which is closed when the source is stopped, so that a thread which ends late
-cannot publish over its successor. The order of a publication: readers first, then the signals
-(which the dispatcher sends in its own thread), then the other processes of a fleet and the file,
-then the log. So neither a receiver nor Redis, a disk or a log handler holds up the flags.
+cannot publish over its successor. The order of a publication: readers first, then those that wait
+for a change, then the signals (which the dispatcher sends in its own thread), then the other
+processes of a fleet and the file, then the log. So neither a receiver nor Redis, a disk or a log handler holds up the flags.
 
 A forked child makes new ones.
 """
@@ -100,6 +100,8 @@ class Publisher:
             changes = None
             if previous is not None or served_nothing:
                 changes = diff(previous, snapshot)
+            if changes or previous is None or previous.epoch != snapshot.epoch:
+                self._store.announce()
             self.dispatcher.refreshed(snapshot)
             if changes:
                 self.dispatcher.changed(changes, snapshot, previous, leader=fetched)

@@ -3,6 +3,10 @@
 :attr:`SnapshotStore.snapshot` is replaced by one assignment and read without a lock. The lock
 protects only the wait for the first snapshot, which happens once in a process. The publisher
 writes, any thread reads. A forked child makes a new store around the snapshot that it inherits.
+
+Threads that wait for changes, such as the event streams of browsers, wait on a condition of their
+own. A change is identified by an object that is compared with ``is``, so a store that replaces
+another one counts as a change. Nothing that waits holds up the publisher.
 """
 
 from __future__ import annotations
@@ -27,6 +31,8 @@ class SnapshotStore:
         self._arrived = threading.Event()
         self._deadline: float | None = None
         self._served_nothing = False
+        self._changed = threading.Condition()
+        self._change = object()
 
     def wait(self, seconds: float) -> Snapshot | None:
         """Returns the newest snapshot. While there is none, waits for the first: once in a process.
@@ -84,3 +90,20 @@ class SnapshotStore:
             self._fallback = None
         self._arrived.set()
         return previous, served_nothing
+
+    def announce(self) -> None:
+        """Ends the waits for a change: a published snapshot differs from the one before."""
+        with self._changed:
+            self._change = object()
+            self._changed.notify_all()
+
+    def wait_for_change(self, known: object, seconds: float) -> object:
+        """Waits until the last change is another one than a known one.
+
+        :param known: the result of an earlier call; anything else returns at once.
+        :param seconds: the longest wait.
+        :returns: the last change, which is ``known`` if there was none in this time.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._change is not known, seconds)
+            return self._change
