@@ -4,7 +4,8 @@ A source publishes in its own thread. Several publishers share one store, dispat
 source has its own, which is closed when the source is stopped, so that a thread which ends late
 cannot publish over its successor. The order of a publication: readers first, then those that wait
 for a change, then the signals (which the dispatcher sends in its own thread), then the other
-processes of a fleet and the file, then the log. So neither a receiver nor Redis, a disk or a log handler holds up the flags.
+processes of a fleet and the file, then the log. So neither a receiver nor Redis, a disk or a log
+handler holds up the flags.
 
 A forked child makes new ones.
 """
