@@ -1,7 +1,9 @@
 """Edits of an environment document.
 
 Each function changes the document that it gets, in place, and returns a sentence that says what it
-did. :class:`.state.State` calls it with a copy that no other thread sees.
+did. :class:`.state.State` calls it with a copy that no other thread sees, but for the entries of
+``identity_overrides``: there can be many thousands, so all versions share those that do not change.
+An edit replaces an entry and never changes it.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, cast
 
 from . import document as documents
 from . import rules
@@ -46,11 +48,13 @@ def set_flag(document: Document, name: str, enabled: bool | None, value: Value |
 def delete_flag(document: Document, name: str) -> str:
     """Remove a feature, with its overrides."""
     _flag(document, name)
-    holders = [(document, "feature_states")]
-    holders += [(segment, "feature_states") for segment in document["project"]["segments"]]
-    holders += [(entry, "identity_features") for entry in document["identity_overrides"]]
-    for holder, member in holders:
-        holder[member] = [s for s in holder[member] if s["feature"]["name"] != name]
+    for holder in (document, *document["project"]["segments"]):
+        holder["feature_states"] = [
+            state for state in holder["feature_states"] if state["feature"]["name"] != name
+        ]
+    for place, entry in _overriding(document, name):
+        states = [state for state in entry["identity_features"] if state["feature"]["name"] != name]
+        document["identity_overrides"][place] = entry | {"identity_features": states}
     _forget_empty_identities(document)
     return f"{name} removed"
 
@@ -74,9 +78,7 @@ def set_variants(document: Document, name: str, variants: Mapping[Any, float]) -
             variant = documents.new_variant(document, value, share)
         variant["percentage_allocation"] = float(share)
         state["multivariate_feature_state_values"].append(variant)
-    for other in documents.feature_states(document):
-        if other["feature"]["name"] == name:
-            other["feature"]["type"] = "MULTIVARIATE" if variants else "STANDARD"
+    _set_type(document, name, "MULTIVARIATE" if variants else "STANDARD")
     return f"{name}: {', '.join(f'{v} {s:g} %' for v, s in variants.items()) or 'no variants'}"
 
 
@@ -155,7 +157,7 @@ def override_identity(
     """Override a feature for one identity."""
     # Without variants, the value that is set is the one that is served.
     state = _copy_of_flag(document, feature) | {"multivariate_feature_state_values": []}
-    identity = _make_identity(document, identifier)
+    identity = _editable_identity(document, identifier)
     existing = documents.find_state(identity["identity_features"], feature)
     if existing is None:
         identity["identity_features"].append(state)
@@ -164,9 +166,9 @@ def override_identity(
 
 def delete_identity_override(document: Document, identifier: str, feature: str) -> str:
     """Remove one identity's override of a feature."""
-    identity = documents.find_identity(document, identifier)
-    if identity is None:
+    if documents.find_identity(document, identifier) is None:
         raise EditError(f"{identifier} has no overrides")
+    identity = _editable_identity(document, identifier)
     _remove_state(identity["identity_features"], feature, identifier)
     _forget_empty_identities(document)
     return f"{feature} no longer overridden for {identifier}"
@@ -174,7 +176,7 @@ def delete_identity_override(document: Document, identifier: str, feature: str) 
 
 def set_traits(document: Document, identifier: str, traits: Mapping[str, TraitValue]) -> str:
     """Set traits of an identity. ``None`` removes a trait, as on Flagsmith."""
-    identity = _make_identity(document, identifier)
+    identity = _editable_identity(document, identifier)
     kept = {trait["trait_key"]: trait["trait_value"] for trait in identity["identity_traits"]}
     kept |= {_name(key, "trait"): value for key, value in traits.items()}
     identity["identity_traits"] = [
@@ -202,12 +204,35 @@ def _name(name: str, kind: str) -> str:
     return name
 
 
-def _make_identity(document: Document, identifier: str) -> dict[str, Any]:
-    identity = documents.find_identity(document, identifier)
-    if identity is None:
-        identity = documents.new_identity(document, _name(identifier, "identity"))
-        document["identity_overrides"].append(identity)
-    return identity
+def _editable_identity(document: Document, identifier: str) -> dict[str, Any]:
+    """Replace the entry of an identity by a copy, or add one, and return it."""
+    entries = document["identity_overrides"]
+    for place, entry in enumerate(entries):
+        if entry["identifier"] == identifier:
+            entries[place] = copy.deepcopy(entry)
+            return cast("dict[str, Any]", entries[place])
+    entries.append(documents.new_identity(document, _name(identifier, "identity")))
+    return cast("dict[str, Any]", entries[-1])
+
+
+def _overriding(document: Document, feature: str) -> list[tuple[int, dict[str, Any]]]:
+    """Return the entries of the identities that override a feature, with their places."""
+    return [
+        (place, entry)
+        for place, entry in enumerate(document["identity_overrides"])
+        if documents.find_state(entry["identity_features"], feature)
+    ]
+
+
+def _set_type(document: Document, feature: str, kind: str) -> None:
+    """Set a feature's type wherever the document repeats it."""
+    if _flag(document, feature)["feature"]["type"] == kind:
+        return
+    for place, entry in _overriding(document, feature):
+        document["identity_overrides"][place] = copy.deepcopy(entry)
+    for state in documents.feature_states(document):
+        if state["feature"]["name"] == feature:
+            state["feature"]["type"] = kind
 
 
 def _forget_empty_identities(document: Document) -> None:

@@ -147,9 +147,15 @@ class State:
             return self.listeners.join(), self._environment.epoch
 
     def _edited(self, edit: Callable[[Document], str]) -> tuple[Document, str]:
-        document = copy.deepcopy(self._environment.document)
+        """Return an edited copy, which shares the entries of identities that did not change."""
+        before = self._environment.document["identity_overrides"]
+        document = copy.deepcopy(self._environment.document | {"identity_overrides": []})
+        document["identity_overrides"] = list(before)
         what = edit(document)
-        return documents.check(document), what
+        checked = set(map(id, before))
+        fresh = [entry for entry in document["identity_overrides"] if id(entry) not in checked]
+        documents.check(document | {"identity_overrides": fresh})
+        return document, what
 
     def _replace(self, document: Document) -> None:
         self._save(document)

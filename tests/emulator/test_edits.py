@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -199,3 +200,18 @@ class Held:
 
     def get_environment(self) -> Any:
         return self._document
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(CHANGES, max_size=12))
+def test_a_change_leaves_earlier_versions_alone(changes: list[Any]) -> None:
+    emulator = Emulator()
+    versions: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    for change in changes:
+        versions.append((emulator.document, copy.deepcopy(emulator.document)))
+        try:
+            change(emulator)
+        except EditError:
+            continue
+    for held, copied in versions:
+        assert held == copied
