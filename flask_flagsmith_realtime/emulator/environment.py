@@ -9,7 +9,8 @@ identifier.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
@@ -19,6 +20,7 @@ from flagsmith.api.types import EnvironmentModel
 
 from . import document as documents
 from .document import Document, TraitValue
+from .override_texts import OverrideTexts, as_json
 
 #: The reason of a flag that an identity's override decided, as the SDK words it.
 OVERRIDE_REASON = "TARGETING_MATCH; segment=identity_overrides"
@@ -43,24 +45,58 @@ class Environment:
     """One version of an environment.
 
     :param document: the document; nothing changes it from here on.
+    :param previous: the version before.
     """
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, previous: Environment | None = None) -> None:
         self.document = document
+        self._texts: OverrideTexts = OverrideTexts(
+            document["identity_overrides"], None if previous is None else previous._texts
+        )
         self.client_side_key: str = document["api_key"]
         self.epoch = documents.epoch(document)
 
     @cached_property
-    def served_document(self) -> Document:
+    def served_document(self) -> bytes:
         """The document that the API serves: no traits, and no identity without overrides."""
-        used = self.document.get("use_identity_overrides_in_local_eval", True)
-        return self.document | {
-            "identity_overrides": [
-                identity | {"identity_traits": []}
-                for identity in self.document["identity_overrides"]
-                if identity["identity_features"] and used
-            ]
-        }
+        return self._with_overrides(self._served_overrides)
+
+    def served_page(self, size: int, after: str | None) -> tuple[bytes, str | None]:
+        """Return the document with some of the identity overrides.
+
+        They come in the order of their identifiers, so that a page leaves none out when others are
+        added or removed meanwhile.
+
+        :param after: the identifier that the page before ended with.
+        :returns: the page, and the identifier it ends with if there is more.
+        """
+        start = 0 if after is None else bisect_right(self._served_identifiers, after)
+        page = self._sorted_overrides[start : start + size]
+        has_more = start + size < len(self._sorted_overrides)
+        return self._with_overrides(page), page[-1]["identifier"] if has_more else None
+
+    def _with_overrides(self, entries: Sequence[Mapping[str, Any]]) -> bytes:
+        members = [
+            as_json(name)
+            + b":"
+            + (self._texts.join(entries) if name == "identity_overrides" else as_json(value))
+            for name, value in self.document.items()
+        ]
+        return b"{" + b",".join(members) + b"}"
+
+    @cached_property
+    def _served_overrides(self) -> list[dict[str, Any]]:
+        if not self.document.get("use_identity_overrides_in_local_eval", True):
+            return []
+        return [e for e in self.document["identity_overrides"] if e["identity_features"]]
+
+    @cached_property
+    def _sorted_overrides(self) -> list[dict[str, Any]]:
+        return sorted(self._served_overrides, key=lambda entry: str(entry["identifier"]))
+
+    @cached_property
+    def _served_identifiers(self) -> list[str]:
+        return [entry["identifier"] for entry in self._sorted_overrides]
 
     @cached_property
     def flag_values(self) -> dict[str, Any]:

@@ -159,7 +159,8 @@ class State:
 
     def _replace(self, document: Document) -> None:
         self._save(document)
-        environment = Environment(document)
+        environment = Environment(document, self._environment)
+        # Serialized before the change is announced: no request waits for it.
         if environment.served_document != self._environment.served_document:
             self._modified_before = self._modified_at
             self._modified_at = max(time.time(), environment.epoch, self._modified_at)

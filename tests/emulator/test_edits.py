@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
 import pytest
@@ -182,7 +183,7 @@ def test_whatever_is_changed_the_sdk_can_evaluate_it(changes: list[Any]) -> None
             change(emulator)
         except EditError:
             continue
-    served = Environment(emulator.document).served_document
+    served = json.loads(Environment(emulator.document).served_document)
     sdk = Flagsmith(offline_mode=True, offline_handler=Held(served))
     for person in ("ada", "ben", "eve"):
         traits = Environment(emulator.document).traits(person)

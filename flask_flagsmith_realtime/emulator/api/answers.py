@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..document import Document, TraitValue, Value
+from ..document import TraitValue, Value
 from ..environment import Environment, Served
 
 #: An environment document does not hold when a feature was created.
@@ -101,27 +101,6 @@ def generated_identifier(traits: Mapping[str, TraitValue]) -> str:
         return uuid.uuid4().hex
     text = "".join(f"{key}{traits[key]}" for key in sorted(traits))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def document_page(
-    environment: Environment, page_size: int | None, after: str | None
-) -> tuple[Document, str | None]:
-    """Return the environment document, or one page of it.
-
-    Each page is the document with some of its identity overrides. They come in the order of their
-    identifiers, so that a page leaves none out when others are added or removed meanwhile.
-
-    :param after: the identifier that the page before ended with.
-    :returns: the page, and the identifier it ends with if there is more.
-    """
-    document = environment.served_document
-    if page_size is None:
-        return document, None
-    overrides = sorted(document["identity_overrides"], key=lambda entry: str(entry["identifier"]))
-    rest = [entry for entry in overrides if after is None or entry["identifier"] > after]
-    page = rest[:page_size]
-    more = page[-1]["identifier"] if len(rest) > page_size else None
-    return document | {"identity_overrides": page}, more
 
 
 def _flag(

@@ -188,8 +188,11 @@ def _environment_document(call: Call, page_size: int | None) -> Response:
         response: Response = _NotModified()
     else:
         environment = call.state.environment
-        document, more = answers.document_page(environment, page_size, request.args.get("page_id"))
-        response = _with_epoch(call, jsonify(document), environment)
+        document, more = environment.served_document, None
+        if page_size is not None:
+            document, more = environment.served_page(page_size, request.args.get("page_id"))
+        response = Response(document, mimetype="application/json")
+        _with_epoch(call, response, environment)
         if more is not None:
             link = f'<{request.path}?page_id={quote(more, safe="")}>; rel="next"'
             response.headers["Link"] = link

@@ -18,6 +18,9 @@ from .values import as_text, kind
 #: As many identities that were not served yet are shown.
 _MOST_UNSEEN = 12
 
+#: An identity with more flags is shown with those that are not as in the environment.
+_MOST_FLAGS = 100
+
 #: As many counts, and as many events, are shown.
 _MOST_COUNTS = 8
 _MOST_EVENTS = 8
@@ -121,6 +124,7 @@ class ServedView:
 class PersonView:
     """An identity with its traits, its overrides, and the flags that it got or would get.
 
+    :param more: how many flags are not in ``served``: all are as in the environment.
     :param at: when it was last served; ``None`` if it was not.
     """
 
@@ -128,6 +132,7 @@ class PersonView:
     traits: Mapping[str, str]
     overrides: list[Override]
     served: list[ServedView]
+    more: int
     at: datetime | None
 
 
@@ -241,12 +246,17 @@ def _person(environment: Environment, name: str, visit: Visit | None) -> PersonV
     if visit is not None:
         traits |= visit.transient
     now = environment.evaluate(name, traits)
-    served = now if visit is None else visit.flags
+    served = list(_compare(now if visit is None else visit.flags, now))
+    if len(served) > _MOST_FLAGS:
+        shown = [flag for flag in served if flag.now or flag.reason.kind != "environment"]
+    else:
+        shown = served
     return PersonView(
         identifier=name,
         traits={trait: as_text(value) for trait, value in traits.items()},
         overrides=_overrides(environment.overrides(name)),
-        served=list(_compare(served, now)),
+        served=shown,
+        more=len(served) - len(shown),
         at=None if visit is None else visit.at,
     )
 
