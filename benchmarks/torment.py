@@ -126,6 +126,7 @@ class Torment:
             "redirect": answers.redirect(self._flagsmith.elsewhere_url),
             "older": answers.older(luck.uniform(0.5, 5.0)),
             "older in turns": answers.by_turns(answers.truth, answers.older(5.0)),
+            "older by connection": answers.by_connection(answers.truth, answers.older(5.0)),
             "header lags": answers.lagging_header(60.0),
             "header lags in turns": answers.by_turns(answers.truth, answers.lagging_header(60.0)),
             "200 MiB": answers.huge(),

@@ -95,7 +95,7 @@ class _Watchdog:
                 self._push(moved, due)
 
     def cancel(self, cancelled: Watch) -> None:
-        # In a forked child the lock may be held for ever, by a thread that only the parent has.
+        # In a forked child the lock may stay held, by a thread that only the parent has.
         if os.getpid() != self._pid:
             return
         with self._changed:

@@ -21,7 +21,7 @@ randoms = st.floats(0, 1, exclude_max=True).map(lambda number: lambda: number)
 seconds = st.floats(0, 1e6)
 
 
-def test_an_answer_is_asked_for_again_for_a_little_more_than_a_minute() -> None:
+def test_the_retries_of_a_call_take_a_little_more_than_a_minute() -> None:
     shortest = sum(retry_delay(tries, lambda: 0.0) for tries in range(len(RETRY_SECONDS)))
     longest = sum(retry_delay(tries, lambda: 1.0) for tries in range(len(RETRY_SECONDS)))
     assert (shortest, longest) == (63.75, pytest.approx(76.5))
@@ -61,14 +61,14 @@ def test_the_servers_retry_is_the_base_within_bounds(retry: float, first_ceiling
     assert Reconnect().with_retry(retry).after_failure(lambda: 1.0)[0] == first_ceiling
 
 
-def test_only_a_connection_that_lived_goes_back_to_the_start() -> None:
+def test_only_a_connection_that_lived_resets_the_backoff() -> None:
     down = Reconnect(failures=5)
     assert down.after_connection(30.0)[1].failures == 0
     assert down.after_connection(0.7)[1].failures == 5
     assert down.after_connection(0.1)[1].failures == 6
 
 
-def test_the_next_connection_follows_a_recycled_one_at_once_whatever_retry_says() -> None:
+def test_a_connection_that_the_service_ends_is_reopened_at_once_whatever_retry_says() -> None:
     delay, _ = Reconnect().with_retry(30.0).after_connection(30.0, lambda: 1.0)
     assert delay == 1.0
 
@@ -87,7 +87,7 @@ def test_a_refusal_is_tried_again_after_minutes() -> None:
 
 
 @given(st.floats(0, 600), randoms, st.integers(0, 50))
-def test_nobody_comes_back_before_the_time_named(
+def test_no_reconnect_comes_before_the_retry_after(
     asked: float, random: object, failures: int
 ) -> None:
     delay, following = Reconnect(failures).after_overload(asked, random)  # type: ignore[arg-type]

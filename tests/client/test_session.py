@@ -21,7 +21,7 @@ from flask_flagsmith_realtime.client import (
     get_within_origin,
     make_session,
 )
-from flask_flagsmith_realtime.client.failures import CrossOriginRedirectError, retry_after_seconds
+from flask_flagsmith_realtime.client.failures import CrossOriginRedirectError
 from flask_flagsmith_realtime.config.settings import read_config
 from flask_flagsmith_realtime.processes import forks
 from tests.support.misbehaving import MisbehavingFlagsmith, answers
@@ -96,7 +96,7 @@ def test_redirects_in_a_circle_end(flagsmith: MisbehavingFlagsmith) -> None:
 
 
 @pytest.mark.parametrize("location", ["http://[", "http://127.0.0.1:99999999/", "\xff\xfe"])
-def test_a_redirect_to_nowhere_is_an_error_that_callers_expect(
+def test_a_redirect_to_a_malformed_url_raises_the_usual_error(
     flagsmith: MisbehavingFlagsmith, location: str
 ) -> None:
     flagsmith.environment_document.next(answers.redirect(location))
@@ -162,7 +162,7 @@ def test_the_proxies_of_the_settings_come_before_those_of_the_environment(
     assert flagsmith.stream.count == 0
 
 
-def test_a_proxy_out_of_reach_is_named_without_its_password(
+def test_an_unreachable_proxy_is_named_without_its_password(
     flagsmith: MisbehavingFlagsmith,
 ) -> None:
     flagsmith.elsewhere_server.refuse()
@@ -204,7 +204,7 @@ def tls_flagsmith(authority: trustme.CA) -> Iterator[MisbehavingFlagsmith]:
         yield running
 
 
-def test_an_authority_of_ones_own_is_trusted_by_the_usual_variable(
+def test_requests_ca_bundle_is_trusted(
     tls_flagsmith: MisbehavingFlagsmith,
     authority: trustme.CA,
     tmp_path: Path,
@@ -294,39 +294,6 @@ def resolve_as(monkeypatch: pytest.MonkeyPatch, host: str, addresses: list[str])
     return resolved
 
 
-# Retry-After
-
-
-@pytest.mark.parametrize(
-    ("text", "least", "most"),
-    [
-        ("7", 7, 7),
-        (" 0 ", 0, 0),
-        ("-1", None, None),
-        ("soon", None, None),
-        ("9" * 5000, None, None),
-    ],
-)
-def test_retry_after_in_seconds(
-    flagsmith: MisbehavingFlagsmith, text: str, least: float | None, most: float | None
-) -> None:
-    assert read_retry_after(flagsmith, text) == least == most
-
-
-def test_retry_after_as_a_date(flagsmith: MisbehavingFlagsmith) -> None:
-    seconds = read_retry_after(flagsmith, answers.date_in(90))
-    assert seconds is not None
-    assert 60 < seconds <= 90
-    assert read_retry_after(flagsmith, answers.date_in(-90)) == 0
-    assert read_retry_after(flagsmith, "Fri, 31 Dec 999999999 23:59:59 GMT") is None
-
-
-def read_retry_after(flagsmith: MisbehavingFlagsmith, text: str) -> float | None:
-    flagsmith.flags.next(answers.too_many(text))
-    with session_for(flagsmith) as session:
-        return retry_after_seconds(ask(session, f"{flagsmith.api_url}flags/"))
-
-
 # Another thread ends it; a forked child leaves it alone
 
 
@@ -379,7 +346,7 @@ def test_a_forked_child_closes_its_copies_and_does_not_disturb_the_parent(
     response = get_within_origin(session, url, {}, TIMEOUT)
     read = iter(lambda: response.raw.read1(65536), b"")
     assert b"updated_at" in next(read)
-    told, tell = os.pipe()
+    read_end, write_end = os.pipe()
     inherited = len(os.listdir("/proc/self/fd"))
     child = os.fork()
     if child == 0:
@@ -387,12 +354,12 @@ def test_a_forked_child_closes_its_copies_and_does_not_disturb_the_parent(
         try:
             forks._close_inherited_sockets()
             ours_gone = len(os.listdir("/proc/self/fd")) < inherited
-            os.close(tell)
-            os.read(told, 1)
+            os.close(write_end)
+            os.read(read_end, 1)
         finally:
             os._exit(0 if ours_gone else 1)
     try:
-        os.close(told)
+        os.close(read_end)
         # The connection lives on, in both directions…
         flagsmith.announce(1.0)
         assert b"updated_at" in next(read)
@@ -401,6 +368,6 @@ def test_a_forked_child_closes_its_copies_and_does_not_disturb_the_parent(
         session.close()
         flagsmith.wait_for_streams(0)
     finally:
-        os.close(tell)
+        os.close(write_end)
         _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0

@@ -100,7 +100,7 @@ def test_a_burst_comes_whole_and_in_order(flagsmith: MisbehavingFlagsmith) -> No
 # Whatever an event may look like
 
 
-def test_all_that_the_standard_allows(flagsmith: MisbehavingFlagsmith) -> None:
+def test_every_form_that_the_standard_allows(flagsmith: MisbehavingFlagsmith) -> None:
     content = [
         BOM,
         b": a comment\r\n\r\n",
@@ -200,7 +200,7 @@ def test_a_compressed_bomb_is_bounded(flagsmith: MisbehavingFlagsmith) -> None:
         list(stream.events())
 
 
-def test_bytes_that_are_no_text_end_it(flagsmith: MisbehavingFlagsmith) -> None:
+def test_bytes_that_are_not_utf_8_end_it(flagsmith: MisbehavingFlagsmith) -> None:
     flagsmith.stream.next(saying(event(EPOCH), b"data: \xff\xfe\n\n"))
     with open_stream(flagsmith) as stream:
         events = stream.events()
@@ -269,9 +269,7 @@ def test_a_refusal(flagsmith: MisbehavingFlagsmith, behaviour: Behaviour, words:
 
 
 @pytest.mark.parametrize("code", [429, 503])
-def test_a_server_that_names_the_time_to_come_back(
-    flagsmith: MisbehavingFlagsmith, code: int
-) -> None:
+def test_a_retry_after_is_kept(flagsmith: MisbehavingFlagsmith, code: int) -> None:
     flagsmith.stream.next(answers.status(code, {"Retry-After": "7"}))
     with pytest.raises(StreamOverloadedError, match=str(code)) as caught:
         open_stream(flagsmith)
@@ -279,14 +277,14 @@ def test_a_server_that_names_the_time_to_come_back(
 
 
 @pytest.mark.parametrize("code", [408, 429, 500, 502, 599])
-def test_a_passing_failure(flagsmith: MisbehavingFlagsmith, code: int) -> None:
+def test_a_temporary_failure(flagsmith: MisbehavingFlagsmith, code: int) -> None:
     flagsmith.stream.next(answers.html(code))
     with pytest.raises(StreamError, match=str(code)) as caught:
         open_stream(flagsmith)
     assert type(caught.value) is StreamError
 
 
-def test_a_port_where_nobody_listens(flagsmith: MisbehavingFlagsmith) -> None:
+def test_a_refused_connection(flagsmith: MisbehavingFlagsmith) -> None:
     flagsmith.stream_server.refuse()
     with pytest.raises(StreamError, match="connection refused"):
         open_stream(flagsmith)

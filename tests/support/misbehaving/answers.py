@@ -80,6 +80,11 @@ def by_turns(*behaviours: Behaviour) -> Behaviour:
     return lambda call: next(turns)(call)
 
 
+def by_connection(*behaviours: Behaviour) -> Behaviour:
+    """One for each connection in turn: replicas behind a balancer that balances connections."""
+    return lambda call: behaviours[(call.exchange.request.connection - 1) % len(behaviours)](call)
+
+
 def for_a_while(seconds: float, behaviour: Behaviour, afterwards: Behaviour = truth) -> Behaviour:
     """One behaviour for so many seconds from the first call on, then another."""
     until: list[float] = []
