@@ -26,7 +26,7 @@ from typing import Any
 
 from flask import Flask
 
-from flask_flagsmith_realtime import FlagsmithRealtime, Identity, flags
+from flask_flagsmith_realtime import FlagsmithRealtime, Identity, flag_evaluated, flags
 from flask_flagsmith_realtime.identities.local import MOST_IDENTITIES
 
 from . import peers
@@ -163,6 +163,24 @@ def memory_of_an_identity(features: int) -> float:
     return kept / count
 
 
+def cost_of_a_receiver(features: int, rounds: int) -> float:
+    """Microseconds that a receiver of ``flag_evaluated`` which does nothing adds to ten reads."""
+
+    def receive(app: Flask, **_: Any) -> None:
+        pass
+
+    app = ours()(features)
+    time_of(app, "/read", 5)
+    added = []
+    for _ in range(rounds):
+        before = time_of(app, "/read", CALLS_A_ROUND)
+        with flag_evaluated.connected_to(receive, sender=app):
+            heard = time_of(app, "/read", CALLS_A_ROUND)
+        after = time_of(app, "/read", CALLS_A_ROUND)
+        added.append(heard - (before + after) / 2)
+    return statistics.median(added)
+
+
 def table(columns: dict[int, dict[str, float]]) -> Iterator[str]:
     """The results as a table in reStructuredText, which is fit to read as it is."""
     width = max(map(len, SUBJECTS))
@@ -183,6 +201,9 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     columns = {features: measure(features, rounds) for features in SIZES}
     print("\n".join(table(columns)))
+    added = {features: cost_of_a_receiver(features, rounds) for features in SIZES}
+    figures = ", ".join(f"{added[features]:.1f} at {features:,} features" for features in SIZES)
+    print(f"\nµs more with a receiver of flag_evaluated that does nothing: {figures}.")
     kept = {features: memory_of_an_identity(features) for features in SIZES}
     figures = ", ".join(f"{kept[features]:,.0f} at {features:,} features" for features in SIZES)
     print(f"\nBytes kept for an identity (of {MOST_IDENTITIES:,} at most): {figures}.")

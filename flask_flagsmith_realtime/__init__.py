@@ -20,6 +20,7 @@ from .model import Flag, FlagChange, Identity, Snapshot
 from .monitoring import Status
 from .reading import Flags
 from .signals import (
+    flag_evaluated,
     flags_changed,
     refresh_failed,
     snapshot_refreshed,
@@ -43,6 +44,7 @@ __all__ = [
     "NotInitializedError",
     "Snapshot",
     "Status",
+    "flag_evaluated",
     "flag_required",
     "flags",
     "flags_changed",

@@ -20,7 +20,8 @@ from .app_state import state_of
 from .exceptions import NotInitializedError
 from .identities import IdentityLoader
 from .model import Flag, FlagValue, Identity, Snapshot, TraitValue
-from .reading import UNSET, Flags, Identities, OnMissing, Unset
+from .reading import UNSET, Flags, Identities, OnMissing, Reads, RecordingFlags, Unset
+from .signals import flag_evaluated
 
 #: The name in ``g``.
 _FLAGS = "_flagsmith_flags"
@@ -63,13 +64,14 @@ def _bind(context: AppContext) -> Flags:
     """Takes the flags for an app context at its first read."""
     app = context.app
     state = state_of(app)
-    if state.loader.function is None:
-        flags = state.flags()
-    else:
-        loading = _loading.get(_NONE)
-        if app in loading:
-            return loading[app]
-        flags = _load(app, state.loader, state.flags(), loading)
+    loading = _loading.get(_NONE)
+    if app in loading:
+        return loading[app]
+    flags = state.flags()
+    if flag_evaluated.receivers and flag_evaluated.has_receivers_for(app):
+        flags = RecordingFlags(flags, Reads(app))
+    if state.loader.function is not None:
+        flags = _load(app, state.loader, flags, loading)
     # Several threads that share a context all get the flags of the first.
     bound: Flags = context.g.__dict__.setdefault(_FLAGS, flags)
     return bound
@@ -115,14 +117,17 @@ class CurrentFlags(Flags):
     def __init__(self) -> None:
         pass
 
-    # The two methods that are called most delegate as a whole. The others, which Flags defines,
-    # work on the members below.
+    # The methods that read a flag delegate as a whole: the context may record its reads. The
+    # others, which Flags defines, work on the members below.
 
     def is_feature_enabled(self, feature_name: str, default: bool | Unset = UNSET) -> bool:
         return current_flags().is_feature_enabled(feature_name, default)
 
     def get_feature_value(self, feature_name: str, default: FlagValue | Unset = UNSET) -> FlagValue:
         return current_flags().get_feature_value(feature_name, default)
+
+    def get_flag(self, feature_name: str) -> Flag:
+        return current_flags().get_flag(feature_name)
 
     def for_identity(
         self,
@@ -131,6 +136,10 @@ class CurrentFlags(Flags):
         transient: bool = False,
     ) -> Flags:
         return current_flags().for_identity(identifier, traits, transient)
+
+    @property
+    def read(self) -> tuple[Flag, ...]:
+        return current_flags().read
 
     @property
     def _snapshot(self) -> Snapshot | None:  # type: ignore[override]

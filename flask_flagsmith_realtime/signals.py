@@ -2,7 +2,8 @@
 
 The sender is always the app, so ``connect_via(app)`` subscribes to one app. Receivers run in the
 dispatcher's thread, in an app context of their own. A receiver that raises is logged with its name
-and stops no other; a slow one delays the signals that follow, but no flag.
+and stops no other; a slow one delays the signals that follow, but no flag. ``flag_evaluated`` is
+the exception: it is sent by the thread that reads a flag, see :mod:`.reading.recording`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ logger = BackgroundLogger(logging.getLogger(__name__))
 
 _signals = Namespace()
 
+#: Names and types of error of the failed receivers of ``flag_evaluated`` that are in the log.
+_failed_readers: set[tuple[str, type[BaseException]]] = set()
+_MOST_FAILED_READERS = 100
+
 #: Flags have changed. Sent with ``changes``, a mapping of feature names to
 #: :class:`~flask_flagsmith_realtime.FlagChange`; ``snapshot``, the new
 #: :class:`~flask_flagsmith_realtime.Snapshot`; ``previous``, the one before; and ``leader``,
@@ -41,6 +46,13 @@ stream_connected: NamedSignal = _signals.signal("flagsmith-stream-connected")
 #: The stream has ended. Sent with ``reason``, a text. Also sent when the service recycles the
 #: connection.
 stream_disconnected: NamedSignal = _signals.signal("flagsmith-stream-disconnected")
+
+#: An app context has read a flag. Sent with ``flag``, the :class:`~flask_flagsmith_realtime.Flag`
+#: that the reader got, and ``identity``, the :class:`~flask_flagsmith_realtime.Identity` whose flag
+#: it is, or ``None`` for the environment's. Sent once in an app context for each feature and
+#: identity, in the reader's thread, while it reads; so a receiver is a plain function, and a quick
+#: one. A context finds its receivers with its first flag: one that connects later hears the next.
+flag_evaluated: NamedSignal = _signals.signal("flagsmith-flag-evaluated")
 
 #: Flags could not be fetched; the last good ones go on serving. Sent with ``error``, a
 #: :class:`~flask_flagsmith_realtime.FetchError`. In remote evaluation also sent when an identity's
@@ -86,6 +98,25 @@ def call(app: Flask, function: Callable[..., Any], what: str, *args: Any, **kwar
         name = name_of(function)
         logger.exception(
             "%s, %s, failed.", name, what, extra=logs.fields("receiver_failed", function=name)
+        )
+
+
+def log_failed_reader(function: Callable[..., Any], error: BaseException) -> None:
+    """Logs that a receiver of ``flag_evaluated`` raises: once for each receiver and type of error,
+    since it may do so at each read.
+
+    :raises BaseException: the error, if it is meant to end the request.
+    """
+    if _ends_a_request(error):
+        raise error
+    cause = name_of(function), type(error)
+    if cause not in _failed_readers and len(_failed_readers) < _MOST_FAILED_READERS:
+        _failed_readers.add(cause)
+        logger.exception(
+            "%s, a receiver of %s, failed. Further failures of this type are not logged.",
+            cause[0],
+            flag_evaluated.name,
+            extra=logs.fields("receiver_failed", function=cause[0]),
         )
 
 

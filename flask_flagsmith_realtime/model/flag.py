@@ -9,6 +9,9 @@ from typing import Any, TypeAlias
 #: What a feature's value can be.
 FlagValue: TypeAlias = str | int | float | bool | None
 
+#: The reason of a flag from FLAGSMITH_DEFAULTS.
+CONFIGURED_DEFAULT = "CONFIGURED_DEFAULT"
+
 
 @dataclass(frozen=True, slots=True)
 class Flag:
@@ -45,16 +48,20 @@ def default_flag(feature_name: str, setting: Any) -> Flag:
     :raises TypeError: if the setting is none of these.
     """
     if isinstance(setting, Flag):
-        return Flag(feature_name, setting.enabled, setting.value, is_default=True)
+        return _configured(feature_name, setting.enabled, setting.value)
     if isinstance(setting, bool):
-        return Flag(feature_name, setting, is_default=True)
+        return _configured(feature_name, setting)
     if isinstance(setting, (str, int, float)):
-        return Flag(feature_name, True, setting, is_default=True)
+        return _configured(feature_name, True, setting)
     if isinstance(setting, Mapping) and setting and not setting.keys() - {"enabled", "value"}:
         enabled, value = setting.get("enabled", True), setting.get("value")
         if isinstance(enabled, bool) and (value is None or isinstance(value, (str, int, float))):
-            return Flag(feature_name, enabled, value, is_default=True)
+            return _configured(feature_name, enabled, value)
     raise TypeError(
         f"the default of {feature_name!r} is {type(setting).__name__}; give True, False, a value "
         '(text or a number), {"enabled": …, "value": …} or a Flag'
     )
+
+
+def _configured(feature_name: str, enabled: bool, value: FlagValue = None) -> Flag:
+    return Flag(feature_name, enabled, value, is_default=True, reason=CONFIGURED_DEFAULT)

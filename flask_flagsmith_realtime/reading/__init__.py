@@ -1,4 +1,4 @@
-"""Reading flags: a consistent view, missing features, and overrides for tests."""
+"""Reading flags: a consistent view, missing features, a record of reads, and overrides."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from .overrides import (
     check_overrides,
     overridden_snapshot,
 )
+from .recording import Reads, RecordingFlags
 
 __all__ = [
     "UNSET",
@@ -22,6 +23,8 @@ __all__ = [
     "OnMissing",
     "OverriddenFlags",
     "Override",
+    "Reads",
+    "RecordingFlags",
     "Unset",
     "changes_by",
     "check_overrides",

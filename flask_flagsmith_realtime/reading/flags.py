@@ -19,6 +19,11 @@ class Identities(Protocol):
         """Returns the names of the segments that an identity is in, as far as they are known."""
 
 
+#: The reasons of flags that do not come from Flagsmith, see :attr:`.Flag.reason`.
+DEFAULT_OF_CALL = "DEFAULT_OF_CALL"
+MISSING = "MISSING"
+
+
 class Unset:
     """The type of an argument that was not given."""
 
@@ -67,6 +72,15 @@ class Flags:
     def epoch(self) -> float | None:
         """The time of the environment's last change, in seconds since 1970; ``None`` if unknown."""
         return self._snapshot.epoch if self._snapshot is not None else None
+
+    @property
+    def read(self) -> tuple[Flag, ...]:
+        """The flags that this app context has read so far, for the environment and for identities.
+
+        Empty unless :data:`~flask_flagsmith_realtime.flag_evaluated` has a receiver: without one,
+        reads are not recorded.
+        """
+        return ()
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -152,7 +166,7 @@ class Flags:
         if not isinstance(feature_name, str):
             raise TypeError(f"A feature's name must be a str, not {type(feature_name).__name__}.")
         self._on_missing(feature_name, self._snapshot)
-        return Flag(feature_name, is_default=True)
+        return Flag(feature_name, is_default=True, reason=MISSING)
 
     def __getitem__(self, feature_name: str) -> Flag:
         return self.get_flag(feature_name)

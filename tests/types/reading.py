@@ -16,6 +16,7 @@ reveal_type(flags["my-flag"])  # => flask_flagsmith_realtime.model.flag.Flag
 reveal_type(flags.my_flag)  # => flask_flagsmith_realtime.model.flag.Flag
 reveal_type("a" in flags)  # => bool
 reveal_type(list(flags))  # => list[str]
+reveal_type(flags.read)  # => tuple[flask_flagsmith_realtime.model.flag.Flag, ...]
 reveal_type(len(flags))  # => int
 
 flag = flags["a"]

@@ -14,6 +14,7 @@ from flask_flagsmith_realtime import (
     NotInitializedError,
     Snapshot,
     Status,
+    flag_evaluated,
     flags_changed,
     refresh_failed,
     snapshot_refreshed,
@@ -65,6 +66,7 @@ reveal_type(flags_changed)  # => blinker.base.NamedSignal
 reveal_type(snapshot_refreshed)  # => blinker.base.NamedSignal
 reveal_type(stream_connected)  # => blinker.base.NamedSignal
 reveal_type(stream_disconnected)  # => blinker.base.NamedSignal
+reveal_type(flag_evaluated)  # => blinker.base.NamedSignal
 reveal_type(refresh_failed)  # => blinker.base.NamedSignal
 
 

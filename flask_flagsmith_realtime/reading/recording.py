@@ -1,0 +1,125 @@
+"""A record of what an app context reads, kept while ``flag_evaluated`` has a receiver.
+
+A context's :class:`Reads` belongs to the threads that share that context. It needs no lock: its
+dicts are changed by single operations. Two threads that read the same flag for the first time at
+the same moment may both send the signal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flask import Flask
+
+from .. import signals
+from ..model import Flag, FlagValue, Identity, TraitValue
+from .flags import DEFAULT_OF_CALL, UNSET, Flags, Unset
+
+#: The most identities whose reads a context remembers, for a command that goes through all of them.
+_MOST_IDENTITIES = 1000
+
+
+class Reads:
+    """The flags that one app context has read, and the receivers of ``flag_evaluated``.
+
+    :param app: the context's app.
+    :ivar receivers: the functions to call, found once in a context: blinker's ``send`` costs more
+        than a read.
+    """
+
+    __slots__ = ("_by_identity", "app", "receivers")
+
+    def __init__(self, app: Flask) -> None:
+        self.app = app
+        self.receivers = [*signals.flag_evaluated.receivers_for(app)]
+        self._by_identity: dict[Identity | None, dict[str, Flag]] = {}
+
+    @property
+    def flags(self) -> tuple[Flag, ...]:
+        """The flags read so far."""
+        return tuple(flag for read in list(self._by_identity.values()) for flag in read.values())
+
+    def of(self, identity: Identity | None) -> dict[str, Flag]:
+        """Returns the flags that were read for an identity, by name, to be added to."""
+        read = self._by_identity.get(identity)
+        if read is None:
+            if len(self._by_identity) >= _MOST_IDENTITIES:
+                self._by_identity.clear()
+            read = self._by_identity.setdefault(identity, {})
+        return read
+
+
+class RecordingFlags(Flags):
+    """Flags that record which of them are read.
+
+    :param flags: the flags to read.
+    :param reads: the record.
+    """
+
+    __slots__ = ("_below", "_read", "_reads")
+
+    def __init__(self, flags: Flags, reads: Reads) -> None:
+        super().__init__(flags._snapshot, flags._defaults, flags._on_missing, flags._identities)
+        self._identity = flags._identity
+        self._flags = flags._flags
+        self._below = flags
+        self._reads = reads
+        self._read = reads.of(flags._identity)
+
+    @property
+    def read(self) -> tuple[Flag, ...]:
+        return self._reads.flags
+
+    def for_identity(
+        self,
+        identifier: str | Identity,
+        traits: Mapping[str, TraitValue] | None = None,
+        transient: bool = False,
+    ) -> Flags:
+        return RecordingFlags(self._below.for_identity(identifier, traits, transient), self._reads)
+
+    def is_feature_enabled(self, feature_name: str, default: bool | Unset = UNSET) -> bool:
+        flag = self._flags.get(feature_name)
+        if flag is None:
+            flag = (
+                self._missing(feature_name)
+                if isinstance(default, Unset)
+                else _default_of_call(feature_name, default, None)
+            )
+        if feature_name not in self._read:
+            self._record(flag)
+        return flag.enabled
+
+    def get_feature_value(self, feature_name: str, default: FlagValue | Unset = UNSET) -> FlagValue:
+        flag = self._flags.get(feature_name)
+        if flag is None:
+            flag = (
+                self._missing(feature_name)
+                if isinstance(default, Unset)
+                else _default_of_call(feature_name, default is not None, default)
+            )
+        if feature_name not in self._read:
+            self._record(flag)
+        return flag.value
+
+    def get_flag(self, feature_name: str) -> Flag:
+        flag = self._flags.get(feature_name)
+        if flag is None:
+            flag = self._missing(feature_name)
+        if feature_name not in self._read:
+            self._record(flag)
+        return flag
+
+    def _record(self, flag: Flag) -> None:
+        """Sends ``flag_evaluated``. A receiver that raises is logged."""
+        self._read[flag.feature_name] = flag
+        reads = self._reads
+        for receiver in reads.receivers:
+            try:
+                receiver(reads.app, flag=flag, identity=self._identity)
+            except BaseException as error:
+                signals.log_failed_reader(receiver, error)
+
+
+def _default_of_call(feature_name: str, enabled: bool, value: FlagValue) -> Flag:
+    return Flag(feature_name, enabled, value, is_default=True, reason=DEFAULT_OF_CALL)
