@@ -1,33 +1,15 @@
-"""The API, where the recordings leave off: pages, traits, keys, conditions."""
+"""The API beyond the recordings: pages, traits, keys, conditions."""
 
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urljoin
 
 import pytest
 import requests
 
 from flask_flagsmith_realtime.emulator import Emulator
+from tests.emulator.calls import call, identify, stored_traits, trait
 from tests.support import recorded
-
-
-def call(
-    emulator: Emulator, path: str, *, key: str | None = None, **arguments: Any
-) -> requests.Response:
-    """Call the API, with the server-side key if none is given."""
-    headers = {"X-Environment-Key": key or emulator.server_side_key, **arguments.pop("headers", {})}
-    method = arguments.pop("method", "POST" if "json" in arguments else "GET")
-    url = urljoin(emulator.api_url, path)
-    return requests.request(method, url, headers=headers, timeout=20, **arguments)
-
-
-def identify(emulator: Emulator, key: str | None = None, **body: Any) -> requests.Response:
-    return call(emulator, "identities/", key=key, json=body)
-
-
-def trait(name: str, value: Any, **more: Any) -> dict[str, Any]:
-    return {"trait_key": name, "trait_value": value, **more}
 
 
 def flag_of(answer: dict[str, Any], name: str) -> dict[str, Any]:
@@ -106,7 +88,7 @@ def test_a_document_that_fits_has_no_link(emulator: Emulator) -> None:
     assert "Link" not in call(emulator, "environment-document/").headers
 
 
-def test_the_document_holds_nobodys_traits(emulator: Emulator) -> None:
+def test_the_document_holds_no_traits(emulator: Emulator) -> None:
     document = call(emulator, "environment-document/").json()
 
     assert [entry["identifier"] for entry in document["identity_overrides"]] == ["chloe"]
@@ -116,7 +98,7 @@ def test_the_document_holds_nobodys_traits(emulator: Emulator) -> None:
 def test_a_document_that_has_changed_is_never_called_unmodified(emulator: Emulator) -> None:
     emulator.set_flag("banner_text", value="one")
     modified = call(emulator, "environment-document/").headers["Last-Modified"]
-    # Most likely within the same second, which is all that the header can tell.
+    # Most likely within the same second, which is the resolution of the header.
     emulator.set_flag("banner_text", value="two")
     response = call(emulator, "environment-document/", headers={"If-Modified-Since": modified})
 
@@ -192,7 +174,7 @@ def test_traits_of_clients_can_be_forbidden() -> None:
     assert allowed.status_code == 200
 
 
-def test_features_for_servers_alone_and_disabled_ones_can_be_hidden() -> None:
+def test_features_for_servers_only_and_disabled_ones_are_hidden() -> None:
     document = recorded.environment_document()
     document["project"]["server_key_only_feature_ids"] = [6]
     document["hide_disabled_flags"] = True
@@ -279,84 +261,6 @@ def test_blanks_at_the_ends_of_names_are_removed(emulator: Emulator) -> None:
     assert stored_traits(emulator, "eve") == {"plan": " pro "}
 
 
-def stored_traits(emulator: Emulator, identifier: str) -> dict[str, Any]:
-    answer = call(emulator, "identities/", params={"identifier": identifier}).json()
-    return {t["trait_key"]: t["trait_value"] for t in answer["traits"]}
-
-
-class TestOldTraits:
-    """The calls of old SDKs that store traits."""
-
-    def test_one(self, emulator: Emulator) -> None:
-        body = {"identity": {"identifier": "eve"}, "trait_key": "plan", "trait_value": "pro"}
-        response = call(emulator, "traits/", json=body)
-
-        assert response.status_code == 200
-        assert stored_traits(emulator, "eve") == {"plan": "pro"}
-
-    def test_several(self, emulator: Emulator) -> None:
-        eve, ben = {"identifier": "eve"}, {"identifier": "ben"}
-        body = [
-            {"identity": eve, "trait_key": "plan", "trait_value": "pro"},
-            {"identity": ben, "trait_key": "plan", "trait_value": None},
-            {"identity": ben, "trait_key": "orders", "trait_value": 3},
-        ]
-        response = call(emulator, "traits/bulk/", method="PUT", json=body)
-
-        assert response.json() == [
-            {"identity": item["identity"], **item, "trait_key": item["trait_key"]} for item in body
-        ]
-        assert stored_traits(emulator, "eve") == {"plan": "pro"}
-        assert stored_traits(emulator, "ben") == {"orders": 3}
-
-    def test_an_empty_list(self, emulator: Emulator) -> None:
-        response = call(emulator, "traits/bulk/", method="PUT", json=[])
-
-        assert (response.status_code, response.json()) == (200, [])
-
-    @pytest.mark.parametrize(
-        ("body", "errors"),
-        [
-            ([], {"non_field_errors": ["Invalid data. Expected a dictionary, but got list."]}),
-            (
-                {"trait_key": "plan", "identity": {}},
-                {
-                    "identity": {"identifier": ["This field is required."]},
-                    "trait_value": ["This field is required."],
-                },
-            ),
-            (
-                {"trait_key": "plan", "trait_value": 1},
-                {"identity": ["This field is required."]},
-            ),
-        ],
-    )
-    def test_an_invalid_one(self, emulator: Emulator, body: Any, errors: dict[str, Any]) -> None:
-        response = call(emulator, "traits/", json=body)
-
-        assert (response.status_code, response.json()) == (400, errors)
-
-    def test_a_key_that_may_not(self) -> None:
-        document = recorded.environment_document()
-        document["allow_client_traits"] = False
-        body = {"identity": {"identifier": "eve"}, "trait_key": "plan", "trait_value": "pro"}
-        with Emulator(document=document) as emulator:
-            response = call(emulator, "traits/", key=emulator.client_side_key, json=body)
-
-        assert response.status_code == 400
-        assert "not allowed with client key" in response.text
-
-
-def test_the_options_of_a_feature(emulator: Emulator) -> None:
-    known = call(emulator, "flags/4/multivariate-options/").json()
-
-    assert known == {
-        "control_value": "indigo",
-        "options": [{"value": "teal"}, {"value": "crimson"}],
-    }
-    assert call(emulator, "flags/99/multivariate-options/").json() == {"detail": "Not found."}
-
-
 @pytest.mark.parametrize("path", ["nothing/", "api/nothing", "identities/ada/traits/plan/"])
 def test_an_unknown_path_is_a_json_error(emulator: Emulator, path: str) -> None:
     response = call(emulator, path)
@@ -378,7 +282,7 @@ def test_a_body_that_is_too_large_is_a_json_error(emulator: Emulator) -> None:
     assert list(response.json()) == ["detail"]
 
 
-def test_a_body_that_is_no_json_is_refused(emulator: Emulator) -> None:
+def test_invalid_json_is_refused(emulator: Emulator) -> None:
     response = requests.post(
         emulator.api_url + "identities/",
         data="{",
@@ -392,7 +296,7 @@ def test_a_body_that_is_no_json_is_refused(emulator: Emulator) -> None:
     assert response.status_code == 400
 
 
-def test_one_identitys_flag(emulator: Emulator) -> None:
+def test_one_flag_of_an_identity(emulator: Emulator) -> None:
     flag = call(emulator, "identities/?identifier=ada&feature=beta_dashboard")
     unknown = call(emulator, "identities/?identifier=ada&feature=nope")
 
@@ -400,7 +304,7 @@ def test_one_identitys_flag(emulator: Emulator) -> None:
     assert unknown.status_code == 404
 
 
-def test_a_missing_identifier_is_no_error(emulator: Emulator) -> None:
+def test_a_missing_identifier_is_not_an_error(emulator: Emulator) -> None:
     response = call(emulator, "identities/")
 
     assert response.status_code == 200

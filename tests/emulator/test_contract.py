@@ -32,7 +32,7 @@ HEADERS = (
     "Access-Control-Max-Age",
 )
 
-#: Who gets which of these goes by a hash of the environment's key, which was replaced.
+#: The variants of these depend on a hash of the environment's key, which was replaced.
 SPLIT = ("banner_text", "button_colour")
 
 #: Exchanges that the emulator does not repeat, by the beginning of their names, and why.
@@ -193,7 +193,7 @@ def compare_identities(got: dict[str, Any], wanted: dict[str, Any], *, known: bo
         assert re.fullmatch("[0-9a-f]{32}", got["identifier"])
     for member in wanted.keys() - {"identifier", "traits", "flags"}:
         compare(got[member], wanted[member])
-    # The ids of traits tell how many there were before in the server's database.
+    # The ids of traits depend on how many the server's database ever held.
     compare(without_ids(got["traits"]), without_ids(wanted["traits"]))
     assert len(got["flags"]) == len(wanted["flags"])
     for flag, other in zip(got["flags"], wanted["flags"], strict=True):
@@ -210,7 +210,7 @@ def without_ids(traits: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def is_like(flag: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two flags are equal, but for the value if both have a variant's."""
+    """Return whether two flags are equal, but for the value if both have a variant's."""
     try:
         compare(flag | {"feature_state_value": None}, other | {"feature_state_value": None})
     except AssertionError:
@@ -221,7 +221,7 @@ def is_like(flag: dict[str, Any], other: dict[str, Any]) -> bool:
 
 @cache
 def seen_flags(name: str, members: tuple[str, ...]) -> list[dict[str, Any]]:
-    """What the server served to any identity for a feature, with these members."""
+    """Return the flags that the server served for a feature, with these members."""
     bodies = [e["response"]["body"] for e in repeated(FIRST) + repeated(ODD)]
     flags = [
         flag

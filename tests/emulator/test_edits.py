@@ -22,7 +22,7 @@ def state_of(emulator: Emulator, name: str) -> dict[str, Any] | None:
 
 
 def get(emulator: Emulator, identifier: str, feature: str) -> tuple[bool, Any]:
-    """What an identity gets, evaluated as the API does."""
+    """Return a feature as an identity gets it, evaluated as in the API."""
     environment = Environment(emulator.document)
     for served in environment.evaluate(identifier, environment.traits(identifier)):
         if served.state["feature"]["name"] == feature:
@@ -71,7 +71,7 @@ def test_variants(emulator: Emulator) -> None:
     emulator.set_variants("button_colour", {"teal": 100})
     after = state_of(emulator, "button_colour")["multivariate_feature_state_values"]
 
-    # Its id decides who gets it.
+    # Its id is part of the hash that selects the identities.
     assert [variant["id"] for variant in after] == [kept["id"]]
     assert get(emulator, "ada", "button_colour") == (True, "teal")
 
@@ -99,14 +99,14 @@ def test_segments(emulator: Emulator) -> None:
 
 
 def test_the_first_segment_wins(emulator: Emulator) -> None:
-    everybody = rule_of({"operator": "PERCENTAGE_SPLIT", "value": "100", "property_": None})
+    everyone = rule_of({"operator": "PERCENTAGE_SPLIT", "value": "100", "property_": None})
     for name in ("first", "second"):
-        emulator.set_segment(name, [everybody], {"banner_text": {"value": name}})
+        emulator.set_segment(name, [everyone], {"banner_text": {"value": name}})
 
     assert get(emulator, "ben", "banner_text") == (True, "first")
 
 
-def test_an_override_for_one_identity_wins_over_all(emulator: Emulator) -> None:
+def test_an_identitys_override_takes_precedence(emulator: Emulator) -> None:
     emulator.override_identity("ada", "beta_dashboard", enabled=False)
     assert get(emulator, "ada", "beta_dashboard") == (False, None)
 
@@ -138,11 +138,11 @@ def test_traits_decide_and_none_removes_one(emulator: Emulator) -> None:
         (lambda e: e.override_identity("ada", "nope", enabled=True), "named 'nope'"),
         (lambda e: e.override_identity("", "pricing", enabled=True), "needs a name"),
         (lambda e: e.delete_identity_override("ben", "pricing"), "is not overridden"),
-        (lambda e: e.delete_identity_override("nobody", "pricing"), "has no overrides"),
+        (lambda e: e.delete_identity_override("zoe", "pricing"), "has no overrides"),
         (lambda e: e.set_traits("ada", **{"": 1}), "the trait needs a name"),
     ],
 )
-def test_what_cannot_be_is_refused_and_changes_nothing(
+def test_an_invalid_change_is_refused_and_changes_nothing(
     emulator: Emulator, change: Any, reason: str
 ) -> None:
     before, epoch = emulator.document, emulator.epoch
@@ -176,7 +176,7 @@ CHANGES = st.one_of(
 @pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.lists(CHANGES, max_size=12))
-def test_whatever_is_changed_the_sdk_can_evaluate_it(changes: list[Any]) -> None:
+def test_the_sdk_can_evaluate_the_document_after_any_change(changes: list[Any]) -> None:
     emulator = Emulator()
     for change in changes:
         try:

@@ -12,7 +12,7 @@ from flask_flagsmith_realtime.emulator import Emulator, ServerError
 from tests.support.raw_stream import RawStream
 
 
-def test_it_says_how_to_use_it(emulator: Emulator) -> None:
+def test_it_has_addresses_and_settings(emulator: Emulator) -> None:
     assert emulator.url.startswith("http://127.0.0.1:")
     assert emulator.api_url == emulator.url + "api/v1/"
     assert emulator.realtime_api_url == emulator.url
@@ -47,10 +47,10 @@ def test_a_port_that_does_not_exist_is_a_clear_error() -> None:
         Emulator(port=70000).start()
 
 
-def test_it_listens_on_loopback_alone(emulator: Emulator) -> None:
+def test_it_listens_on_loopback_only(emulator: Emulator) -> None:
     port = int(emulator.url.rstrip("/").rpartition(":")[2])
 
-    # Were it on all addresses, the port would be taken on this one too.
+    # If it listened on all addresses, the port would be taken on this one, too.
     with socket.socket() as other:
         other.bind(("127.0.0.2", port))
 

@@ -1,4 +1,4 @@
-"""The page without a browser: what it shows, and its forms as they are sent without scripts."""
+"""The page without a browser: its content, and its forms as they are sent without scripts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support import recorded
 
 
 def page_of(emulator: Emulator) -> str:
-    """The page's text as one reads it, on a line."""
+    """Return the visible text of the page as one line."""
     text = re.sub(r"<[^>]+>", " ", requests.get(emulator.url, timeout=20).text)
     return " ".join(html.unescape(text).split())
 
@@ -78,7 +78,7 @@ def test_it_shows_what_an_identity_was_served_and_why(emulator: Emulator) -> Non
     assert "beta_dashboard on segment pro_customers" in chloe
 
 
-def test_it_shows_what_an_identity_does_not_know_yet(emulator: Emulator) -> None:
+def test_it_shows_what_changed_for_an_identity_since(emulator: Emulator) -> None:
     identify(emulator, "ada")
     emulator.override_identity("ada", "new_checkout", enabled=True)
 
@@ -123,7 +123,7 @@ def test_a_value(emulator: Emulator) -> None:
     assert flag(emulator, "button_colour")["feature_state_value"] is None
 
 
-def test_a_value_that_was_left_as_it_is_stays_text(emulator: Emulator) -> None:
+def test_an_unchanged_value_stays_text(emulator: Emulator) -> None:
     emulator.set_flag("banner_text", value="25")
     send(emulator, "value", feature="banner_text", value="25")
 
@@ -229,7 +229,7 @@ def test_an_identitys_traits_and_overrides(emulator: Emulator) -> None:
         ("trait", {"identity": "ada", "trait": " "}, "the field 'trait' is empty"),
     ],
 )
-def test_a_form_that_makes_no_sense_is_answered_with_the_reason(
+def test_an_invalid_form_is_answered_with_the_reason(
     emulator: Emulator, action: str, fields: dict[str, str], reason: str
 ) -> None:
     before = emulator.document
@@ -241,7 +241,7 @@ def test_a_form_that_makes_no_sense_is_answered_with_the_reason(
     assert emulator.document == before
 
 
-def test_names_and_values_are_text_and_nothing_else(emulator: Emulator) -> None:
+def test_names_and_values_are_escaped(emulator: Emulator) -> None:
     nasty = "<script>alert(1)</script>\"'&"
     emulator.set_flag(nasty, value=nasty)
     emulator.set_traits(nasty, **{nasty: nasty})

@@ -1,4 +1,4 @@
-"""The state file: what is kept, and what a bad file gets."""
+"""The state file: what it holds, and the errors of an invalid one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_it_is_made_at_the_start_and_survives_a_restart(path: Path) -> None:
         assert emulator.epoch == epoch
 
 
-def test_it_is_an_environment_document_that_people_can_read(path: Path) -> None:
+def test_it_is_a_readable_environment_document(path: Path) -> None:
     with Emulator(state=path) as emulator:
         emulator.set_flag("banner_text", value="Grüß Gott")
 
@@ -41,14 +41,14 @@ def test_it_is_an_environment_document_that_people_can_read(path: Path) -> None:
     assert emulator.server_side_key not in text
 
 
-def test_the_file_wins_over_a_document(path: Path) -> None:
+def test_the_file_takes_precedence_over_a_document(path: Path) -> None:
     with Emulator(state=path) as emulator:
         emulator.set_flag("banner_text", value="from the file")
     with Emulator(state=path, document=recorded.environment_document()) as emulator:
         assert emulator.client_side_key == "EmulatedShopEnvironment"
 
 
-def test_whoever_reads_it_finds_it_whole(path: Path) -> None:
+def test_a_reader_finds_a_complete_file(path: Path) -> None:
     done = threading.Event()
     read: list[str] = []
     with Emulator(state=path) as emulator:
@@ -68,7 +68,7 @@ def test_whoever_reads_it_finds_it_whole(path: Path) -> None:
     assert os.listdir(path.parent) == [path.name]
 
 
-def test_one_edited_by_hand_is_a_change(path: Path) -> None:
+def test_an_edit_by_hand_is_a_change(path: Path) -> None:
     with Emulator(state=path) as emulator:
         before = emulator.epoch
     document = json.loads(path.read_text())
@@ -89,7 +89,7 @@ def test_one_edited_by_hand_is_a_change(path: Path) -> None:
         ('{"updated_at": 5}', "it is not an environment document"),
     ],
 )
-def test_an_unusable_one_stops_the_start(path: Path, text: str, reason: str) -> None:
+def test_an_invalid_file_stops_the_start(path: Path, text: str, reason: str) -> None:
     path.write_text(text)
 
     with pytest.raises(StateFileError) as raised:
@@ -105,12 +105,12 @@ def test_a_directory_is_no_state_file(tmp_path: Path) -> None:
         Emulator(state=tmp_path)
 
 
-def test_a_place_that_does_not_exist_stops_the_start(tmp_path: Path) -> None:
+def test_a_missing_directory_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(StateFileError, match="cannot be written: No such file or directory"):
         Emulator(state=tmp_path / "nowhere" / "state.json")
 
 
-def test_a_change_that_cannot_be_kept_is_not_made(path: Path) -> None:
+def test_a_change_that_cannot_be_saved_is_not_made(path: Path) -> None:
     with Emulator(state=path) as emulator:
         before = emulator.epoch
         path.unlink()
@@ -120,7 +120,7 @@ def test_a_change_that_cannot_be_kept_is_not_made(path: Path) -> None:
         assert emulator.epoch == before
 
 
-def test_a_document_that_is_none_is_refused() -> None:
+def test_an_invalid_document_is_refused() -> None:
     with pytest.raises(DocumentError, match="'updated_at' is missing"):
         Emulator(document={"feature_states": []})
 

@@ -110,7 +110,7 @@ def test_waiting_for_streams_that_do_not_come_ends(emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize("name", ["nope", "ser.EmulatedShopEnvironment"])
-def test_the_client_side_key_alone_opens_it(emulator: Emulator, name: str) -> None:
+def test_only_the_client_side_key_opens_it(emulator: Emulator, name: str) -> None:
     with RawStream(emulator, name) as stream:
         assert stream.status == "HTTP/1.1 404 NOT FOUND"
 
@@ -122,7 +122,7 @@ def test_a_project_can_have_real_time_updates_off() -> None:
         assert stream.status == "HTTP/1.1 403 FORBIDDEN"
 
 
-def test_there_are_only_so_many() -> None:
+def test_the_number_of_streams_is_bounded() -> None:
     listeners = Listeners()
     joined = [listeners.join() for _ in range(MAX_STREAMS)]
     with pytest.raises(TooManyStreamsError):

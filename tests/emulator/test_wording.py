@@ -1,4 +1,4 @@
-"""Rules, values and reasons as the page says them."""
+"""The wording of rules, values and reasons on the page."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def condition(operator: str, value: Any = None, trait: str | None = "plan") -> d
         (condition("NEWER", "x"), "plan NEWER x"),
     ],
 )
-def test_a_condition_in_words(given: dict[str, Any], words: str) -> None:
+def test_a_condition_as_text(given: dict[str, Any], words: str) -> None:
     assert sentences([rule_of(given)]) == [words]
 
 
-def test_rules_in_words() -> None:
+def test_rules_as_text() -> None:
     pro, team = condition("EQUAL", "pro"), condition("EQUAL", "team")
     old = condition("GREATER_THAN", "9", "orders")
     either = {"type": "ANY", "conditions": [pro, team], "rules": []}
@@ -103,7 +103,7 @@ def test_a_trait_can_be_a_fraction() -> None:
         ),
     ],
 )
-def test_why_in_words(given: str, of_segment: bool, said: tuple[str, str]) -> None:
+def test_a_reason_as_text(given: str, of_segment: bool, said: tuple[str, str]) -> None:
     state = {"feature_segment": {"priority": 0} if of_segment else None}
     found = reason(Served(state, value=None, variant=None, reason=given))
 

@@ -1,0 +1,109 @@
+"""Flagsmith's JavaScript SDK in a page of another origin uses the emulator."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+from flask_flagsmith_realtime.emulator import Emulator
+from tests.support.browsers import Open
+from tests.support.npm import JAVASCRIPT_SDK, unpack
+from tests.support.waiting import eventually
+
+PAGE = """
+<!doctype html>
+<link rel="icon" href="data:,">
+<script type="module">
+  import flagsmith from "./index.mjs";
+  window.flagsmith = flagsmith;
+  window.changes = [];
+</script>
+"""
+
+INIT = """([url, key, options]) => flagsmith.init({
+    environmentID: key,
+    api: url + "api/v1/",
+    eventSourceUrl: url,
+    realtime: true,
+    onChange: () => changes.push(flagsmith.getValue("banner_text")),
+    ...options,
+})"""
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args: object) -> None:
+        """Log nothing."""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A web server of another origin, which serves a page with the SDK."""
+    files = unpack(JAVASCRIPT_SDK, tmp_path_factory.mktemp("npm"))
+    Path(files, "index.html").write_text(PAGE)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(files))) as server:
+        thread = threading.Thread(target=server.serve_forever, args=[0.05])
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def page(site: str, open_page: Open) -> Page:
+    """The open page, with the SDK loaded."""
+    page = open_page(site)
+    page.wait_for_function("window.flagsmith")
+    return page
+
+
+def init(page: Page, emulator: Emulator, **options: object) -> None:
+    page.evaluate(INIT, [emulator.url, emulator.client_side_key, options])
+
+
+def test_it_gets_the_flags_and_follows_changes(page: Page, emulator: Emulator) -> None:
+    init(page, emulator)
+    assert page.evaluate("flagsmith.getValue('banner_text')") == "Welcome to the tea shop"
+    assert emulator.wait_for_streams(1)
+
+    emulator.set_flag("banner_text", value="Hello from the stream")
+    page.wait_for_function("changes.at(-1) === 'Hello from the stream'")
+
+
+def test_it_identifies_with_traits(page: Page, emulator: Emulator) -> None:
+    init(page, emulator)
+    assert not page.evaluate("flagsmith.hasFeature('beta_dashboard')")
+    page.evaluate("flagsmith.identify('eve', { plan: 'pro' })")
+
+    assert page.evaluate("flagsmith.hasFeature('beta_dashboard')")
+    page.evaluate("flagsmith.setTrait('plan', 'free')")
+    assert not page.evaluate("flagsmith.hasFeature('beta_dashboard')")
+    assert emulator.wait_for_streams(1)
+    emulator.override_identity("eve", "beta_dashboard", enabled=True)
+    page.wait_for_function("flagsmith.hasFeature('beta_dashboard')")
+
+
+def test_it_reports_usage_and_exposures(page: Page, emulator: Emulator) -> None:
+    emulator.set_experiment("button_colour", "Colours", {"teal": 100})
+    init(
+        page,
+        emulator,
+        enableAnalytics=True,
+        enableEvents=True,
+        eventProcessorConfig={"eventsApiUrl": emulator.events_api_url},
+        evaluationContext={"identity": {"identifier": "ada"}},
+    )
+    page.evaluate("flagsmith.getExperimentFlag('button_colour')")
+    page.evaluate("flagsmith.trackEvent('purchase', { value: 39 })")
+    page.evaluate("flagsmith.flushEvents()")
+
+    eventually(lambda: len(emulator.events) == 2)
+    exposure, purchase = emulator.events
+    assert (exposure["event"], exposure["identifier"]) == ("$flag_exposure", "ada")
+    assert exposure["value"] == "calm"
+    assert (purchase["event"], purchase["value"]) == ("purchase", "39")
