@@ -9,6 +9,7 @@ the exception: it is sent by the thread that reads a flag, see :mod:`.reading.re
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -21,6 +22,9 @@ from .logs import BackgroundLogger
 from .model import FlagChange
 
 logger = BackgroundLogger(logging.getLogger(__name__))
+
+#: The names of the functions that run at the moment, by the thread that runs them.
+_running: dict[int, str] = {}
 
 _signals = Namespace()
 
@@ -90,15 +94,30 @@ def call(app: Flask, function: Callable[..., Any], what: str, *args: Any, **kwar
 
     :param what: describes the function in the log line.
     """
+    name, thread = name_of(function), threading.get_ident()
+    outer = _running.get(thread)
+    _running[thread] = name
     try:
         app.ensure_sync(function)(*args, **kwargs)
     except BaseException as error:
         if _ends_a_request(error):
             raise
-        name = name_of(function)
         logger.exception(
             "%s, %s, failed.", name, what, extra=logs.fields("receiver_failed", function=name)
         )
+    finally:
+        if outer is None:
+            _running.pop(thread, None)
+        else:
+            _running[thread] = outer
+
+
+def running_in(thread: int | None) -> str | None:
+    """Returns the name of the receiver that a thread runs at the moment.
+
+    :param thread: the thread's identifier.
+    """
+    return None if thread is None else _running.get(thread)
 
 
 def log_failed_reader(function: Callable[..., Any], error: BaseException) -> None:

@@ -17,12 +17,14 @@ The dispatcher holds the app weakly: an app that is not used any more can be fre
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from blinker import NamedSignal
@@ -30,11 +32,17 @@ from flask import Flask
 
 from .. import signals
 from ..exceptions import FetchError
+from ..logs import BackgroundLogger, OncePerCause
 from ..model import FlagChange, Snapshot, diff
-from ..processes import make_thread, start_thread
+from ..monitoring import Activity
+from ..processes import make_thread, start_thread, watch
+
+logger = BackgroundLogger(logging.getLogger(__name__))
 
 #: The most transitions of the stream that wait; of more, the oldest are dropped.
 _MOST_TRANSITIONS = 16
+#: How long a signal's receivers may run before the log names the one that does, in seconds.
+SLOW_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -49,10 +57,13 @@ class Dispatcher:
     """Sends one app's signals.
 
     :param app: the sender.
+    :param activity: where a receiver that runs for long is reported.
     """
 
-    def __init__(self, app: Flask) -> None:
+    def __init__(self, app: Flask, activity: Activity) -> None:
         self._app = weakref.ref(app)
+        self._activity = activity
+        self._slow = OncePerCause(logger, "receiver", "")
         self._process = os.getpid()
         self._lock = threading.Lock()
         self._waiting: OrderedDict[object, _Waiting] = OrderedDict()
@@ -141,5 +152,25 @@ class Dispatcher:
                     self._thread = None
                     return
                 _, waiting = self._waiting.popitem(last=False)
-            signals.send(waiting.signal, app, **waiting.content)
+            self._send(app, waiting)
             del app
+
+    def _send(self, app: Flask, waiting: _Waiting) -> None:
+        report = partial(self._report_slow, threading.get_ident())
+        watched = watch(SLOW_SECONDS, report)
+        try:
+            signals.send(waiting.signal, app, **waiting.content)
+        finally:
+            watched.cancel()
+            self._activity.slow_receiver = None
+
+    def _report_slow(self, thread: int) -> None:
+        """Names the receiver that holds up the others. In the watchdog's thread."""
+        name = signals.running_in(thread)
+        if name is not None:
+            self._activity.slow_receiver = name
+            self._slow.problem(
+                f"{name} has received a signal {SLOW_SECONDS:g} s ago and still runs. Flags "
+                "follow, but all other signals wait for it. Give it a timeout, or do its work "
+                "elsewhere."
+            )

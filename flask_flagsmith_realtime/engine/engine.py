@@ -181,7 +181,7 @@ class Engine:
             self._store.expect()
             watch_gevent()
             source = self._new_source()
-            dispatcher = Dispatcher(app)
+            dispatcher = Dispatcher(app, self._activity)
             if not source.start(Publisher(self._store, dispatcher, self._file)):
                 self._store.expect_nothing()
                 return

@@ -71,6 +71,11 @@ class Publisher:
         """The snapshot that readers are served."""
         return self._store.snapshot
 
+    @property
+    def environment_id(self) -> str | None:
+        """The environment that every snapshot has to be of, once one is known."""
+        return self._store.environment_id
+
     def successor(self, sink: Sink | None = None) -> Publisher:
         """Returns a publisher for the next source of the same engine."""
         return Publisher(self._store, self.dispatcher, self._file, sink, self._lock)

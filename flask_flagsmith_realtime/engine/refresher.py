@@ -10,13 +10,14 @@ from __future__ import annotations
 import logging
 import os
 import time
+from dataclasses import replace
 from datetime import datetime, timezone
 
 from .. import logs
 from ..client import API
 from ..exceptions import FetchError
 from ..logs import BackgroundLogger, OncePerCause
-from ..model import Snapshot
+from ..model import Snapshot, is_plausible
 from ..monitoring import Activity
 from .listener import Listener
 from .mailbox import Connected, Mail, Mailbox
@@ -53,6 +54,10 @@ class Refresher:
         self._listener = listener
         self._activity = activity
         self._failures = OncePerCause(logger, "fetch", "Flagsmith's API answers again.")
+        self._oddities = OncePerCause(logger, "epoch", "")
+        self._delays = OncePerCause(
+            logger, "announcement", "Flagsmith's API serves what the stream announced."
+        )
         #: The last unexpected error, whose traceback is in the log.
         self._crash: str | None = None
         self._process = os.getpid()
@@ -88,6 +93,7 @@ class Refresher:
             self._read(mail, publisher)
             if self._schedule.due <= time.monotonic():
                 self._refresh(publisher)
+            self._report_unserved()
         except Exception as error:
             self._schedule.failed(time.monotonic())
             self._log_crash(error)
@@ -117,7 +123,7 @@ class Refresher:
         try:
             snapshot = self._api.fetch()
             if not self._is_over:
-                self._answered(snapshot, publisher)
+                self._answered(self._checked(snapshot, publisher), publisher)
         except FetchError as error:
             self._failed(error, publisher)
         except Exception as error:
@@ -145,6 +151,41 @@ class Refresher:
         if serving is not None:
             self._listener.start(serving.environment_id)
 
+    def _checked(self, snapshot: Snapshot, publisher: Publisher) -> Snapshot:
+        """Refuses a document of another environment, and drops an epoch that cannot be right.
+
+        :raises FetchError: if the answer must not be published.
+        """
+        known = publisher.environment_id
+        if known is not None and snapshot.environment_id != known:
+            raise FetchError(
+                "Flagsmith's API answered with the document of another environment than before. "
+                "Does a cache in between ignore the header X-Environment-Key? If the environment's "
+                "client-side key was changed, restart the app."
+            )
+        now = max(snapshot.server_date or 0.0, snapshot.fetched_at)
+        if snapshot.epoch is None or is_plausible(snapshot.epoch, now):
+            return snapshot
+        self._oddities.problem(
+            f"Flagsmith's API answered with flags of {_timestamp(snapshot.epoch)}, which is in the "
+            "future. The flags are taken without that time. Check the clocks of Flagsmith's server "
+            "and of this machine."
+        )
+        return replace(snapshot, epoch=None)
+
+    def _report_unserved(self) -> None:
+        """Reports a change that was announced and that no answer has."""
+        now = time.monotonic()
+        self._activity.unserved_since = self._schedule.unserved_since
+        if self._activity.is_unserved(now):
+            self._delays.problem(
+                "The stream announced a change that Flagsmith's API does not serve yet, or the API "
+                "answers with older flags than before. The flags may be out of date; they are "
+                "fetched again."
+            )
+        elif self._activity.unserved_since is None:
+            self._delays.recovered()
+
     def _answered(self, snapshot: Snapshot, publisher: Publisher) -> None:
         self._activity.answered()
         serving = publisher.held
@@ -152,6 +193,10 @@ class Refresher:
             self._schedule.hold(serving.epoch, time.monotonic())
         held = self._schedule.held
         verdict, given_up = self._schedule.answered(snapshot.epoch, time.monotonic())
+        if self._schedule.unserved_since is not None:
+            # The answer is older than announced: another replica, or the host's new address, may be
+            # ahead of this one.
+            self._api.renew_connection()
         if verdict is not Verdict.REFUSE:
             replaced = held if verdict is Verdict.TAKE_OLDER else None
             changes = publisher.publish(snapshot, fetched=True, replaced=replaced)

@@ -20,8 +20,9 @@ It promises, for any order of events, answers and failures:
 In remote evaluation an answer's epoch is that of a header which may lag by a minute, and differ
 from one replica to the next, while the flags themselves are fresh. An answer with the held epoch
 is therefore taken like a newer one. An answer with an older header is left aside, since its flags
-cannot be told from a replica's old ones; it is asked for again until a header comes that is not
-behind.
+cannot be told from a replica's old ones. Once an answer is taken that was fetched after the event,
+and another a second later, for servers that announce before they commit, the event is served,
+whatever the header.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ GREETING_SECONDS = 1.0
 #: How long the API must keep serving an older state before it is taken, in seconds.
 OLDER_TAKEN_AFTER_SECONDS = 300.0
 
+#: In remote evaluation, the delay before the answer that confirms the first, in seconds.
+CONFIRMATION_SECONDS = 1.0
 #: The delays before the retries for a hint whose change no answer shows, in seconds.
 HINT_RETRY_SECONDS = (1.0, 5.0)
 
@@ -60,7 +63,9 @@ class _Pending:
     """An announced epoch, or a hint, that no answer has satisfied yet."""
 
     due: float
+    since: float
     tries: int = 0
+    is_confirmed: bool = False
 
 
 @dataclass
@@ -71,12 +76,14 @@ class Schedule:
     :param poll_interval: the time between fetches while the stream is down, in seconds.
     :param live_interval: the same while the stream is up; 0 for never.
     :param random: returns numbers between 0 and 1, for the jitter.
+    :param remote: ``True`` in remote evaluation, where flags are newer than their epoch.
     """
 
     min_interval: float
     poll_interval: float
     live_interval: float
     random: Random = random.random
+    remote: bool = False
 
     held: float | None = field(default=None, init=False)
     live: bool = field(default=False, init=False)
@@ -115,6 +122,12 @@ class Schedule:
         """The epochs whose announcement is no news: pending or given up."""
         return frozenset(self._pending) | frozenset(self._given_up)
 
+    @property
+    def unserved_since(self) -> float | None:
+        """The time of the oldest announcement that no answer has served yet, or of the first answer
+        since that was older than the held epoch."""
+        return min((pending.since for pending in self._pending.values()), default=None)
+
     def hold(self, epoch: float | None, now: float) -> None:
         """Takes over the epoch of a snapshot that is served already: inherited at a fork, from a
         file or from Redis. No older answer is taken; the first fetch comes all the same."""
@@ -135,7 +148,7 @@ class Schedule:
 
         :param moment: the time of the change, if the webhook names one that proves something.
         """
-        self._hint = _Pending(due=now)
+        self._hint = _Pending(due=now, since=now)
         self._hint_moment = moment
         self._want(now)
 
@@ -171,21 +184,25 @@ class Schedule:
         else:
             self._catch_up_at = math.inf
 
-    def announced(self, epoch: float | None, now: float) -> None:
+    def announced(self, epoch: float | None, now: float) -> bool:
         """Notes an event of the stream.
 
         :param epoch: the event's epoch, if it has one.
+        :returns: ``True`` if it announces a change.
         """
         if epoch is None:
             self._want(now)
         elif epoch in self._given_up or epoch in self._pending:
-            pass
+            return False
         elif self.held is None or epoch > self.held:
-            self._await(epoch, now)
+            self._await(epoch, due=now, since=now)
             self._want(now)
         elif may_hide_newer(epoch, self.held) and self._started_at < self._held_since + 1:
             # Once a fetch has begun a second after that epoch was first held, nothing is hidden.
             self._want(now)
+        else:
+            return False
+        return True
 
     def started(self, now: float) -> None:
         """Notes that a fetch begins. It serves everything that was wanted up to now."""
@@ -209,7 +226,7 @@ class Schedule:
             self.held = epoch
             self._held_since = now
         self._count_hint(epoch, now)
-        return verdict, self._count_answer(epoch, now)
+        return verdict, self._count_answer(epoch, now, taken=verdict is not Verdict.REFUSE)
 
     def failed(self, now: float, retry_after: float | None = None) -> None:
         """Notes a failed fetch. It is retried after growing delays, then at the pace of polling.
@@ -235,13 +252,13 @@ class Schedule:
         # An event shows that Flagsmith is alive: a failing API is tried again for it.
         self._retry_at = now
 
-    def _await(self, epoch: float, now: float) -> None:
+    def _await(self, epoch: float, due: float, since: float) -> None:
         if len(self._pending) >= _MOST_PENDING:
             # The oldest: the answers that the others wait for may have it as well.
             oldest = next(iter(self._pending))
             del self._pending[oldest]
             self._give_up(oldest)
-        self._pending[epoch] = _Pending(due=now)
+        self._pending[epoch] = _Pending(due, since)
 
     def _decide(self, epoch: float | None, now: float) -> Verdict:
         if epoch is None or self.held is None or epoch >= self.held:
@@ -253,7 +270,7 @@ class Schedule:
         self._older_taken_at = min(self._older_taken_at, now + OLDER_TAKEN_AFTER_SECONDS)
         if self.held not in self._pending and self.held not in self._given_up:
             # The replica that answered is behind the held epoch, so it may be behind a newer one.
-            self._await(self.held, self._started_at)
+            self._await(self.held, due=self._started_at, since=now)
         return Verdict.REFUSE
 
     def _count_hint(self, epoch: float | None, now: float) -> None:
@@ -269,7 +286,7 @@ class Schedule:
             else:
                 self._hint = None
 
-    def _count_answer(self, epoch: float | None, now: float) -> tuple[float, ...]:
+    def _count_answer(self, epoch: float | None, now: float, taken: bool) -> tuple[float, ...]:
         given_up = []
         for asked, ask in list(self._pending.items()):
             if epoch is None or epoch >= asked:
@@ -278,7 +295,13 @@ class Schedule:
                     # Answers without an epoch prove nothing: the same announcement stays no news.
                     self._give_up(asked)
             elif ask.due <= self._started_at:
-                if ask.tries < len(RETRY_SECONDS):
+                if self.remote and taken and ask.is_confirmed:
+                    del self._pending[asked]
+                    self._give_up(asked)
+                elif self.remote and taken:
+                    ask.is_confirmed = True
+                    ask.due = now + CONFIRMATION_SECONDS * (1.0 + 0.2 * self.random())
+                elif ask.tries < len(RETRY_SECONDS):
                     ask.due = now + retry_delay(ask.tries, self.random)
                     ask.tries += 1
                 else:

@@ -104,6 +104,7 @@ class FlagsmithSource:
             config.refresh_min_interval_seconds,
             config.environment_refresh_interval_seconds,
             config.live_refresh_interval_seconds,
+            remote=not config.local_evaluation,
         )
         if delay:
             schedule.wait_until(time.monotonic() + delay)

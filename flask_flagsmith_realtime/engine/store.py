@@ -34,6 +34,12 @@ class SnapshotStore:
         self._changed = threading.Condition()
         self._change = object()
 
+    @property
+    def environment_id(self) -> str | None:
+        """The environment of the snapshot, or else of the fallback."""
+        known = self.snapshot or self._fallback
+        return None if known is None else known.environment_id
+
     def wait(self, seconds: float) -> Snapshot | None:
         """Returns the newest snapshot. While there is none, waits for the first: once in a process.
 

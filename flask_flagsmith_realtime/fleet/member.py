@@ -209,6 +209,13 @@ class FleetMember:
         self._holds_lock = True
         beat = self._store.beat(self._activity.report)
         self._holds_lock = beat.leads
+        if beat.removed is not None:
+            logger.warning(
+                "In the Redis at %s, %s was not what a fleet keeps there. It is replaced.",
+                self._store.redacted_url,
+                beat.removed,
+                extra=logs.fields("fleet_key_replaced"),
+            )
         is_news = beat.version != self._shared.known
         role = Role.LEADER if beat.leads else Role.FOLLOWER
         if role is not self._role:

@@ -7,11 +7,19 @@ Where a script has to know the process, ``ARGV[1]`` is its token.
 
 from __future__ import annotations
 
-#: The heartbeat: takes the lock if it is free. The lock is written in any case, so that every
-#: process notices a Redis that is full or read-only. A lock without an expiry, or with one that is
-#: too long, gets the right one. The leader writes its report; a failure there must not leave a lock
-#: behind that no process knows of.
+#: The heartbeat: removes keys of a wrong type and takes the lock if it is free. The lock is written
+#: in any case, so that every process notices a Redis that is full or read-only. A lock without an
+#: expiry, or with one that is too long, gets the right one. The leader writes its report; a failure
+#: there must not leave a lock behind that no process knows of.
 BEAT = """
+local replaced = ''
+for number, kind in ipairs({'hash', 'string'}) do
+    local found = redis.call('TYPE', KEYS[number]).ok
+    if found ~= kind and found ~= 'none' then
+        redis.call('DEL', KEYS[number])
+        replaced = KEYS[number]
+    end
+end
 local holder = redis.call('GET', KEYS[2]) or ARGV[1]
 local left = redis.call('PTTL', KEYS[2])
 if holder == ARGV[1] or left < 0 or left > tonumber(ARGV[2]) then
@@ -24,7 +32,7 @@ if holder == ARGV[1] then
     redis.pcall('EXPIRE', KEYS[1], ARGV[4])
 end
 local marks = redis.call('HMGET', KEYS[1], 'version', 'note', 'fetched_at', 'report')
-return {holder == ARGV[1] and 1 or 0, redis.call('PTTL', KEYS[2]), unpack(marks, 1, 4)}
+return {holder == ARGV[1] and 1 or 0, redis.call('PTTL', KEYS[2]), replaced, unpack(marks, 1, 4)}
 """
 
 #: Reads the shared flags; only their version if they are larger than ``ARGV[1]`` bytes.
@@ -32,7 +40,7 @@ READ = """
 if redis.call('HSTRLEN', KEYS[1], 'data') > tonumber(ARGV[1]) then
     return redis.call('HMGET', KEYS[1], 'version')
 end
-return redis.call('HMGET', KEYS[1], 'version', 'fetched_at', 'replaced', 'data')
+return redis.call('HMGET', KEYS[1], 'version', 'epoch', 'fetched_at', 'replaced', 'data')
 """
 
 #: Removes the shared flags if they are still the version ``ARGV[1]``.

@@ -66,7 +66,7 @@ _REFUSALS = (
         ("NOPERM", "NoPermissionError", "ACL failure", "The user executing"),
         "its user lacks a permission; the keys ~flask-flagsmith-realtime:*, the channels "
         "&flask-flagsmith-realtime:*, and scripts with GET, SET, DEL, PTTL, EXPIRE, HSET, HMGET, "
-        "HSTRLEN and PUBLISH are used",
+        "HSTRLEN, TYPE and PUBLISH are used",
     ),
     (("MOVED", "MovedError"), "it is a cluster, which needs a proxy before it"),
 )
@@ -99,6 +99,7 @@ class Beat:
         one.
     :param fetched_at: the time of the leader's last fetch; ``None`` if there are no flags.
     :param report: the leader's state, see :attr:`.Activity.report`.
+    :param removed: the key that was of another type and was removed; ``None`` usually.
     """
 
     leads: bool
@@ -107,6 +108,7 @@ class Beat:
     note: str | None
     fetched_at: str | None
     report: str | None
+    removed: str | None
 
     @property
     def note_moment(self) -> float | None:
@@ -166,10 +168,19 @@ class RedisStore:
         :param report: the state of this process, for the others if it leads.
         :raises StoreError: like all of these methods.
         """
-        leads, milliseconds, *marks = self._run(
+        leads, milliseconds, removed, *marks = self._run(
             redis_scripts.BEAT, self._token, self._expiry, report, _KEPT_SECONDS
         )
-        return Beat(bool(leads), milliseconds / 1000, *map(_text, marks))
+        version, note, fetched_at, leader_report = map(_text, marks)
+        return Beat(
+            leads=bool(leads),
+            lock_seconds=milliseconds / 1000,
+            version=version,
+            note=note,
+            fetched_at=fetched_at,
+            report=leader_report,
+            removed=_text(removed) or None,
+        )
 
     def read(self) -> Stored | None:
         """Reads the shared flags and validates them like an answer of the API.
@@ -254,6 +265,7 @@ class RedisStore:
 
     def _unpack(
         self,
+        epoch: bytes | None = None,
         fetched_at: bytes | None = None,
         replaced: bytes | None = None,
         data: bytes | None = None,
@@ -261,6 +273,8 @@ class RedisStore:
         if data is None:
             raise ValueError(f"it is larger than {_LARGEST_BYTES // 2**20} MiB, or not there")
         snapshot = unpack(data, self._environment_key)
+        if _seconds(_text(epoch)) != snapshot.epoch:
+            raise ValueError("its epoch is not that of its data")
         snapshot = dataclasses.replace(snapshot, fetched_at=float(fetched_at or b""))
         return snapshot, float(replaced) if replaced else None
 

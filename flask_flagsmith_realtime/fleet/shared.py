@@ -78,6 +78,8 @@ class SharedFlags:
             if leads and held is not None:
                 self.write(held)
             return None
+        if held is not None and held.environment_id != stored.snapshot.environment_id:
+            raise StoreError("the flags in it are those of another environment")
         step = Step.TAKE
         if held is not None:
             step = compare(

@@ -10,7 +10,13 @@ from .document import (
     check_identity_overrides,
     parse_json,
 )
-from .epochs import may_hide_newer, parse_epoch_header, parse_event, parse_iso_epoch
+from .epochs import (
+    is_plausible,
+    may_hide_newer,
+    parse_epoch_header,
+    parse_event,
+    parse_iso_epoch,
+)
 from .flag import Flag, FlagValue, default_flag
 from .identity import Identity, TraitValue
 from .snapshot import Snapshot, evaluator_of, flag_of, snapshot_of_document, snapshot_of_flags
@@ -30,6 +36,7 @@ __all__ = [
     "diff",
     "evaluator_of",
     "flag_of",
+    "is_plausible",
     "may_hide_newer",
     "parse_epoch_header",
     "parse_event",

@@ -15,6 +15,9 @@ from typing import Any
 #: Numbers from here on are milliseconds: as seconds they would lie after the year 5000.
 MILLISECONDS_FROM = 1e11
 
+#: Clocks differ; no epoch that is right is further ahead of a clock than this.
+_LARGEST_LEAD_SECONDS = 3600.0
+
 
 def parse_epoch_number(value: Any) -> float:
     """Read an epoch given as a number or as numeric text, in seconds or in milliseconds.
@@ -80,6 +83,15 @@ def parse_iso_epoch(value: Any) -> float | None:
         return moment.timestamp()
     except (OverflowError, ValueError):
         return None
+
+
+def is_plausible(epoch: float, now: float) -> bool:
+    """Returns ``True`` unless an epoch lies well ahead of the time, as only a mistake does.
+    Everything after such an epoch would look older.
+
+    :param now: the time by the clock of the server or of this machine, in seconds since 1970.
+    """
+    return epoch <= now + _LARGEST_LEAD_SECONDS
 
 
 def may_hide_newer(epoch: float, held: float) -> bool:

@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 #: The reports of a leader, see :attr:`Activity.report`.
 LIVE, POLLING, FAILING = "live", "polling", "failing"
 
+#: How long an announced change may stay unserved before the flags count as stale, in seconds.
+UNSERVED_SECONDS = 5.0
+
 
 @dataclass(frozen=True)
 class Trouble:
@@ -53,11 +56,15 @@ class Activity:
         #: When the leader fetched the flags held, or the same again; in seconds since 1970.
         self.leader_fetched_at: float | None = None
         self.trouble: Trouble | None = None
+        #: The receiver that has run for long, while it does.
+        self.slow_receiver: str | None = None
+        #: The time of the oldest announcement that no answer has served yet.
+        self.unserved_since: float | None = None
 
     @property
     def report(self) -> str:
         """The state of this process in one word, for its followers."""
-        if self.failing:
+        if self.failing or self.is_unserved(time.monotonic()):
             return FAILING
         return POLLING if self.connected_since is None else LIVE
 
@@ -72,6 +79,15 @@ class Activity:
     def is_failing(self) -> bool:
         """``True`` if the newest call failed, here or in the leader."""
         return self.leader_report == FAILING if self.follows else self.failing
+
+    def is_unserved(self, now: float) -> bool:
+        """Returns ``True`` if changes are announced, or older flags answered, for longer than an
+        API that works needs.
+
+        :param now: the time by the monotonic clock.
+        """
+        since = self.unserved_since
+        return since is not None and now - since > UNSERVED_SECONDS
 
     def calling(self) -> None:
         """Notes a call of the API."""

@@ -34,8 +34,9 @@ class Status:
       ``running`` stays in this state until a flag is read.
     - ``stale``: the flags may be out of date. The newest call failed, here or in the leader of the
       fleet; or no answer came for two intervals, of ``FLAGSMITH_LIVE_REFRESH_INTERVAL_SECONDS``
-      while the stream is open, else of ``FLAGSMITH_ENVIRONMENT_REFRESH_INTERVAL_SECONDS``; or the
-      engine is not ``running`` any more.
+      while the stream is open, else of ``FLAGSMITH_ENVIRONMENT_REFRESH_INTERVAL_SECONDS``; or a
+      change was announced more than five seconds ago and no answer has it; or the engine is not
+      ``running`` any more.
     - ``live``: each change is announced: the stream is open, here or in the leader of the fleet.
       Followers know the leader's state within two heartbeats, ten seconds.
     - ``polling``: changes are not announced, and flags are fetched regularly.
@@ -55,6 +56,8 @@ class Status:
     :param leader: ``True`` if this process listens and fetches for its fleet, ``False`` if it
         follows; ``None`` without a fleet: no Redis is configured, it cannot be used and each
         process is alone, or the role is not known yet.
+    :param slow_receiver: the receiver of a signal that has run for more than 30 seconds. Other
+        signals wait for it; flags do not.
     """
 
     state: State
@@ -68,6 +71,7 @@ class Status:
     calls: int = 0
     reconnects: int = 0
     leader: bool | None = None
+    slow_receiver: str | None = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,7 @@ def make_status(
         calls=activity.calls,
         reconnects=max(0, activity.connections - 1),
         leader=activity.leader,
+        slow_receiver=activity.slow_receiver,
     )
 
 
@@ -134,7 +139,7 @@ def _age(snapshot: Snapshot, activity: Activity, now: Now) -> float:
 
 
 def _are_stale(config: Config, age: float, activity: Activity, now: Now) -> bool:
-    if activity.is_failing:
+    if activity.is_failing or activity.is_unserved(now.monotonic):
         return True
     # Flags from a file or from the parent process are as old as they say.
     unheard = now.since(activity.answered_at)

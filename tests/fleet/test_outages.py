@@ -260,6 +260,7 @@ def test_changes_are_signalled_once_although_redis_fails_in_between(
     emulator.set_flag("banner_text", value="last")
     members.wait_for("last")
     for received in changed:
+        received.wait(3)
         values = [content["changes"]["banner_text"].after.value for content in received.all]
         assert values == ["number 0", "number 1", "last"]
 
