@@ -18,7 +18,7 @@ def test_a_process_without_answers_from_redis_does_not_lead(
 ) -> None:
     if what == "beats":
         # Only these answers have six parts.
-        gate.holds = lambda answer: answer.startswith(b"*6\r\n")
+        gate.holds = lambda answer: answer.startswith(b"*7\r\n")
     # The lock does not expire during the test.
     members.pace = replace(QUICK, expiry_seconds=300.0)
     (first,) = members.start(1)
