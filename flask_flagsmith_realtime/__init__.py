@@ -11,6 +11,7 @@ from .exceptions import (
     FeatureNotFoundError,
     FetchError,
     FlagsmithRealtimeError,
+    HiddenFeatureError,
     InvalidDocumentError,
     NotInitializedError,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "Flags",
     "FlagsmithRealtime",
     "FlagsmithRealtimeError",
+    "HiddenFeatureError",
     "Identity",
     "InvalidDocumentError",
     "NotInitializedError",

@@ -27,6 +27,22 @@ class FeatureNotFoundError(FlagsmithRealtimeError, LookupError):
         self.feature_name = feature_name
 
 
+class HiddenFeatureError(FlagsmithRealtimeError, LookupError):
+    """A feature that Flagsmith hides from browsers was named in ``flags.for_browser()``.
+
+    :param feature_name: the name.
+    :param reason: why Flagsmith hides it.
+    """
+
+    def __init__(self, feature_name: str, reason: str) -> None:
+        super().__init__(
+            f"The feature {feature_name!r} cannot go to a browser: {reason}. Do not name it in "
+            "for_browser(), or change the settings of the feature or of the environment on "
+            "Flagsmith."
+        )
+        self.feature_name = feature_name
+
+
 class FetchError(FlagsmithRealtimeError):
     """Flagsmith's API could not be reached, refused the call, or gave an unusable answer.
 

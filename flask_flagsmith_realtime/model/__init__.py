@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .browser_rules import BrowserRules
 from .changes import FlagChange, diff
 from .document import (
     check_environment_document,
@@ -22,6 +23,7 @@ from .identity import Identity, TraitValue
 from .snapshot import Snapshot, evaluator_of, flag_of, snapshot_of_document, snapshot_of_flags
 
 __all__ = [
+    "BrowserRules",
     "Flag",
     "FlagChange",
     "FlagValue",

@@ -17,6 +17,7 @@ from flagsmith.models import Flag as EvaluatedFlag
 from werkzeug.utils import cached_property
 
 from ..exceptions import InvalidDocumentError
+from .browser_rules import BrowserRules, browser_rules_of
 from .flag import Flag
 
 
@@ -48,6 +49,11 @@ class Snapshot:
     def has_same_content(self, other: Snapshot) -> bool:
         """Returns ``True`` if Flagsmith's answers are the same."""
         return self.document == other.document and self.answer == other.answer
+
+    @cached_property
+    def browser_rules(self) -> BrowserRules:
+        """The environment's rules about the flags that may go to a browser."""
+        return BrowserRules() if self.document is None else browser_rules_of(self.document)
 
     @cached_property
     def targeting(self) -> Mapping[str, Sequence[Any]]:

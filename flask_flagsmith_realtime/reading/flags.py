@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..model import Flag, FlagValue, Identity, Snapshot, TraitValue
+from .browser import BrowserFlags, browser_flags, named_browser_flags
 from .missing import OnMissing
 
 
@@ -158,6 +159,27 @@ class Flags:
     def all_flags(self) -> list[Flag]:
         """Returns all flags, including those of ``FLAGSMITH_DEFAULTS`` that Flagsmith lacks."""
         return list({**self._defaults, **self._flags}.values())
+
+    def for_browser(self, *feature_names: str, traits: bool = False) -> dict[str, Any]:
+        """Returns the options for ``flagsmith.init`` of Flagsmith's JavaScript SDK, as plain JSON.
+
+        They hold the flags, so the SDK starts without a request. Features for server-side keys
+        only, and disabled ones where the environment hides these, are left out; so are those of
+        ``FLAGSMITH_DEFAULTS``, unless they are named. No server-side key is in it. ``api`` and
+        ``eventSourceUrl`` lead to the blueprint ``flagsmith.browser`` if that is registered.
+
+        :param feature_names: the features; all that may be in a browser unless given.
+        :param traits: include the identity's traits.
+        :raises HiddenFeatureError: if a named feature must not go to a browser.
+        :raises FeatureNotFoundError: if one is missing and ``FLAGSMITH_STRICT`` is on.
+        """
+        return self._browser_flags(*feature_names).sdk_options(traits=traits)
+
+    def _browser_flags(self, *feature_names: str) -> BrowserFlags:
+        if feature_names:
+            named = [self.get_flag(name) for name in feature_names]
+            return named_browser_flags(named, self._snapshot, self._identity)
+        return browser_flags(self._flags, self._snapshot, self._identity)
 
     def _missing(self, feature_name: str) -> Flag:
         default = self._defaults.get(feature_name)

@@ -10,6 +10,7 @@ from flask_flagsmith_realtime import (
     FlagChange,
     FlagsmithRealtime,
     FlagsmithRealtimeError,
+    HiddenFeatureError,
     InvalidDocumentError,
     NotInitializedError,
     Snapshot,
@@ -86,6 +87,7 @@ errors: list[type[FlagsmithRealtimeError]] = [
     ConfigError,
     FeatureNotFoundError,
     FetchError,
+    HiddenFeatureError,
     InvalidDocumentError,
     NotInitializedError,
 ]

@@ -1,0 +1,133 @@
+"""Flags for browsers: those that may leave the app, and the state of Flagsmith's JavaScript SDK."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flask import current_app, has_request_context, url_for
+
+from ..exceptions import HiddenFeatureError
+from ..model import BrowserRules, Flag, Identity, Snapshot, TraitValue
+
+#: The name of the blueprint that answers browsers.
+BROWSER_BLUEPRINT = "flagsmith_browser"
+
+#: The SDK does not start without an environment's id. The app's own API ignores it.
+_UNKNOWN_ENVIRONMENT = "unknown"
+
+
+@dataclass(frozen=True)
+class BrowserFlags:
+    """The flags that a browser may have.
+
+    :param flags: the flags, without those that Flagsmith hides from browsers.
+    :param identity: the identity whose flags these are; ``None`` for the environment's.
+    :param snapshot: the snapshot that they come from.
+    """
+
+    flags: Sequence[Flag]
+    identity: Identity | None
+    snapshot: Snapshot | None
+
+    @property
+    def rules(self) -> BrowserRules:
+        """The environment's rules about browsers."""
+        return BrowserRules() if self.snapshot is None else self.snapshot.browser_rules
+
+    @property
+    def environment_id(self) -> str:
+        """The client-side key, which is public."""
+        found = self.snapshot.environment_id if self.snapshot is not None else ""
+        return found or _UNKNOWN_ENVIRONMENT
+
+    @property
+    def epoch(self) -> float | None:
+        """The epoch of the snapshot."""
+        return None if self.snapshot is None else self.snapshot.epoch
+
+    def sdk_options(self, *, traits: bool) -> dict[str, Any]:
+        """Returns the options for ``flagsmith.init`` of Flagsmith's JavaScript SDK.
+
+        :param traits: include the identity's traits, unless the environment hides them.
+        """
+        addresses = _addresses(self.epoch)
+        flags = {sdk_name(flag.feature_name): _sdk_flag(flag) for flag in self.flags}
+        context: dict[str, Any] = {"environment": {"apiKey": self.environment_id}}
+        if self.identity is not None:
+            context["identity"] = {
+                "identifier": self.identity.identifier,
+                "traits": self._sdk_traits(self.identity) if traits else {},
+            }
+        state: dict[str, Any] = {"flags": flags, "evaluationContext": context}
+        if "api" in addresses:
+            state["api"] = addresses["api"]
+        return {
+            "environmentID": self.environment_id,
+            "identity": None if self.identity is None else self.identity.identifier,
+            "state": state,
+            # The SDK refuses to start without a flag, unless it may ask for some.
+            "preventFetch": bool(flags) or not addresses,
+            "realtime": bool(addresses),
+            **addresses,
+        }
+
+    def _sdk_traits(self, identity: Identity) -> dict[str, dict[str, TraitValue]]:
+        if self.rules.hides_sensitive:
+            return {}
+        return {
+            name.replace(" ", "_"): {"value": value}
+            for name, value in identity.traits.items()
+            if value is not None
+        }
+
+
+def browser_flags(
+    flags: Mapping[str, Flag], snapshot: Snapshot | None, identity: Identity | None
+) -> BrowserFlags:
+    """Returns all flags that a browser may have.
+
+    :param flags: flags of Flagsmith and of tests. Not defaults: one of a feature that is hidden
+        from browsers is not known as such before Flagsmith has answered.
+    """
+    rules = BrowserRules() if snapshot is None else snapshot.browser_rules
+    visible = [flag for flag in flags.values() if rules.reason_to_hide(flag) is None]
+    return BrowserFlags(visible, identity, snapshot)
+
+
+def named_browser_flags(
+    flags: Sequence[Flag], snapshot: Snapshot | None, identity: Identity | None
+) -> BrowserFlags:
+    """Returns flags that were named one by one.
+
+    :raises HiddenFeatureError: if Flagsmith hides one of them from browsers.
+    """
+    rules = BrowserRules() if snapshot is None else snapshot.browser_rules
+    for flag in flags:
+        reason = rules.reason_to_hide(flag)
+        if reason is not None:
+            raise HiddenFeatureError(flag.feature_name, reason)
+    return BrowserFlags(flags, identity, snapshot)
+
+
+def sdk_name(feature_name: str) -> str:
+    """Returns the name under which the JavaScript SDK looks a feature up."""
+    return feature_name.lower().replace(" ", "_")
+
+
+def _sdk_flag(flag: Flag) -> dict[str, Any]:
+    # Without the reason, which names segments.
+    content = {"id": flag.feature_id, "enabled": flag.enabled, "value": flag.value}
+    return content if flag.variant is None else {**content, "variant": flag.variant}
+
+
+def _addresses(epoch: float | None) -> dict[str, str]:
+    """Returns the addresses of the app's own API and stream; none without the blueprint, and
+    outside a request."""
+    if not has_request_context() or BROWSER_BLUEPRINT not in current_app.blueprints:
+        return {}
+    root = url_for(f"{BROWSER_BLUEPRINT}.epoch").removesuffix("epoch")
+    # The stream then begins with an event only if there is something newer than this state.
+    since = "" if epoch is None else f"since/{epoch!r}/"
+    return {"api": f"{root}api/v1/", "eventSourceUrl": f"{root}{since}"}
