@@ -39,7 +39,7 @@ def compare(lanes: Lanes, rounds: int) -> None:
     lane = lanes["api"]
     lane.flagsmith.stream.always(PLAIN)
     lanes.serve({"api": {"REQUEST_TIMEOUT_SECONDS": 600, "STREAM_TIMEOUT_SECONDS": 600}})
-    lane.wait_until_it_shows(BEFORE)
+    lane.wait_for_banner(BEFORE)
     ask(lanes, {path: [] for path in PATHS.values()})
     calm: Times = {path: [] for path in PATHS.values()}
     hanging: Times = {path: [] for path in PATHS.values()}
@@ -47,7 +47,7 @@ def compare(lanes: Lanes, rounds: int) -> None:
         lane.flagsmith.wait_for_streams(WORKERS, timeout=60)
         ask(lanes, calm)
         ask_while_it_hangs(lanes, hanging, f"round {number}")
-        lane.wait_until_it_shows(f"round {number}")
+        lane.wait_for_banner(f"round {number}")
     print(f"{rounds} rounds of {REQUESTS_A_ROUND} requests each\n")
     print(f"{'':<26}{'calm':>20}{'hanging':>20}{'ratio':>18}")
     columns = f"{'p50':>10}{'p99':>10}" * 2 + f"{'p50':>9}{'p99':>9}"

@@ -11,7 +11,7 @@ from tests.support.lanes import Lane, Lanes, MakeLanes
 
 @pytest.fixture(scope="module")
 def make_lanes() -> Iterator[MakeLanes]:
-    """Makes lanes, whose Flagsmiths can be told what to do before the server starts."""
+    """Makes lanes. Their Flagsmiths can be given faults before the server starts."""
     made: list[Lanes] = []
 
     def make(*names: str) -> Lanes:

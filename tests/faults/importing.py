@@ -1,5 +1,5 @@
-"""A program that follows Flagsmith and says which modules that has loaded since its threads began:
-``python importing.py``, set up by environment variables.
+"""A program that follows Flagsmith and prints the modules that its threads have loaded, as JSON:
+``python -m tests.faults.importing``, configured by environment variables.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from flask_flagsmith_realtime import FlagsmithRealtime, Identity, flags, flags_c
 
 
 def main() -> None:
-    """Follow until there is nothing more to be read."""
+    """Follow until standard input has a line."""
     app = Flask(__name__)
     app.config.from_prefixed_env()
     extension = FlagsmithRealtime(app)
@@ -22,7 +22,7 @@ def main() -> None:
 
     @flags_changed.connect_via(app)
     def note(app: Flask, **_: object) -> None:
-        flags.for_identity(Identity("somebody", {"plan": "pro"})).all_flags()
+        flags.for_identity(Identity("ada", {"plan": "pro"})).all_flags()
         changed.set()
 
     loaded = set(sys.modules)

@@ -1,5 +1,5 @@
-"""A program that listens and never waits before it connects again: ``python reconnecting.py CONFIG
-ENVIRONMENT_ID``. For each line that it reads, it prints what it takes, as JSON.
+"""A program that listens and reconnects without delay: ``python -m tests.faults.reconnecting CONFIG
+ENVIRONMENT_ID``. For each line that it reads, it prints the resources that it uses, as JSON.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from flask_flagsmith_realtime.engine.mailbox import Mailbox
 from flask_flagsmith_realtime.monitoring.activity import Activity
 
 
-class Hasty(Reconnect):
-    """Decides as :class:`Reconnect` does, and waits for nothing."""
+class WithoutDelay(Reconnect):
+    """Reconnects without delay."""
 
     def after_connection(self, *args: Any) -> tuple[float, Reconnect]:
-        return 0.0, Hasty()
+        return 0.0, WithoutDelay()
 
     def after_failure(self, *args: Any) -> tuple[float, Reconnect]:
-        return 0.0, Hasty()
+        return 0.0, WithoutDelay()
 
     def after_refusal(self, *args: Any) -> tuple[float, Reconnect]:
-        return 0.0, Hasty()
+        return 0.0, WithoutDelay()
 
 
 def measure() -> dict[str, int]:
-    """What this process takes."""
+    """Return the resources that this process uses."""
     gc.collect()
     status = Path("/proc/self/status").read_text()
     memory = re.search(r"VmRSS:\s+(\d+)", status)
@@ -47,10 +47,10 @@ def measure() -> dict[str, int]:
 
 
 def main() -> None:
-    """Listen until there is nothing more to be read."""
+    """Listen until standard input ends."""
     config, environment_id = sys.argv[1:]
     mailbox = Mailbox()
-    listener = Listener(read_config(json.loads(config)), mailbox, Activity(), Hasty())
+    listener = Listener(read_config(json.loads(config)), mailbox, Activity(), WithoutDelay())
     threading.Thread(target=listener.run, args=(environment_id,), daemon=True).start()
     for _ in sys.stdin:
         mailbox.take(0)

@@ -1,5 +1,6 @@
-"""A change that the API fails to tell: the flags held go on serving, it is asked again with growing
-delays, the log has one line for the cause and one for the recovery, and then the flags are right.
+"""Changes during faults of the API: the last good flags are served, fetches are retried with
+growing delays, the log has one line for the cause and one for the recovery, and after the fault the
+change is visible.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.lanes import BEFORE, WORKERS, Lanes, MakeLanes, lines, most_tries
+from tests.support.lanes import BEFORE, WORKERS, Lanes, MakeLanes, lines, most_fetches
 from tests.support.misbehaving import MisbehavingFlagsmith, answers
 from tests.support.misbehaving.answers import Behaviour
 
-#: What a process may take for 64 MiB of an answer, besides what it takes anyhow.
+#: The memory that a process may need for 64 MiB of an answer, besides its usual memory.
 MOST_MEMORY_KIB = 3 * 64 * 1024
 
 
@@ -24,9 +25,10 @@ def break_deep_inside(document: dict[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Fault:
-    """What the API answers for a while.
+    """A temporary fault of the API.
 
-    :param words: what the log says of it.
+    :param answer: the answer of the API.
+    :param words: a part of the line in the log.
     """
 
     answer: Behaviour
@@ -34,7 +36,7 @@ class Fault:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-HASTY = {"REQUEST_TIMEOUT_SECONDS": 0.5}
+SHORT_TIMEOUTS = {"REQUEST_TIMEOUT_SECONDS": 0.5}
 
 FAULTS = {
     "500": Fault(answers.status(500), "answered 500 Internal Server Error"),
@@ -56,8 +58,8 @@ FAULTS = {
     "cut-off": Fault(answers.cut_off, "the answer was cut off"),
     "reset": Fault(answers.reset, "connection reset by peer"),
     "vanish": Fault(answers.vanish, "closed the connection without an answer"),
-    "hang": Fault(answers.hang, "no answer in time", HASTY),
-    "hang-in-body": Fault(answers.hang_in_body, "no answer in time", HASTY),
+    "hang": Fault(answers.hang, "no answer in time", SHORT_TIMEOUTS),
+    "hang-in-body": Fault(answers.hang_in_body, "no answer in time", SHORT_TIMEOUTS),
     "200-mib": Fault(answers.huge(), "is larger than 64 MiB"),
     "200-mib-unannounced": Fault(answers.huge(announced=False), "is larger than 64 MiB"),
     "not-http": Fault(lambda call: call.exchange.send(b"SSH-2.0-no\r\n"), "is not HTTP"),
@@ -67,64 +69,64 @@ OTHERS = ("429", "429-date", "redirect", "older", "by-turns", "reserved")
 
 @pytest.fixture(scope="module")
 def lanes(make_lanes: MakeLanes) -> Lanes:
-    """Lanes at rest, one for each fault and a few more."""
+    """Idle lanes: one for each fault, and those of single tests."""
     lanes = make_lanes(*FAULTS, *OTHERS)
     lanes.serve({name: fault.settings for name, fault in FAULTS.items()})
     for lane in lanes.values():
-        lane.wait_until_it_rests()
+        lane.wait_until_idle()
     return lanes
 
 
 @pytest.fixture(scope="module")
-def outlived(lanes: Lanes) -> Lanes:
-    """The faults have all come and gone; a change was made in the middle of each."""
+def after_faults(lanes: Lanes) -> Lanes:
+    """The lanes after all faults. A change was made during each."""
     for name, fault in FAULTS.items():
         endpoint = lanes[name].flagsmith.environment_document
         endpoint.always(fault.answer)
         lanes[name].flagsmith.change("banner_text", value="after")
     for name in FAULTS:
-        # So that each worker has seen it at least twice.
-        asks = lanes[name].flagsmith.environment_document.requests
-        lanes[name].flagsmith.wait_for(lambda: len(asks) >= 4 * WORKERS)  # noqa: B023
-        lanes[name].wait_until_it_shows(BEFORE)
+        # Each worker has met the fault at least twice.
+        calls = lanes[name].flagsmith.environment_document.requests
+        lanes[name].flagsmith.wait_for(lambda: len(calls) >= 4 * WORKERS)  # noqa: B023
+        lanes[name].wait_for_banner(BEFORE)
     for name in FAULTS:
         lanes[name].flagsmith.environment_document.always(answers.truth)
     for name in FAULTS:
-        lanes[name].wait_until_it_shows("after")
+        lanes[name].wait_for_banner("after")
     return lanes
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_is_outlived(outlived: Lanes, name: str) -> None:
-    lane = outlived[name]
+def test_the_change_is_visible_after_the_fault(after_faults: Lanes, name: str) -> None:
+    lane = after_faults[name]
     requests = lane.flagsmith.environment_document.requests
     lasted = requests[-1].at - requests[WORKERS].at
-    assert len(requests) <= WORKERS * (1 + most_tries(lasted) + 1)
+    assert len(requests) <= WORKERS * (1 + most_fetches(lasted) + 1)
     assert lane.flagsmith.stream.count == WORKERS
-    said = lane.lines(WORKERS)
-    assert len(said) == WORKERS, said
-    assert all(FAULTS[name].words in line for line in said), said
-    assert all("the last good flags go on serving; it is tried again" in line for line in said)
-    for answer in lane.wait_until_it_shows("after"):
+    logged = lane.lines(WORKERS)
+    assert len(logged) == WORKERS, logged
+    assert all(FAULTS[name].words in line for line in logged), logged
+    assert all("the last good flags go on serving; it is tried again" in line for line in logged)
+    for answer in lane.wait_for_banner("after"):
         assert answer["epochs"] == sorted(answer["epochs"])
 
 
-def test_recoveries_are_said_once_and_nothing_else_is(outlived: Lanes) -> None:
+def test_recoveries_are_logged_once(after_faults: Lanes) -> None:
     expected = len(FAULTS) * WORKERS
-    assert len(lines(outlived.server, "Flagsmith's API answers again", expected)) == expected
-    assert "Traceback" not in outlived.server.output
-    assert MisbehavingFlagsmith.server_side_key not in outlived.server.output
+    assert len(lines(after_faults.server, "Flagsmith's API answers again", expected)) == expected
+    assert "Traceback" not in after_faults.server.output
+    assert MisbehavingFlagsmith.server_side_key not in after_faults.server.output
 
 
-def test_memory_stays_within_bounds(outlived: Lanes) -> None:
-    calm = outlived["reserved"].wait_until_it_shows(BEFORE)
+def test_memory_is_bounded(after_faults: Lanes) -> None:
+    calm = after_faults["reserved"].wait_for_banner(BEFORE)
     assert all(answer["most_memory_kib"] < MOST_MEMORY_KIB + 128 * 1024 for answer in calm), calm
 
 
 @pytest.mark.parametrize(
     ("name", "retry_after"), [("429", lambda: "1"), ("429-date", lambda: answers.date_in(2))]
 )
-def test_retry_after_is_waited_for(lanes: Lanes, name: str, retry_after: Any) -> None:
+def test_retry_after_is_honoured(lanes: Lanes, name: str, retry_after: Any) -> None:
     lane = lanes[name]
     flagsmith = lane.flagsmith
     header = retry_after()
@@ -133,11 +135,11 @@ def test_retry_after_is_waited_for(lanes: Lanes, name: str, retry_after: Any) ->
     flagsmith.change("banner_text", value="after")
     flagsmith.wait_for(lambda: flagsmith.environment_document.count == 2 * WORKERS)
     flagsmith.environment_document.always(answers.truth)
-    # Whatever is announced meanwhile.
+    # An announcement does not shorten the delay.
     flagsmith.change("banner_text", value="at last")
-    lane.wait_until_it_shows("at last")
+    lane.wait_for_banner("at last")
     assert flagsmith.environment_document.count == 3 * WORKERS
-    # A date has whole seconds: this one may be but little more than one away.
+    # A date has whole seconds: this one may be little more than one second away.
     assert min(flagsmith.environment_document.times()[2 * WORKERS :]) - changed_at >= 1.0
 
 
@@ -146,26 +148,26 @@ def test_the_key_does_not_follow_a_redirect(lanes: Lanes) -> None:
     flagsmith = lane.flagsmith
     flagsmith.environment_document.always(answers.redirect(flagsmith.elsewhere_url))
     flagsmith.change("banner_text", value="after")
-    said = lane.lines(WORKERS)
-    assert all("which is not followed" in line and "FLAGSMITH_API_URL" in line for line in said)
+    logged = lane.lines(WORKERS)
+    assert all("which is not followed" in line and "FLAGSMITH_API_URL" in line for line in logged)
     flagsmith.environment_document.always(answers.truth)
-    lane.wait_until_it_shows("after")
+    lane.wait_for_banner("after")
     assert flagsmith.leaks == []
     assert flagsmith.elsewhere.count == 0
 
 
-def test_an_older_answer_is_asked_for_again(lanes: Lanes) -> None:
+def test_an_older_answer_is_retried(lanes: Lanes) -> None:
     lane = lanes["older"]
     flagsmith = lane.flagsmith
     flagsmith.environment_document.always(answers.older(1.0))
     flagsmith.change("banner_text", value="after")
-    lane.wait_until_it_shows("after")
+    lane.wait_for_banner("after")
     calls = flagsmith.environment_document.times()
-    assert len(calls) <= WORKERS * (1 + most_tries(calls[-1] - calls[WORKERS]))
+    assert len(calls) <= WORKERS * (1 + most_fetches(calls[-1] - calls[WORKERS]))
     assert lane.lines(0) == []
 
 
-def test_a_replica_that_lags_never_brings_older_flags_back(lanes: Lanes) -> None:
+def test_a_lagging_replica_never_brings_back_older_flags(lanes: Lanes) -> None:
     lane = lanes["by-turns"]
     flagsmith = lane.flagsmith
     old = flagsmith.truth.version
@@ -173,10 +175,10 @@ def test_a_replica_that_lags_never_brings_older_flags_back(lanes: Lanes) -> None
     began = time.monotonic()
     for value in ("one", "two", "three"):
         flagsmith.change("banner_text", value=value)
-        lane.wait_until_it_shows(value)
-    for answer in lane.wait_until_it_shows("three"):
+        lane.wait_for_banner(value)
+    for answer in lane.wait_for_banner("three"):
         assert answer["epochs"] == sorted(answer["epochs"])
         assert answer["banners"] == [BEFORE, "one", "two", "three"]
     lasted = time.monotonic() - began
-    assert flagsmith.environment_document.count <= WORKERS * (1 + 3 * 2 * most_tries(lasted))
+    assert flagsmith.environment_document.count <= WORKERS * (1 + 3 * 2 * most_fetches(lasted))
     assert lane.lines(0) == []

@@ -1,9 +1,9 @@
 """Forking at any moment.
 
-A process that is forked while one of its threads loads a module can never use that module: a codec
-is unknown in it for good, and an import waits for ever for a thread that is not there. A server
-that loads an app before it forks (``--preload``) forks just when the app's threads begin. So they
-load nothing: all is there before they start.
+A process that is forked while one of its threads loads a module can never use that module: the
+import waits forever for a thread that does not exist in the child. A server that loads an app
+before it forks (``--preload``) forks just when the app's threads start. So these threads load no
+module: all modules are loaded before.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ REMOTE = {"FLASK_FLAGSMITH_ENVIRONMENT_KEY": MisbehavingFlagsmith.client_side_ke
 LONG_AGO = "Wed, 21 Oct 2015 07:28:00 GMT"
 
 
-def go_wrong(flagsmith: MisbehavingFlagsmith) -> None:
-    """Have calls and streams meet what they may need a module for."""
+def script_faults(flagsmith: MisbehavingFlagsmith) -> None:
+    """Script answers whose handling may load a module."""
     for endpoint in (flagsmith.environment_document, flagsmith.flags):
         endpoint.next(answers.too_many(LONG_AGO), answers.redirect("?again"), answers.cut_off)
     flagsmith.stream.next(
@@ -44,7 +44,7 @@ def test_threads_load_no_module(environ: dict[str, str], tmp_path: Path) -> None
     authority.issue_cert("127.0.0.1").configure_cert(context)
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     with MisbehavingFlagsmith(tls=context) as flagsmith:
-        go_wrong(flagsmith)
+        script_faults(flagsmith)
         more = {
             "REQUESTS_CA_BUNDLE": str(tmp_path / "ca.pem"),
             "FLASK_FLAGSMITH_SNAPSHOT_FILE": str(tmp_path / "flags.json"),

@@ -1,4 +1,4 @@
-"""1,000 connections leave no thread, no descriptor and no memory behind."""
+"""1,000 connections leak no thread, no descriptor and no memory."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ KINDS: list[Stream | Behaviour] = [
 ]
 ROUNDS = 100
 
-#: A hundredth of what 1,000 connections would leave behind if each left its session.
+#: A hundredth of what 1,000 connections would leak if each leaked its session.
 MOST_GROWTH_KIB = 1024
 
 
 @pytest.mark.slow
-def test_a_thousand_connections_leave_nothing_behind() -> None:
+def test_a_thousand_connections_leak_nothing() -> None:
     with MisbehavingFlagsmith() as flagsmith:
         flagsmith.stream.next(*KINDS * 30, SILENT, *KINDS * ROUNDS, SILENT)
         program = [sys.executable, "-m", "tests.faults.reconnecting"]

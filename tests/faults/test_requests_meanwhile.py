@@ -1,4 +1,4 @@
-"""In local evaluation no request waits on the network, whatever Flagsmith does."""
+"""In local evaluation no request waits for the network, even while all calls hang."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def lanes(make_lanes: MakeLanes) -> Lanes:
         lane.flagsmith.stream.always(PLAIN)
     lanes.serve({name: {"REQUEST_TIMEOUT_SECONDS": 600} for name in lanes})
     for lane in lanes.values():
-        lane.wait_until_it_rests()
+        lane.wait_until_idle()
     return lanes
 
 
 def drip(call: answers.Call) -> None:
-    """A body that comes in drops for longer than any test."""
+    """Send a body slowly, for longer than any test takes."""
     call.exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n[")
     while True:
         call.exchange.wait(0.1)
@@ -46,14 +46,14 @@ def test_requests_are_answered_while_all_calls_hang(
         answered = [lanes.server.get(f"/{name}{path}") for _ in range(REQUESTS)]
         assert all(answer["banner"] == BEFORE for answer in answered)
         assert len({answer["pid"] for answer in answered}) == WORKERS
-    assert hang_still(lane)
+    assert are_still_hanging(lane)
     flagsmith.environment_document.always(answers.truth)
     flagsmith.api_server.drop()
-    lane.wait_until_it_shows("after")
+    lane.wait_for_banner("after")
 
 
-def hang_still(lane: Lane) -> bool:
-    """Whether the calls have hung all the time."""
+def are_still_hanging(lane: Lane) -> bool:
+    """Return whether no call has ended."""
     flagsmith = lane.flagsmith
     calls = flagsmith.environment_document.requests + flagsmith.stream.requests
     open_calls = [call for call in calls if call.ended_at is None]

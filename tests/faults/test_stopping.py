@@ -1,4 +1,4 @@
-"""Stopping: at once, whatever an app waits for, and without a word."""
+"""Stopping: an app with hanging calls ends at once and logs nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.misbehaving import MisbehavingFlagsmith, answers
 
 #: Far less than the app waits for. A busy machine needs some of it by itself.
 PROMISED_SECONDS = 5.0
-PATIENT = {"REQUEST_TIMEOUT_SECONDS": 600, "STREAM_TIMEOUT_SECONDS": 600}
+LONG_TIMEOUTS = {"REQUEST_TIMEOUT_SECONDS": 600, "STREAM_TIMEOUT_SECONDS": 600}
 
 HANGING = pytest.mark.parametrize(
     "answer", [answers.hang, answers.hang_in_body], ids=["no-answer", "half-an-answer"]
@@ -22,7 +22,7 @@ HANGING = pytest.mark.parametrize(
 
 
 @HANGING
-def test_a_hanging_fetch_ends_with_its_app(
+def test_stopping_an_app_ends_a_hanging_fetch(
     answer: answers.Behaviour, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = Flask(__name__)
@@ -52,7 +52,7 @@ def test_a_server_ends_with_open_streams_and_hanging_fetches(
     make_lanes: MakeLanes, worker: str, answer: answers.Behaviour, preload: list[str]
 ) -> None:
     lanes = make_lanes("hanging", "calm")
-    lanes.serve({"hanging": PATIENT}, "--worker-class", worker, *preload)
+    lanes.serve({"hanging": LONG_TIMEOUTS}, "--worker-class", worker, *preload)
     calm, hanging = lanes["calm"], lanes["hanging"]
     for lane in lanes.values():
         lane.flagsmith.wait_for_streams(WORKERS)

@@ -1,7 +1,7 @@
-"""A stream that breaks, tells nothing or is refused: it hides no change for long, it is knocked at
-once a second at the most, and the log has one line for the cause and one for the recovery.
+"""Streams that break, stay silent or are refused: no change is hidden for long, a worker connects
+at most once a second, and the log has one line for the cause and one for the recovery.
 
-Where a stream keeps ending, or says nothing, the change is made in a gap: nobody is told of it.
+The change is not announced where the stream keeps ending or stays silent.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from typing import Any
 
 import pytest
 
-from tests.support.lanes import BEFORE, PLAIN, WORKERS, Lanes, MakeLanes, lines, most_tries
+from tests.support.lanes import BEFORE, PLAIN, WORKERS, Lanes, MakeLanes, lines, most_fetches
 from tests.support.misbehaving import SILENT, Stream, answers, data_event, endless
 from tests.support.misbehaving.answers import Behaviour
 
-#: Polling that a test can wait for.
-POLLED = {"ENVIRONMENT_REFRESH_INTERVAL_SECONDS": 1.0, "LIVE_REFRESH_INTERVAL_SECONDS": 1.0}
+#: Polling intervals that a test can wait for.
+FAST_POLLING = {"ENVIRONMENT_REFRESH_INTERVAL_SECONDS": 1.0, "LIVE_REFRESH_INTERVAL_SECONDS": 1.0}
 
 HALF = b'event: environment_updated\ndata: {"upd'
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with a stream.
+    """A fault of a stream.
 
-    :param then: what connections meet.
-    :param first: what the first ones meet instead, two of each worker.
-    :param words: what the log says of it, once in each worker.
-    :param recovers: whether it also says that the stream is open again.
+    :param then: the behaviour towards connections.
+    :param first: the behaviour towards the first two connections of each worker.
+    :param words: a part of the line that each worker logs once.
+    :param recovers: whether each worker also logs the recovery.
     """
 
     then: Stream | Behaviour
@@ -46,17 +46,17 @@ FAULTS = {
     "cut-off-in-an-event": Fault(Stream(lasts=1.0, ending=HALF)),
     "silent": Fault(SILENT, settings={"STREAM_TIMEOUT_SECONDS": 1.0}),
     "comments-only": Fault(
-        Stream(greeting=None, follows=False, opening=b": hello\n\n"), settings=POLLED
+        Stream(greeting=None, follows=False, opening=b": hello\n\n"), settings=FAST_POLLING
     ),
     "no-json": Fault(
         Stream(render=lambda epoch: data_event("changed")),
         words="an event of it was ignored: the data is not JSON",
-        settings=POLLED,
+        settings=FAST_POLLING,
     ),
     "no-epoch": Fault(
         Stream(render=lambda epoch: data_event('{"updated_at": [1]}')),
         words="an event of it was ignored: an epoch is a number, not list",
-        settings=POLLED,
+        settings=FAST_POLLING,
     ),
     "not-utf-8": Fault(PLAIN, Stream(opening=b"data: \xff\n\n"), "bytes that are not UTF-8"),
     "endless-line": Fault(PLAIN, endless(b"x"), "an event larger than 1 MiB"),
@@ -73,12 +73,12 @@ REFUSALS = {
     "page": (answers.html(200), "'text/html; charset=utf-8' instead of events"),
     "elsewhere": (answers.redirect("http://127.0.0.1:9/"), "which is not followed"),
 }
-OTHERS = ("connection-refused", "newer-for-ever")
+OTHERS = ("connection-refused", "always-newer")
 
 
 @pytest.fixture(scope="module")
-def outlived(make_lanes: MakeLanes) -> Lanes:
-    """In each lane a change was made, and all workers show it."""
+def after_faults(make_lanes: MakeLanes) -> Lanes:
+    """The lanes after a change in each, which all workers show."""
     lanes = make_lanes(*FAULTS, *REFUSALS, *OTHERS)
     for name, fault in FAULTS.items():
         lanes[name].flagsmith.stream.always(fault.then)
@@ -88,78 +88,78 @@ def outlived(make_lanes: MakeLanes) -> Lanes:
         lanes[name].flagsmith.stream.always(refusal)
     lanes["connection-refused"].flagsmith.stream_server.refuse()
     lanes["connection-refused"].flagsmith.stream.always(PLAIN)
-    lanes["newer-for-ever"].flagsmith.stream.always(
+    lanes["always-newer"].flagsmith.stream.always(
         Stream(greeting=lambda epoch: epoch + 3600, lasts=1.0)
     )
     settings = {name: fault.settings for name, fault in FAULTS.items()}
-    lanes.serve(settings | dict.fromkeys(REFUSALS, POLLED))
+    lanes.serve(settings | dict.fromkeys(REFUSALS, FAST_POLLING))
     for lane in lanes.values():
-        lane.wait_until_it_shows(BEFORE)
+        lane.wait_for_banner(BEFORE)
     lanes["connection-refused"].lines(WORKERS)
     lanes["connection-refused"].flagsmith.stream_server.listen()
     for name, lane in lanes.items():
-        # These may be open for good by now, and so have to be told.
+        # Their streams may stay open now, and so the change has to be announced.
         recovered = name == "connection-refused" or (name in FAULTS and FAULTS[name].first)
         lane.flagsmith.change("banner_text", value="after", announce=bool(recovered))
     for lane in lanes.values():
-        lane.wait_until_it_shows("after")
+        lane.wait_for_banner("after")
     return lanes
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_hides_no_change(outlived: Lanes, name: str) -> None:
-    lane, fault = outlived[name], FAULTS[name]
+def test_a_fault_hides_no_change(after_faults: Lanes, name: str) -> None:
+    lane, fault = after_faults[name], FAULTS[name]
     connections = lane.flagsmith.stream.times()
     seconds = time.monotonic() - connections[0]
     assert len(connections) <= WORKERS * (2 + seconds)
-    polls = seconds / 0.9 if fault.settings is POLLED else 0
+    polls = seconds / 0.9 if fault.settings is FAST_POLLING else 0
     most_calls = WORKERS * (2 + polls) + len(connections)
     assert lane.flagsmith.environment_document.count <= most_calls
-    said = lane.lines(WORKERS if fault.words else 0)
-    assert len(said) == (WORKERS if fault.words else 0), said
-    assert all(fault.words in line for line in said), said
+    logged = lane.lines(WORKERS if fault.words else 0)
+    assert len(logged) == (WORKERS if fault.words else 0), logged
+    assert all(fault.words in line for line in logged), logged
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_a_refused_stream_is_left_in_peace_and_flags_are_polled(outlived: Lanes, name: str) -> None:
-    lane, (_, words) = outlived[name], REFUSALS[name]
+def test_flags_are_polled_when_the_stream_is_refused(after_faults: Lanes, name: str) -> None:
+    lane, (_, words) = after_faults[name], REFUSALS[name]
     lane.flagsmith.change("banner_text", value="at last")
-    lane.wait_until_it_shows("at last")
+    lane.wait_for_banner("at last")
     assert lane.flagsmith.stream.count == WORKERS
     calls = lane.flagsmith.environment_document.times()
     assert len(calls) <= WORKERS * (2 + (calls[-1] - calls[0]) / 0.9)
-    said = lane.lines(WORKERS)
-    assert len(said) == WORKERS, said
-    assert all(words in line and "plan" in line for line in said), said
+    logged = lane.lines(WORKERS)
+    assert len(logged) == WORKERS, logged
+    assert all(words in line and "plan" in line for line in logged), logged
 
 
-def test_a_refused_connection_is_tried_again(outlived: Lanes) -> None:
-    lane = outlived["connection-refused"]
+def test_a_refused_connection_is_retried(after_faults: Lanes) -> None:
+    lane = after_faults["connection-refused"]
     lane.flagsmith.wait_for_streams(WORKERS)
     lane.flagsmith.change("banner_text", value="at last")
-    lane.wait_until_it_shows("at last")
-    said = lane.lines(WORKERS)
-    assert len(said) == WORKERS, said
-    assert all("connection refused" in line for line in said)
+    lane.wait_for_banner("at last")
+    logged = lane.lines(WORKERS)
+    assert len(logged) == WORKERS, logged
+    assert all("connection refused" in line for line in logged)
 
 
-def test_an_epoch_that_the_api_never_has_is_not_asked_for_at_each_greeting(
-    outlived: Lanes,
+def test_greetings_with_an_epoch_that_the_api_never_has_cost_no_call_each(
+    after_faults: Lanes,
 ) -> None:
-    """Flagsmith's issue 2177: for as long as a test can watch. See test_schedule.py for an hour."""
-    lane = outlived["newer-for-ever"]
+    """Flagsmith's issue 2177; for an hour of it see tests/engine/test_schedule_scenarios.py."""
+    lane = after_faults["always-newer"]
     lane.flagsmith.wait_for(lambda: lane.flagsmith.stream.count >= 8 * WORKERS, timeout=30)
     calls = lane.flagsmith.environment_document.times()
     # There were two such epochs: with the state before the change, and with the one after.
-    assert len(calls) <= WORKERS * (1 + 2 * most_tries(calls[-1] - calls[0]))
+    assert len(calls) <= WORKERS * (1 + 2 * most_fetches(calls[-1] - calls[0]))
     assert lane.lines(0) == []
 
 
-def test_recoveries_are_said_once_and_nothing_else_is(outlived: Lanes) -> None:
+def test_recoveries_are_logged_once(after_faults: Lanes) -> None:
     expected = WORKERS * (1 + sum(fault.recovers for fault in FAULTS.values()))
-    said = lines(outlived.server, "Flagsmith's stream is open again", expected)
-    assert len(said) == expected
-    assert "API answers again" not in outlived.server.output
-    assert "Traceback" not in outlived.server.output
-    for lane in outlived.values():
+    logged = lines(after_faults.server, "Flagsmith's stream is open again", expected)
+    assert len(logged) == expected
+    assert "API answers again" not in after_faults.server.output
+    assert "Traceback" not in after_faults.server.output
+    for lane in after_faults.values():
         assert lane.flagsmith.leaks == []

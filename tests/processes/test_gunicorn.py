@@ -26,7 +26,7 @@ def test_every_worker_follows(
     for value in ("after", "once more"):
         emulator.set_flag("banner_text", value=value)
         server.wait_for_all(WORKERS, lambda answer: answer["banner"] == value)  # noqa: B023
-    server.wait_for_all(WORKERS, lambda answer: answer["heard"] == 2, path="/no-flags")
+    server.wait_for_all(WORKERS, lambda answer: answer["changes"] == 2, path="/no-flags")
     assert server.stop() == 0
     assert "Traceback" not in server.output, server.output
     assert emulator.wait_for_streams(0)
@@ -64,7 +64,7 @@ def test_workers_follow_whose_master_has_patched_for_gevent(
     server.wait_for_all(WORKERS, lambda answer: answer["banner"] == "before")
     emulator.set_flag("banner_text", value="after")
     server.wait_for_all(WORKERS, lambda answer: answer["banner"] == "after")
-    server.wait_for_all(WORKERS, lambda answer: answer["heard"] == 1, path="/no-flags")
+    server.wait_for_all(WORKERS, lambda answer: answer["changes"] == 1, path="/no-flags")
     assert server.stop() == 0
     assert "Traceback" not in server.output, server.output
     assert "could not be asked" not in server.output, server.output

@@ -33,7 +33,7 @@ def test_every_worker_follows(
     assert "without Python threads" not in server.output
     emulator.set_flag("banner_text", value="after")
     server.wait_for_all(WORKERS, lambda answer: answer["banner"] == "after")
-    server.wait_for_all(WORKERS, lambda answer: answer["heard"] == 1, path="/no-flags")
+    server.wait_for_all(WORKERS, lambda answer: answer["changes"] == 1, path="/no-flags")
     server.stop()
     assert "Traceback" not in server.output, server.output
     assert emulator.wait_for_streams(0)
@@ -43,4 +43,4 @@ def test_workers_follow_before_they_read_a_flag(serve: Serve, emulator: Emulator
     server = serve(uwsgi())
     assert emulator.wait_for_streams(WORKERS), server.output
     emulator.set_flag("banner_text", value="after")
-    server.wait_for_all(WORKERS, lambda answer: answer["heard"] == 1, path="/no-flags")
+    server.wait_for_all(WORKERS, lambda answer: answer["changes"] == 1, path="/no-flags")

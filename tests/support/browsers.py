@@ -1,4 +1,4 @@
-"""How the browser is started, and the example shop that it visits."""
+"""Options of the browser, and the example shop that it visits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Open = Callable[..., Page]
 
 @dataclass(frozen=True)
 class Demo:
-    """What ``make demo`` starts."""
+    """The processes and pages of ``make demo``."""
 
     process: Served
     shop: str

@@ -1,4 +1,4 @@
-"""Commands in processes of their own, in a directory of their own, as a person runs them."""
+"""Commands in processes of their own, run in a directory with an app."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import IO
 
 from tests.support.waiting import PATIENCE_SECONDS
 
-#: The app of somebody who has read the first page of the documentation.
+#: An app as the first page of the documentation shows it.
 APP = """\
 from flask import Flask
 from flask_flagsmith_realtime import FlagsmithRealtime, flags
@@ -84,7 +84,7 @@ class Directory:
 
 
 class Running:
-    """A process that is running, whose lines can be waited for."""
+    """A running process, whose lines can be waited for."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -101,16 +101,16 @@ class Running:
         self.err.close()
 
     def interrupt(self) -> int:
-        """Press Ctrl-C.
+        """Send what Ctrl-C sends, and wait for the end.
 
-        :returns: the status that it ends with.
+        :returns: the exit status.
         """
         self._process.send_signal(signal.SIGINT)
         return self._process.wait(PATIENCE_SECONDS)
 
 
 class _Lines:
-    """What a process prints, line by line."""
+    """The lines that a process prints."""
 
     def __init__(self, stream: IO[str] | None) -> None:
         assert stream is not None
@@ -124,17 +124,17 @@ class _Lines:
             self._lines.put(line.rstrip("\n"))
 
     def next(self) -> str:
-        """The next line, as soon as it is there."""
+        """Wait for the next line."""
         return self._lines.get(timeout=PATIENCE_SECONDS)
 
     def find(self, condition: Callable[[str], bool]) -> str:
-        """The next line that meets a condition."""
+        """Wait for a line that meets a condition; skip those before it."""
         while not condition(line := self.next()):
             pass
         return line
 
     def rest(self) -> list[str]:
-        """What is left, after the process has ended."""
+        """Return the remaining lines of a process that has ended."""
         self._thread.join(PATIENCE_SECONDS)
         lines = []
         while not self._lines.empty():

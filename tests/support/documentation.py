@@ -1,13 +1,13 @@
 """Runs the examples of a page of the documentation, one after the other, against an emulator.
 
-- ``.. code-block:: python`` is run. In an expression with a comment behind it, the comment is what
-  comes of it: its value, ``flags["x"].value  # 3``, or the beginning of what it raises,
+- ``.. code-block:: python`` is run. A comment behind an expression is its expected value,
+  ``flags["x"].value  # 3``, or the beginning of the exception that it raises,
   ``flags["y"]  # FeatureNotFoundError: The environment has no``.
 - ``.. code-block:: jinja`` is a template. One with a caption can be imported by that name; the last
   one without is what ``rendered(app)`` renders.
 - ``.. code-block:: bash`` sets environment variables for the rest of the page.
-- ``.. invisible-code-block: python`` is run as well, and seen by no reader: it sets the stage, and
-  asserts what the text around it says.
+- ``.. invisible-code-block: python`` is run but not shown: it prepares examples and asserts what
+  the text says.
 
 All pages have an ``app`` that follows the ``emulator``, its ``flagsmith`` and a ``client``; and
 ``make_app(**settings)`` for others.
@@ -42,7 +42,7 @@ _RAISED = re.compile(r"\w+Error: ")
 
 
 class Page:
-    """A page, and what its examples have to hand.
+    """A page, and the names that its examples can use.
 
     :param path: the page.
     """
@@ -102,7 +102,7 @@ class Page:
         os.environ.update({n: v for n, v in variables.items() if n.startswith("FLASK_")})
 
     def _make_app(self, **settings: Any) -> tuple[Flask, FlagsmithRealtime, FlaskClient]:
-        """An app that follows the emulator, its extension and a client."""
+        """Return an app that follows the emulator, its extension and a client."""
         app = Flask("shop")
         app.config.from_prefixed_env()
         app.config.update(settings)
@@ -121,7 +121,7 @@ class Page:
 
 
 class _Expectations(ast.NodeTransformer):
-    """Turns comments behind expressions into checks."""
+    """Replaces expressions with a comment behind them by checks."""
 
     def __init__(self, source: str) -> None:
         tokens = tokenize.generate_tokens(io.StringIO(source).readline)
@@ -141,7 +141,7 @@ class _Expectations(ast.NodeTransformer):
 
 
 def check(expression: Callable[[], Any], expected: str) -> None:
-    """Check what comes of an expression."""
+    """Check the value of an expression, or the exception that it raises."""
     if _RAISED.match(expected):
         try:
             value = expression()
@@ -149,10 +149,10 @@ def check(expression: Callable[[], Any], expected: str) -> None:
             raised = f"{type(error).__name__}: {error}"
             assert raised.startswith(expected), f"raised was {raised}"
         else:
-            raise AssertionError(f"it is {value!r}, and nothing was raised")
+            raise AssertionError(f"no exception was raised, the value is {value!r}")
     else:
         value = expression()
-        assert repr(value) == expected, f"it is {value!r}, not {expected}"
+        assert repr(value) == expected, f"the value is {value!r}, not {expected}"
 
 
 def _is_literal(text: str) -> bool:
@@ -165,7 +165,7 @@ def _is_literal(text: str) -> bool:
 
 @contextmanager
 def _environment() -> Iterator[os._Environ[str]]:
-    """The environment's variables, which are as they were afterwards."""
+    """The environment variables; changes are undone at the end."""
     before = dict(os.environ)
     try:
         yield os.environ

@@ -12,7 +12,7 @@ from flask_flagsmith_realtime.engine.mailbox import RefreshHint
 from flask_flagsmith_realtime.fleet.election import FleetTimings
 from tests.support.waiting import eventually
 
-#: As the real one, but quicker.
+#: The real timings, shortened.
 QUICK = FleetTimings(
     beat_seconds=0.3,
     expiry_seconds=1.5,
@@ -23,7 +23,7 @@ QUICK = FleetTimings(
 
 
 class Member:
-    """One process of a fleet, as far as a test can tell: an app with an engine of its own."""
+    """An app with an engine of its own, which stands for one process of a fleet."""
 
     def __init__(self, name: str, settings: dict[str, Any], pace: FleetTimings) -> None:
         self.app = Flask(name)
@@ -55,7 +55,7 @@ class Member:
 
     @property
     def calls(self) -> int:
-        """How often it has asked the API."""
+        """The number of its calls to the API."""
         return int(self.flagsmith.status.calls)
 
     def tell(self) -> None:
@@ -92,7 +92,7 @@ class Members:
 
     @property
     def leader(self) -> Member:
-        """The one that leads; waits until there is one and all others follow."""
+        """The leader; waits until there is one and all others follow."""
         eventually(
             lambda: (
                 len(self.of_role("leader")) == 1
@@ -106,7 +106,7 @@ class Members:
         eventually(lambda: all(member.banner == banner for member in self.all), self.describe)
 
     def wait_for_flags(self) -> None:
-        """Wait until all serve something."""
+        """Wait until all serve flags."""
         eventually(lambda: all(member.snapshot for member in self.all), self.describe)
 
     def wait_for_role(self, role: str) -> None:
@@ -125,5 +125,5 @@ class Members:
 
 
 def calls(emulator: Emulator) -> int:
-    """How often the environment was asked for."""
+    """Return the number of calls for the environment."""
     return emulator.calls["environment-document/"] + emulator.calls["flags/"]

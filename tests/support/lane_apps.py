@@ -1,7 +1,7 @@
 """The apps that a server under test serves: many beside each other, each with its own Flagsmith.
 
-They are told by the environment variable ``LANES``, JSON: settings by name. Each answers under its
-name, and tells about itself and its process.
+The environment variable ``LANES`` has their settings by name, as JSON. Each app answers under its
+name and reports its own state and that of its process.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ def make_app(name: str, settings: Mapping[str, Any]) -> Flask:
     """Make one app."""
     app = Flask(name)
     app.config.update(settings)
-    #: What this process has had so far, one after the other.
+    #: The states that this process has served, in order.
     epochs: list[float] = []
     banners: list[Any] = []
-    #: How old each new state was when it came, in seconds.
+    #: The age of each new state at its arrival, in seconds.
     ages: list[float] = []
 
     @snapshot_refreshed.connect_via(app)
@@ -77,14 +77,14 @@ def make_app(name: str, settings: Mapping[str, Any]) -> Flask:
 
     @app.get("/identity")
     def of_identity() -> dict[str, Any]:
-        own = flags.for_identity(Identity("somebody"))
+        own = flags.for_identity(Identity("ada"))
         return {"pid": os.getpid(), "banner": own.get_feature_value("banner_text", "default")}
 
     return app
 
 
 def memory_kib(which: str) -> int:
-    """How much memory this process has (``VmRSS``), or has had at the most (``VmHWM``)."""
+    """Return the memory of this process: its current (``VmRSS``) or largest (``VmHWM``) size."""
     status = Path("/proc/self/status").read_text()
     line = next(line for line in status.splitlines() if line.startswith(f"{which}:"))
     return int(line.split()[1])

@@ -1,8 +1,8 @@
 """Lanes: misbehaving Flagsmiths, each with an app that follows it, all in the workers of one
 gunicorn.
 
-Many faults so take the time of one. A lane's app has its own settings, threads and connections;
-what lanes share is the process and its log, whose lines name the URL of the Flagsmith they are of.
+So many faults are tested in the time of one. Each lane's app has its own settings, threads and
+connections; lanes share the process and its log, whose lines name the URL of their Flagsmith.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from tests.support.servers import Answer, Served, gunicorn
 from tests.support.waiting import eventually
 
 WORKERS = 2
-#: What every environment begins with.
+#: The banner at the start.
 BEFORE = "Welcome!"
 
-#: A stream that asks for no long delay before the next connection, as Flagsmith's does.
+#: A stream without a `retry:` field, so that the next connection is not delayed by it.
 PLAIN = Stream(render=lambda epoch: event(epoch, retry=None))
 
 
 class Lane:
     """A Flagsmith, and the app in each worker that follows it.
 
-    :param name: where the app is.
+    :param name: the path of the app.
     """
 
     server: Served
@@ -42,28 +42,28 @@ class Lane:
         answers = self.server.wait_for_all(WORKERS, condition, f"/{self.name}{path}")
         return list(answers.values())
 
-    def wait_until_it_shows(self, banner: Any, path: str = "/") -> list[Answer]:
+    def wait_for_banner(self, banner: Any, path: str = "/") -> list[Answer]:
         """Wait until all workers show a banner."""
         return self.wait_for(lambda answer: bool(answer["banner"] == banner), path)
 
-    def wait_until_it_rests(self) -> None:
+    def wait_until_idle(self) -> None:
         """Wait until all workers show the first state and listen."""
-        self.wait_until_it_shows(BEFORE)
+        self.wait_for_banner(BEFORE)
         self.flagsmith.wait_for_streams(WORKERS)
 
     def lines(self, count: int) -> list[str]:
-        """The lines in the log that are of this lane; waits until there are so many."""
+        """Wait for so many lines of this lane in the log, and return all of them."""
         pattern = f"{self.flagsmith.api_url}|{self.flagsmith.realtime_api_url}"
         return lines(self.server, pattern, count)
 
 
-def most_tries(seconds: float) -> int:
-    """How often a worker may ask for one change within some seconds."""
+def most_fetches(seconds: float) -> int:
+    """Return the largest number of fetches that a worker may make for one change in a time."""
     return 1 + sum(sum(RETRY_SECONDS[: tries + 1]) <= seconds for tries in range(8))
 
 
 def lines(server: Served, pattern: str, count: int) -> list[str]:
-    """The lines in a server's log that match; waits until there are so many."""
+    """Wait for so many lines in a server's log that match, and return all of them."""
 
     def found() -> list[str]:
         return [line for line in server.output.splitlines() if re.search(pattern, line)]
@@ -73,7 +73,7 @@ def lines(server: Served, pattern: str, count: int) -> list[str]:
 
 
 class Lanes(dict[str, Lane]):
-    """Lanes by name, and the server that they share: the one started last."""
+    """Lanes by name, and the server that they share: the newest one."""
 
     def __init__(self, lanes: Mapping[str, Lane]) -> None:
         super().__init__(lanes)
@@ -86,8 +86,8 @@ class Lanes(dict[str, Lane]):
     def serve(self, settings: Mapping[str, Mapping[str, Any]] | None = None, *options: str) -> None:
         """Start the server.
 
-        :param settings: of lanes that have any, without their prefix.
-        :param options: gunicorn's.
+        :param settings: settings by lane, without their prefix.
+        :param options: options of gunicorn.
         """
         configs = {name: {**lane.flagsmith.config} for name, lane in self.items()}
         for name, own in (settings or {}).items():
@@ -100,7 +100,7 @@ class Lanes(dict[str, Lane]):
             lane.server = self.server
 
     def close(self) -> None:
-        """End all."""
+        """End the servers and the Flagsmiths."""
         for server in self._servers:
             server.kill()
         for lane in self.values():

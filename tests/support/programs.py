@@ -1,4 +1,4 @@
-"""Programs that tests need besides Python. A developer's machine may lack one; CI installs all."""
+"""Programs that tests need besides Python. CI installs all of them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import pytest
 
 
 def find_program(*names: str) -> str:
-    """The path of a program, known by one of these names.
+    """Return the path of a program.
 
-    Without it the test is skipped, with a word on what to install. In CI, where no test may be
-    skipped, it fails.
+    Without the program the test is skipped. In CI, where no test may be skipped, it fails.
+
+    :param names: the names of the program on different systems.
     """
     found = next(filter(None, map(shutil.which, names)), None)
     if found is not None:

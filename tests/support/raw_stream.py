@@ -1,4 +1,4 @@
-"""A client of the stream that shows every byte, over a plain socket."""
+"""A client of the stream on a plain socket, which returns every byte."""
 
 from __future__ import annotations
 

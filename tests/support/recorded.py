@@ -1,4 +1,4 @@
-"""The recorded answers of a real Flagsmith, by the name of the exchange. Fresh copies each time."""
+"""The recorded answers of a real Flagsmith. Each call returns a new copy."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ _TEXT = (RECORDINGS / "flagsmith-2.68-exchanges.json").read_text()
 
 
 def exchange(name: str) -> dict[str, Any]:
-    """An exchange: its request and its response."""
+    """Return the request and the response of an exchange."""
     exchanges: list[dict[str, Any]] = json.loads(_TEXT)
     return next(exchange for exchange in exchanges if exchange["name"] == name)
 
 
 def environment_document() -> dict[str, Any]:
-    """The recorded environment document."""
+    """Return the recorded environment document."""
     document: dict[str, Any] = exchange("environment document")["response"]["body"]
     return document
 
 
 def flags() -> list[dict[str, Any]]:
-    """The recorded list of flags."""
+    """Return the recorded list of flags."""
     answer: list[dict[str, Any]] = exchange("flags")["response"]["body"]
     return answer
 
 
 def as_json(content: Any) -> str:
-    """Write content as a server would."""
+    """Serialize content."""
     return json.dumps(content)

@@ -1,4 +1,4 @@
-"""A real Redis on loopback, and a gate before it that can hold answers back."""
+"""A real Redis on loopback, and a proxy before it that can withhold answers."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tests.support.waiting import eventually
 
 
 class RedisServer:
-    """A redis-server process that keeps nothing.
+    """A redis-server process without persistence.
 
-    :param directory: where it may work.
-    :param options: more of its settings, as on its command line.
+    :param directory: its working directory.
+    :param options: more options of its command line.
     """
 
     def __init__(self, directory: Path, *options: str) -> None:
@@ -58,13 +58,13 @@ class RedisServer:
         self._process.send_signal(number)
 
     def keys(self) -> dict[str, str]:
-        """The fleet's keys by the last part of their names."""
+        """Return the fleet's keys by the last part of their names."""
         return {key.rpartition(":")[2]: key for key in self.client.keys("*")}
 
     def wait_for_flags(self) -> str:
-        """Wait until flags lie here.
+        """Wait until flags are stored.
 
-        :returns: the name of their key.
+        :returns: the key of the flags.
         """
         eventually(lambda: "environment" in self.keys())
         name = self.keys()["environment"]
@@ -72,7 +72,7 @@ class RedisServer:
         return name
 
     def subscribers(self) -> int:
-        """How many processes listen to messages."""
+        """Return the number of subscribers."""
         return sum(client["sub"] == "1" for client in self.client.client_list())
 
     def _answers(self) -> bool:
@@ -82,9 +82,9 @@ class RedisServer:
 
 
 class Gate:
-    """Stands before a Redis and lets everything pass but large answers, or what is chosen.
+    """A proxy of a Redis. It withholds large answers, or those that ``holds`` chooses.
 
-    :param port: that of the Redis.
+    :param port: the port of the Redis.
     """
 
     def __init__(self, port: int) -> None:

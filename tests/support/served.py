@@ -1,4 +1,4 @@
-"""The app that the servers under test serve. It tells about the process that answers."""
+"""The app that the servers under test serve. It reports the state of the process that answers."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from flask import Flask
 from flask_flagsmith_realtime import FlagsmithRealtime, flags, flags_changed
 
 flagsmith = FlagsmithRealtime()
-#: How many changes this process has been told of by signals.
-changes_heard = [0]
+#: The number of `flags_changed` signals that this process has received.
+changes_received = [0]
 
 
 def create_app() -> Flask:
@@ -20,21 +20,21 @@ def create_app() -> Flask:
     app = Flask("served")
     app.config.from_prefixed_env()
     flagsmith.init_app(app)
-    flags_changed.connect(_hear, sender=app)
+    flags_changed.connect(_count, sender=app)
 
     @app.get("/")
     def state() -> dict[str, Any]:
         return {
             "pid": os.getpid(),
             "banner": flags.get_feature_value("banner_text"),
-            "heard": changes_heard[0],
+            "changes": changes_received[0],
             "threads": sorted(thread.name for thread in threading.enumerate()),
             "descriptors": len(os.listdir("/proc/self/fd")),
         }
 
     @app.get("/no-flags")
     def no_flags() -> dict[str, Any]:
-        return {"pid": os.getpid(), "heard": changes_heard[0]}
+        return {"pid": os.getpid(), "changes": changes_received[0]}
 
     @app.cli.command("show-banner")
     def show_banner() -> None:
@@ -43,5 +43,5 @@ def create_app() -> Flask:
     return app
 
 
-def _hear(app: Flask, **_: Any) -> None:
-    changes_heard[0] += 1
+def _count(app: Flask, **_: Any) -> None:
+    changes_received[0] += 1

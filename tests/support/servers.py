@@ -1,4 +1,4 @@
-"""Servers as processes: started, asked, and ended by their id."""
+"""Servers as processes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ADDRESS = re.compile(r"(?:Listening at: |Running on |TCP address )(?:http://)?(
 
 
 class Served:
-    """A server process, and what it has printed.
+    """A server process and its output.
 
     :param command: the command line.
     :param environment: variables to add to this process's.
@@ -55,12 +55,12 @@ class Served:
 
     @property
     def output(self) -> str:
-        """All that was printed so far."""
+        """The output so far."""
         with self._printed:
             return "".join(self._lines)
 
     def wait_for_output(self, pattern: str | re.Pattern[str]) -> re.Match[str]:
-        """Wait until something has been printed."""
+        """Wait for output that matches a pattern."""
         found: list[re.Match[str]] = []
 
         def look() -> bool:
@@ -75,11 +75,11 @@ class Served:
 
     @property
     def url(self) -> str:
-        """Where it listens; waits until it does."""
+        """The URL; waits until the server listens."""
         return f"http://{self.wait_for_output(_ADDRESS)[1]}"
 
     def get(self, path: str = "/") -> dict[str, Any]:
-        """Ask one of its workers, over a new connection."""
+        """Get the answer of one of its workers, over a new connection."""
         try:
             answer = requests.get(self.url + path, timeout=PATIENCE_SECONDS)
             answer.raise_for_status()
@@ -91,7 +91,7 @@ class Served:
     def wait_for_all(
         self, workers: int, condition: Callable[[dict[str, Any]], bool], path: str = "/"
     ) -> dict[int, dict[str, Any]]:
-        """Ask until so many workers' newest answers all meet a condition.
+        """Request until the newest answers of so many workers all meet a condition.
 
         :returns: their answers by process id.
         """
@@ -107,18 +107,24 @@ class Served:
         raise TimeoutError(f"after {PATIENCE_SECONDS} s: {answers}\n{self.output}")
 
     def stop(self, patience: float = PATIENCE_SECONDS) -> int:
-        """Ask it to end, and wait until it has."""
+        """Send SIGTERM, and wait for the end.
+
+        :returns: the exit status.
+        """
         self.process.terminate()
         return self.wait(patience)
 
     def wait(self, patience: float = PATIENCE_SECONDS) -> int:
-        """Wait until it has ended by itself."""
+        """Wait for the end.
+
+        :returns: the exit status.
+        """
         code = self.process.wait(patience)
         self._reader.join(PATIENCE_SECONDS)
         return code
 
     def kill(self) -> None:
-        """End it whatever it does."""
+        """End the process, with SIGKILL if it takes more than five seconds."""
         if self.process.poll() is None:
             self.process.terminate()
             try:
@@ -145,10 +151,10 @@ Answer = dict[str, Any]
 
 
 def environment_of(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Settings as the variables that ``app.config.from_prefixed_env()`` reads."""
+    """Return settings as the variables that ``app.config.from_prefixed_env()`` reads."""
     return {f"FLASK_{name}": str(value) for name, value in settings.items()}
 
 
 def gunicorn(*options: str, app: str = "tests.support.served:create_app()") -> list[str]:
-    """The command line of a gunicorn."""
+    """Return the command line of a gunicorn."""
     return [str(BIN / "gunicorn"), "--bind", "127.0.0.1:0", *options, app]

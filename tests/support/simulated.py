@@ -1,4 +1,4 @@
-"""A Flagsmith and the schedule that follows it, on a simulated clock. No threads, no waiting.
+"""A simulated Flagsmith, a simulated clock, and the real schedule. No threads, no waiting.
 
 :class:`World` plays the refresher's part towards the real :class:`Schedule` and the real
 :class:`Mailbox`. It counts fetches, and checks with each step what the schedule promises.
@@ -21,20 +21,20 @@ TINY = 1e-6
 
 @dataclass
 class Flagsmith:
-    """Two replicas of an API, which learn of a change sooner or later.
+    """Two replicas of an API, which serve a change sooner or later.
 
     :param kind: ``document``: a replica that lags answers old flags, with their epoch; ``header``:
-        its flags are new, only the epoch in its header lags; ``epochless``: it names no epoch.
+        its flags are new, only the epoch in its header lags; ``epochless``: it sends no epoch.
     """
 
     kind: str
     truth: float = START - 100
     replicas: list[float] = field(default_factory=lambda: [START - 100, START - 100])
-    #: How long a call takes.
+    #: The duration of a call.
     seconds: float = 0.0
     failing: bool = False
     retry_after: float | None = None
-    #: Which replicas the calls meet by turns.
+    #: The replicas that answer the calls, by turns.
     turns: tuple[int, ...] = (0, 1)
     calls: int = 0
 
@@ -45,7 +45,7 @@ class Flagsmith:
         self.replicas = [self.truth, self.truth]
 
     def answer(self) -> tuple[float | None, float]:
-        """What a call is answered: the epoch, and the state that the flags are of."""
+        """Return the answer to a call: its epoch, and the state that its flags show."""
         self.calls += 1
         replica = self.replicas[self.turns[self.calls % len(self.turns)]]
         if self.kind == "epochless":
@@ -55,7 +55,7 @@ class Flagsmith:
 
 @dataclass
 class Counts:
-    """What there was to fetch for."""
+    """The events that may cause fetches, and the results of those fetches."""
 
     announced: set[float] = field(default_factory=set)
     unnumbered: int = 0
@@ -70,8 +70,8 @@ class Counts:
 class World:
     """A refresher in miniature.
 
-    :param schedule: what is tested.
-    :param flagsmith: what it follows.
+    :param schedule: the schedule under test.
+    :param flagsmith: the Flagsmith that it follows.
     """
 
     def __init__(self, schedule: Schedule, flagsmith: Flagsmith) -> None:
@@ -80,7 +80,7 @@ class World:
         self.mailbox = Mailbox()
         self.counts = Counts()
         self.now = 0.0
-        #: The state whose flags readers are served.
+        #: The state that readers see.
         self.served: float | None = None
         self._fetching_until: float | None = None
         self._started_at = -math.inf
@@ -94,11 +94,11 @@ class World:
 
     @property
     def silence(self) -> float:
-        """How long the API has still to be left alone."""
+        """The rest of the time in which the API must not be called, in seconds."""
         return max(0.0, self._not_before - self.now)
 
     def start_from(self, epoch: float) -> None:
-        """Begin with a snapshot out of a file."""
+        """Start with a snapshot from a file."""
         self.schedule.hold(epoch, self.now)
         self.served = epoch
 
@@ -118,7 +118,7 @@ class World:
         self.mailbox.transition(Disconnected("simulated"))
 
     def run(self, seconds: float) -> None:
-        """Let time pass, and everything happen that is due."""
+        """Advance the clock, and do all that is due until then."""
         end = self.now + seconds
         for _ in range(100_000):
             if self._fetching_until is None:
@@ -137,7 +137,7 @@ class World:
         raise AssertionError("the schedule runs hot")
 
     def check_price(self) -> None:
-        """What was fetched is bounded by what there was to fetch for."""
+        """Check that the number of fetches is bounded by the number of their causes."""
         counts, schedule = self.counts, self.schedule
         shortest = min(schedule.poll_interval, schedule.live_interval or math.inf)
         polls = 1 + self.now / (0.9 * shortest)

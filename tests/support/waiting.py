@@ -1,4 +1,4 @@
-"""How long tests wait, and how they wait for a state that sends no event."""
+"""The patience of all tests, and waiting by polling."""
 
 from __future__ import annotations
 

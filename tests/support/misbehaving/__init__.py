@@ -1,8 +1,8 @@
-"""A Flagsmith for tests that misbehaves as it is told to, on raw sockets, and counts.
+"""A Flagsmith on raw sockets that fails as a test scripts it, and records all requests.
 
-It listens on the loopback address, on ports of the system's choice: one for the API, one for the
-stream, one for 'elsewhere', where a redirect may lead. The app under test may be in this process or
-in another one. Left alone it behaves well::
+It listens on the loopback address, on free ports: one for the API, one for the stream, one for
+'elsewhere', the target of redirects. The app under test may be in this process or in another one.
+Without a script it works::
 
     with MisbehavingFlagsmith() as flagsmith:
         app.config.update(flagsmith.config)            # or flagsmith.environ for another process
@@ -14,7 +14,7 @@ in another one. Left alone it behaves well::
 
 Each endpoint (``environment_document``, ``flags``, ``identities``, ``stream``, ``elsewhere``) takes
 a script: behaviours for the next requests, and one for the rest. :mod:`.answers` has those of the
-API, :mod:`.streams` those of the stream; any callable that takes a :class:`Call` will do::
+API, :mod:`.streams` those of the stream; any callable that takes a :class:`Call` is a behaviour::
 
     flagsmith.environment_document.next(answers.status(500), answers.html(502), answers.older(3))
     flagsmith.environment_document.always(answers.by_turns(answers.truth, answers.older(60)))
@@ -23,9 +23,9 @@ API, :mod:`.streams` those of the stream; any callable that takes a :class:`Call
     flagsmith.stream_server.refuse()                   # …and listen() again; the port stays
     flagsmith.say(b": any bytes\\n\\n", END)             # to the streams that are open
 
-What has been asked is in ``endpoint.requests`` (path, headers, when, on which connection, how many
-bytes were sent in answer). ``change`` makes a new version of the environment with a new epoch;
-``flagsmith.truth`` knows them all.
+``endpoint.requests`` records the requests: path, headers, time, connection, bytes sent in answer.
+``change`` makes a new version of the environment with a new epoch; ``flagsmith.truth`` has all
+versions.
 """
 
 from . import answers

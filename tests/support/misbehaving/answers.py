@@ -1,8 +1,7 @@
-"""What the API does with a request: the truth, and every way to miss it.
+"""Behaviours of the API: the right answer, and faults.
 
-A behaviour is a callable that takes the :class:`.Call` to answer. Some here are behaviours
-(``truth``, ``hang``), some make one (``older(3)``, ``status(500)``): those that need to be told
-something.
+A behaviour is a callable that answers a :class:`.Call`. Some functions here are behaviours
+(``truth``, ``hang``); those with parameters return one (``older(3)``, ``status(500)``).
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _PIECE = b" " * 65536
 
 @dataclass(frozen=True)
 class Call:
-    """A call of the API that wants an answer.
+    """A call of the API, to be answered.
 
     :param exchange: the request, and the means to answer it.
     :param truth: the environment.
@@ -42,7 +41,7 @@ class Call:
 
     @property
     def resource(self) -> str:
-        """What is asked for, such as ``environment-document/``."""
+        """The resource, such as ``environment-document/``."""
         return urlsplit(self.exchange.request.path).path.removeprefix("/api/v1/")
 
 
@@ -50,17 +49,17 @@ Behaviour = Callable[[Call], None]
 
 
 def truth(call: Call) -> None:
-    """The right answer."""
+    """Answer with the newest version."""
     _answer(call, call.truth.version, call.truth.version.epoch)
 
 
 def serving(version: Version) -> Behaviour:
-    """One version, whatever has happened since."""
+    """Answer with one version, even if it is not the newest."""
     return lambda call: _answer(call, version, version.epoch)
 
 
 def older(seconds: float) -> Behaviour:
-    """A replica that lags: the environment as it was so many seconds ago."""
+    """Answer as a replica that lags: with the version of so many seconds ago."""
 
     def lag(call: Call) -> None:
         version = call.truth.version_before(seconds)
@@ -70,12 +69,12 @@ def older(seconds: float) -> Behaviour:
 
 
 def lagging_header(seconds: float) -> Behaviour:
-    """The body is new, the epoch in the header as it was so many seconds ago."""
+    """Answer with the newest flags, and in the header the epoch of so many seconds ago."""
     return lambda call: _answer(call, call.truth.version, call.truth.version_before(seconds).epoch)
 
 
 def by_turns(*behaviours: Behaviour) -> Behaviour:
-    """One after the other, over and over: the replicas behind a load balancer."""
+    """Use behaviours by turns, like replicas behind a load balancer."""
     turns = itertools.cycle(behaviours)
     return lambda call: next(turns)(call)
 
@@ -86,7 +85,7 @@ def by_connection(*behaviours: Behaviour) -> Behaviour:
 
 
 def for_a_while(seconds: float, behaviour: Behaviour, afterwards: Behaviour = truth) -> Behaviour:
-    """One behaviour for so many seconds from the first call on, then another."""
+    """Use one behaviour for so many seconds after the first call, then another."""
     until: list[float] = []
 
     def decide(call: Call) -> None:
@@ -98,22 +97,22 @@ def for_a_while(seconds: float, behaviour: Behaviour, afterwards: Behaviour = tr
 
 
 def status(code: int, headers: Mapping[str, str] = JSON, body: bytes = b"{}") -> Behaviour:
-    """A status, for whatever reason."""
+    """Answer with a status."""
     return lambda call: call.exchange.answer(code, b"" if code == 204 else body, headers)
 
 
 def html(code: int) -> Behaviour:
-    """A proxy's page, with 200 or 502 or whatever."""
+    """Answer with a proxy's page of HTML."""
     return status(code, HTML, PAGE)
 
 
 def body(content: bytes, headers: Mapping[str, str] = JSON) -> Behaviour:
-    """200 with any bytes."""
+    """Answer 200 with any bytes."""
     return status(200, headers, content)
 
 
 def mangled(mangle: Callable[[Any], Any]) -> Behaviour:
-    """The right answer but for what ``mangle`` does to (a copy of) it, or returns instead."""
+    """Answer with a copy of the right content that ``mangle`` has changed or replaced."""
 
     def answer(call: Call) -> None:
         content = copy.deepcopy(_content(call, call.truth.version))
@@ -125,27 +124,27 @@ def mangled(mangle: Callable[[Any], Any]) -> Behaviour:
 
 
 def forbid(call: Call) -> None:
-    """The key is refused, as Flagsmith does it."""
+    """Refuse the key, as Flagsmith does."""
     call.exchange.answer(403, b'{"detail": "Invalid or missing Environment key"}', JSON)
 
 
 def too_many(retry_after: str) -> Behaviour:
-    """429 with Retry-After; :func:`date_in` makes the date that it may be."""
+    """Answer 429 with Retry-After, which may be a date (:func:`date_in`)."""
     return status(429, {**JSON, "Retry-After": retry_after})
 
 
 def date_in(seconds: float) -> str:
-    """The moment so many seconds from now, for a header."""
+    """Return the time in so many seconds, as a header writes it."""
     return formatdate(time.time() + seconds, usegmt=True)
 
 
 def redirect(url: str, code: int = 302) -> Behaviour:
-    """Sends the client to another place."""
+    """Answer with a redirect."""
     return status(code, {"Location": url}, b"")
 
 
 def pages(size: int = 1) -> Behaviour:
-    """The environment document in pages of so many identity overrides, named by Link headers."""
+    """Answer with pages of so many identity overrides, linked by Link headers."""
 
     def page(call: Call) -> None:
         version = call.truth.version
@@ -162,35 +161,35 @@ def pages(size: int = 1) -> Behaviour:
 
 
 def cut_off(call: Call) -> None:
-    """Half of the body, then the connection ends."""
+    """Send half of the body, then close the connection."""
     _send_half(call)
     call.exchange.end()
 
 
 def reset(call: Call) -> None:
-    """Half of the body, then the connection is reset."""
+    """Send half of the body, then reset the connection."""
     _send_half(call)
     call.exchange.reset()
 
 
 def vanish(call: Call) -> None:
-    """The connection ends without an answer."""
+    """Close the connection without an answer."""
     call.exchange.end()
 
 
 def hang(call: Call) -> None:
-    """No answer, for ever."""
+    """Never answer."""
     call.exchange.wait()
 
 
 def hang_in_body(call: Call) -> None:
-    """Half of the body, then nothing, for ever."""
+    """Send half of the body, and never the rest."""
     _send_half(call)
     call.exchange.wait()
 
 
 def drip(beginning: bytes, drop: bytes) -> Behaviour:
-    """How an answer begins, then the same again and again, for ever: never silent, never done."""
+    """Send the beginning of an answer, then the same bytes again and again, without end."""
 
     def answer(call: Call) -> None:
         call.exchange.send(beginning)
@@ -201,10 +200,10 @@ def drip(beginning: bytes, drop: bytes) -> Behaviour:
     return answer
 
 
-#: Ways for an answer to come for ever, by name.
+#: Answers that never end, by name.
 DRIPS = {
     "head in drops": drip(b"HTTP/1.1 200 OK\r\nX-Padding: ", b"a"),
-    "continue for ever": drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "endless continue": drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
     "body in drops": drip(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b" "),
     "body without length in drops": drip(b"HTTP/1.1 200 OK\r\n\r\n[]", b" "),
     "size of a chunk in drops": drip(
@@ -217,7 +216,7 @@ DRIPS = {
 
 
 def slow(seconds: float) -> Behaviour:
-    """The right answer, late."""
+    """Answer late."""
 
     def answer(call: Call) -> None:
         call.exchange.wait(seconds)
@@ -227,9 +226,9 @@ def slow(seconds: float) -> Behaviour:
 
 
 def huge(size: int = 200 * 2**20, *, announced: bool = True) -> Behaviour:
-    """A body of 200 MiB, which never lies in memory.
+    """Answer with a body of 200 MiB.
 
-    :param announced: whether a Content-Length says so; otherwise the end of the connection does.
+    :param announced: whether there is a Content-Length.
     """
 
     def answer(call: Call) -> None:

@@ -1,4 +1,4 @@
-"""The misbehaving Flagsmith itself: three origins, their scripts, and what was asked of them."""
+"""The misbehaving Flagsmith: three origins, their scripts, and the record of their requests."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from .wire import Exchange, Request, Server
 
 
 class Endpoint:
-    """One thing that clients ask for: its script, and the requests it has had, in order.
+    """An endpoint: its script, and its requests in order.
 
     :param changed: guards the script and the requests.
-    :param otherwise: what to do once the script is at its end.
+    :param otherwise: the behaviour after the end of the script.
     """
 
     def __init__(self, changed: threading.Condition, otherwise: Any) -> None:
@@ -32,23 +32,23 @@ class Endpoint:
         self.requests: list[Request] = []
 
     def next(self, *behaviours: Behaviour | Stream) -> None:
-        """Do this with the next requests, one each."""
+        """Script behaviours for the next requests, one each."""
         with self._changed:
             self._script.extend(behaviours)
 
     def always(self, behaviour: Behaviour | Stream) -> None:
-        """Do this with each request that the script has nothing for."""
+        """Set the behaviour after the end of the script."""
         with self._changed:
             self._otherwise = behaviour
 
     @property
     def count(self) -> int:
-        """How many requests there were."""
+        """The number of requests."""
         with self._changed:
             return len(self.requests)
 
     def times(self) -> list[float]:
-        """When each request came, by the monotonic clock."""
+        """Return the times of the requests, by the monotonic clock."""
         with self._changed:
             return [request.at for request in self.requests]
 
@@ -61,13 +61,13 @@ class Endpoint:
 
 
 class MisbehavingFlagsmith:
-    """A Flagsmith that does what a test tells it to. See the package for how to use it.
+    """A Flagsmith that behaves as a test scripts it; see the package for its use.
 
     :ivar truth: the environment as it really is.
     :ivar environment_document: the endpoint of that name; so are ``flags``, ``identities`` and
         ``other`` (the rest of the API).
     :ivar stream: the endpoint of the stream.
-    :ivar elsewhere: another origin, to be redirected to. Its URL is ``elsewhere_url``.
+    :ivar elsewhere: another origin, a target of redirects. Its URL is ``elsewhere_url``.
     :ivar api_server: the API's socket, which can ``refuse()`` and ``listen()`` again; so can
         ``stream_server`` and ``elsewhere_server``.
     :param tls: makes the API speak TLS.
@@ -128,7 +128,7 @@ class MisbehavingFlagsmith:
 
     @property
     def leaks(self) -> list[Request]:
-        """The requests that carried a secret to where it must not go. Empty, one hopes."""
+        """The requests to the stream or elsewhere that carried the secret key."""
         with self.changed:
             return [
                 request
@@ -139,7 +139,7 @@ class MisbehavingFlagsmith:
 
     @property
     def open_streams(self) -> int:
-        """How many streams are open now."""
+        """The number of open streams."""
         with self.changed:
             return len(self._outboxes)
 
@@ -169,9 +169,9 @@ class MisbehavingFlagsmith:
         self._put(*items)
 
     def wait_for(self, predicate: Callable[[], Any], timeout: float = PATIENCE_SECONDS) -> None:
-        """Wait until something is so of requests, streams and connections.
+        """Wait for a condition on requests, streams and connections.
 
-        :raises AssertionError: if it is not so in time.
+        :raises AssertionError: if it does not hold in time.
         """
         with self.changed:
             if not self.changed.wait_for(predicate, timeout):

@@ -1,6 +1,6 @@
-"""What the stream does with a connection: a value, :class:`Stream`, says it all.
+"""Behaviours of the stream: values of :class:`Stream`.
 
-Refusals are the API's: ``status(404)``, ``html(200)``, ``too_many("3")``, ``redirect(…)``.
+Refusals are those of the API: ``status(404)``, ``html(200)``, ``too_many("3")``, ``redirect(…)``.
 """
 
 from __future__ import annotations
@@ -18,43 +18,43 @@ from typing import Any
 from .answers import Call
 from .wire import Exchange, head
 
-#: For :meth:`.MisbehavingFlagsmith.say`: the stream ends in order.
+#: For :meth:`.MisbehavingFlagsmith.say`: the stream ends regularly.
 END: Any = object()
 #: For :meth:`.MisbehavingFlagsmith.say`: the stream is reset.
 RESET: Any = object()
 
 
 def event(epoch: Any, retry: int | None = 15000) -> bytes:
-    """An event as Flagsmith sends it; an odd ``epoch`` becomes an odd event."""
+    """Return an event as Flagsmith sends it; a wrong ``epoch`` makes a wrong event."""
     return data_event(json.dumps({"updated_at": epoch}), retry)
 
 
 def data_event(data: str, retry: int | None = None) -> bytes:
-    """An event with any data."""
+    """Return an event with any data."""
     asked = "" if retry is None else f"retry: {retry}\n"
     return f"event: environment_updated\n{asked}data: {data}\n\n".encode()
 
 
 def unchanged(epoch: float) -> float:
-    """Greets with the truth."""
+    """Return the epoch: a greeting with the right epoch."""
     return epoch
 
 
 @dataclass(frozen=True)
 class Stream:
-    """An open stream, well behaved but for what it is told.
+    """An open stream. With its defaults it behaves as Flagsmith's.
 
-    :param greeting: what to greet with, out of the true epoch; ``None``: no greeting.
-    :param opening: bytes before everything else, such as a byte order mark.
+    :param greeting: makes the epoch of the greeting out of the right one; ``None``: no greeting.
+    :param opening: bytes at the start, such as a byte order mark.
     :param render: makes an event out of an epoch.
     :param follows: whether changes are announced.
-    :param lasts: after how many seconds it is recycled; ``None``: never.
-    :param ending: bytes before that end, such as half an event.
+    :param lasts: seconds until the server ends it; ``None``: it does not.
+    :param ending: bytes at the end, such as half an event.
     :param resets: whether it ends by a reset.
-    :param chunked: whether it has chunks; otherwise it has no framing at all.
-    :param gzipped: whether it is compressed, though nobody asked.
-    :param piece: how many bytes go into one packet; ``None``: as they come.
-    :param content_type: what it claims to be.
+    :param chunked: whether it is sent in chunks; otherwise without any framing.
+    :param gzipped: whether it is compressed, although no client asks for it.
+    :param piece: the bytes in one packet; ``None``: each item in one.
+    :param content_type: the header of that name.
     """
 
     greeting: Callable[[float], float] | None = unchanged
@@ -112,14 +112,14 @@ class Stream:
         return encode
 
 
-#: What a stream does that never says anything.
+#: A stream that sends nothing.
 SILENT = Stream(greeting=None, follows=False)
 #: A stream that ends every second.
 RECYCLED = Stream(lasts=1.0)
 
 
 def endless(piece: bytes) -> Callable[[Call], None]:
-    """A stream that repeats ``piece`` for ever, as fast as it can: an endless line, or event."""
+    """Repeat ``piece`` without end, as fast as possible: an endless line or event."""
     block = piece * (65536 // len(piece) + 1)
 
     def send(call: Call) -> None:
@@ -131,7 +131,7 @@ def endless(piece: bytes) -> Callable[[Call], None]:
 
 
 class Outbox:
-    """What one open stream has still to send. Any thread may put in; it never waits."""
+    """The queue of an open stream. Any thread may put items into it without waiting."""
 
     def __init__(self) -> None:
         self._items: deque[Any] = deque()
@@ -141,7 +141,7 @@ class Outbox:
     def put(self, item: Any) -> None:
         """Put in an epoch, bytes, :data:`END` or :data:`RESET`."""
         self._items.append(item)
-        # A full socket has rung already; a closed one belongs to a stream that has ended.
+        # A full socket wakes the reader anyway; a closed one belongs to a stream that has ended.
         with contextlib.suppress(OSError):
             self._ring.send(b"!")
 

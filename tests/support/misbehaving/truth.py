@@ -1,4 +1,4 @@
-"""The truth: the environment as it really is, and as it was."""
+"""The versions of the environment: the current one, and all before."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Version:
     """The environment between two changes.
 
     :param document: the environment document. Not to be changed.
-    :param epoch: when it became so, as Flagsmith says it: seconds since 1970.
-    :param since: the same by the monotonic clock.
+    :param epoch: the time of the change, in seconds since 1970.
+    :param since: the time of the change by the monotonic clock.
     """
 
     document: dict[str, Any]
@@ -37,11 +37,11 @@ class Version:
 
     @cached_property
     def body(self) -> bytes:
-        """The document as ``environment-document/`` answers it."""
+        """The body of ``environment-document/``."""
         return json.dumps(self.document).encode()
 
     def flags(self, identifier: str | None = None) -> list[dict[str, Any]]:
-        """The flags as ``flags/`` and ``identities/`` answer them. Segments do not count."""
+        """Return the flags as ``flags/`` and ``identities/`` answer them, without segments."""
         states = {state["feature"]["name"]: state for state in self.document["feature_states"]}
         for override in self.document["identity_overrides"]:
             if override["identifier"] == identifier:
@@ -61,12 +61,12 @@ class Version:
         ]
 
     def feature(self, name: str) -> dict[str, Any]:
-        """The state of one feature, for comparison with what an app shows."""
+        """Return the state of one feature."""
         return _feature_state(self.document, name)
 
 
 class Truth:
-    """All versions of the environment. Any thread may call anything."""
+    """All versions of the environment. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -76,11 +76,11 @@ class Truth:
 
     @property
     def version(self) -> Version:
-        """The environment as it is now."""
+        """The current version."""
         return self._versions[-1]
 
     def version_before(self, seconds: float) -> Version:
-        """The environment as it was so many seconds ago."""
+        """Return the version of so many seconds ago."""
         moment = time.monotonic() - seconds
         with self._lock:
             versions = list(self._versions)
@@ -104,14 +104,14 @@ class Truth:
         return self.edit(set_feature)
 
     def edit(self, edit: Callable[[dict[str, Any]], None]) -> Version:
-        """Change anything: ``edit`` gets a copy of the document and changes it in place."""
+        """Change anything: ``edit`` changes a copy of the document in place."""
         with self._lock:
             document = copy.deepcopy(self.version.document)
             edit(document)
             return self._append(document, max(time.time(), self.version.epoch + 0.000_01))
 
     def restore(self, version: Version) -> Version:
-        """Go back to an older version, as a restored backup does: also its epoch is the old one."""
+        """Restore an older version with its epoch, as a restored backup does."""
         with self._lock:
             restored = Version(version.document, version.epoch, time.monotonic())
             self._versions.append(restored)

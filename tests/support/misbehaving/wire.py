@@ -1,7 +1,7 @@
-"""The wire: listening sockets that can refuse, and exchanges that can go wrong at any byte.
+"""Listening sockets that can refuse connections, and exchanges that can fail at any byte.
 
-No library of HTTP lies between a behaviour and the socket, for a library would mend what a test
-wants to break. Each connection has a thread; there are never more than :data:`MOST_CONNECTIONS`.
+There is no HTTP library between a behaviour and the socket, since a library would correct the
+faults that a test wants. Each connection has a thread; there are at most :data:`MOST_CONNECTIONS`.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ class GoneError(Exception):
 
 @dataclass(eq=False)
 class Request:
-    """What a client sent.
+    """A client's request.
 
     :param headers: by name in lower case.
     :param connection: the number of the connection; a client that keeps one open shows here.
-    :param at: when it came, by the monotonic clock.
-    :param sent: how many bytes have been handed to the socket in answer, so far.
-    :param ended_at: when the answer, or the stream, came to its end.
+    :param at: the time of its arrival, by the monotonic clock.
+    :param sent: the bytes of the answer that the socket has taken so far.
+    :param ended_at: the time when the answer or the stream ended.
     """
 
     method: str
@@ -54,7 +54,7 @@ class Request:
 class Exchange:
     """A request and the means to answer it, for the thread of its connection.
 
-    :ivar request: what the client sent.
+    :ivar request: the client's request.
     :ivar closing: whether the connection ends after this answer.
     """
 
@@ -66,14 +66,14 @@ class Exchange:
     def answer(
         self, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> None:
-        """Answer as a good server does, and keep the connection open."""
+        """Send a complete answer, and keep the connection open."""
         length = [] if status in (204, 304) else [("Content-Length", str(len(body)))]
         self.send(head(status, [*(headers or {}).items(), *length]) + body)
 
     def send(self, data: bytes) -> None:
         """Send bytes as they are.
 
-        :raises GoneError: if nobody takes them.
+        :raises GoneError: if the client has closed the connection.
         """
         try:
             self._connection.sendall(data)
@@ -82,7 +82,7 @@ class Exchange:
         self.request.sent += len(data)
 
     def wait(self, seconds: float | None = None, wake: socket.socket | None = None) -> bool:
-        """Do nothing for some seconds, or for ever.
+        """Wait for some seconds, or until the client closes the connection.
 
         :param wake: a socket that ends the wait when it can be read.
         :returns: whether ``wake`` ended it.
@@ -90,17 +90,17 @@ class Exchange:
         """
         watched = [self._connection] if wake is None else [self._connection, wake]
         readable, _, _ = select.select(watched, [], [], seconds)
-        # A client has nothing to say until it has its answer: readable means closed.
+        # A client sends nothing before it has its answer: readable means closed.
         if self._connection in readable:
             raise GoneError
         return bool(readable)
 
     def end(self) -> None:
-        """Close the connection, in order, once the behaviour returns."""
+        """Close the connection when the behaviour returns."""
         self.closing = True
 
     def reset(self) -> None:
-        """Break the connection off at once: the client sees 'connection reset by peer'."""
+        """Reset the connection at once."""
         self.closing = True
         linger_no_longer = struct.pack("ii", 1, 0)
         self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_no_longer)
@@ -108,7 +108,7 @@ class Exchange:
 
 
 def head(status: int, headers: Iterable[tuple[str, str]]) -> bytes:
-    """The head of an answer."""
+    """Return the head of an answer."""
     try:
         phrase = http.HTTPStatus(status).phrase
     except ValueError:
@@ -136,7 +136,7 @@ class Server:
         self._tls = tls
         self._open: dict[int, socket.socket] = {}
         self._threads: dict[int, threading.Thread] = {}
-        #: How many connections there have been.
+        #: The number of connections so far.
         self.opened = 0
         self._socket = self._bind(0)
         self.port: int = self._socket.getsockname()[1]
@@ -146,7 +146,7 @@ class Server:
 
     @property
     def connections(self) -> int:
-        """How many connections are open now."""
+        """The number of open connections."""
         with self._changed:
             return len(self._open)
 
@@ -169,7 +169,7 @@ class Server:
                     connection.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """End everything."""
+        """Close the port and all connections, and wait for their threads."""
         self._stop_accepting()
         self.drop()
         with self._changed:
@@ -228,7 +228,7 @@ class Server:
             pass
         finally:
             with contextlib.suppress(OSError):
-                # A forked child may hold a copy of the socket; this ends the connection anyhow.
+                # Also ends the connection if a forked child has a copy of the socket.
                 connection.shutdown(socket.SHUT_RDWR)
             connection.close()
             with self._changed:
@@ -236,14 +236,14 @@ class Server:
                 self._changed.notify_all()
 
     def _abandon(self) -> None:
-        """In a forked child: close the copies, which would keep ports and connections alive."""
+        """Close the copies in a forked child, which would keep ports and connections open."""
         for inherited in (self._socket, *self._open.values()):
             with contextlib.suppress(OSError):
                 os.close(inherited.detach())
 
 
 def _read_request(connection: socket.socket, number: int) -> Request | None:
-    """Read one request. ``None``: the client closed the connection instead."""
+    """Read one request. ``None``: the client has closed the connection."""
     raw = b""
     while b"\r\n\r\n" not in raw:
         raw += (received := connection.recv(65536))
