@@ -57,7 +57,7 @@ def test_unreachable_flagsmith_serves_defaults_and_recovers(
         assert changed.wait()["previous"] is None
         with app.app_context():
             assert flags["banner_text"].value != "by default"
-    eventually(lambda: events(caplog) == ["fetch_trouble", "fetch_recovered"])
+    eventually(lambda: "fetch_recovered" in events(caplog), lambda: caplog.text)
     flagsmith.stop(app)
 
 
