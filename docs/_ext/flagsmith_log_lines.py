@@ -62,7 +62,8 @@ class LogLine:
 def log_lines(package: Path = PACKAGE) -> list[LogLine]:
     """Return all log lines of the package but those of the emulator, which is a program."""
     paths = sorted(package.rglob("*.py"))
-    lines = {line for path in paths if "emulator" not in path.parts for line in _of(path, package)}
+    logging = (path for path in paths if path.relative_to(package).parts[0] != "emulator")
+    lines = {line for path in logging for line in _of(path, package)}
     return sorted(lines)
 
 

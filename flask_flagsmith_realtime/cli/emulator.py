@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..emulator.__main__ import main
+from ..emulator import main
 
 
 @click.command(

@@ -12,6 +12,7 @@ on. Run it with ``python -m flask_flagsmith_realtime.emulator``, or in a test:
 
 from __future__ import annotations
 
+from .command import main
 from .document import DocumentError
 from .edits import UNSET, EditError
 from .emulator import Emulator
@@ -25,4 +26,5 @@ __all__ = [
     "Emulator",
     "ServerError",
     "StateFileError",
+    "main",
 ]
