@@ -1,8 +1,8 @@
-"""Whether a server that many threads want to ask may be asked. Pure.
+"""A circuit breaker for a server that many threads call. Pure.
 
-While the server answers, everybody may ask. When a call has failed nobody may for a while, which
-grows from failure to failure; then one may try, and the others wait for what comes of it. Whoever
-owns a :class:`CircuitBreaker` guards it by a lock.
+While the server answers, all calls go through. After a failure none does for a while, which grows
+from failure to failure; then one call tries the server, and the others are refused until its
+result. The owner of a :class:`CircuitBreaker` protects it by a lock.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from ..client import RETRY_SECONDS, Random, bounded_retry_after, retry_delay
 
 @dataclass
 class CircuitBreaker:
-    """Lets calls through, or not. Times are seconds of any monotonic clock.
+    """Lets calls through, or refuses them. Times are seconds of any monotonic clock.
 
-    :param random: a source of numbers between 0 and 1, for the jitter.
+    :param random: returns numbers between 0 and 1, for the jitter.
     """
 
     random: Random = random.random
@@ -28,8 +28,8 @@ class CircuitBreaker:
     _is_tried: bool = field(default=False, init=False)
 
     def enter(self, now: float) -> bool:
-        """Whether a call may begin. If so, :meth:`worked`, :meth:`failed` or :meth:`given_up` has
-        to follow."""
+        """Returns ``True`` if a call may begin. Then :meth:`worked`, :meth:`failed` or
+        :meth:`given_up` has to follow."""
         if not self._failures:
             return True
         if self._is_tried or now < self._closed_until:
@@ -38,18 +38,18 @@ class CircuitBreaker:
         return True
 
     def worked(self) -> None:
-        """A call was answered."""
+        """Notes a call that was answered."""
         self._failures = 0
         self._is_tried = False
 
     def failed(self, now: float, retry_after: float | None = None) -> None:
-        """A call failed.
+        """Notes a call that failed.
 
-        :param retry_after: how long the server asked to be left alone, in seconds.
+        :param retry_after: the server's Retry-After, in seconds.
         """
         self._is_tried = False
         if now >= self._closed_until:
-            # Of several that were under way together, the first one counts.
+            # Of several calls that were under way together, the first failure counts.
             tries = min(self._failures, len(RETRY_SECONDS) - 1)
             self._closed_until = now + retry_delay(tries, self.random)
             self._failures += 1
@@ -58,5 +58,5 @@ class CircuitBreaker:
             self._closed_until = max(self._closed_until, now + asked)
 
     def given_up(self) -> None:
-        """A call ended without telling how the server is."""
+        """Notes a call that ended and proves nothing about the server."""
         self._is_tried = False

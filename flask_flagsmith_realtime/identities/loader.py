@@ -1,4 +1,4 @@
-"""The identity loader: a function of the app's that says who is asking."""
+"""The identity loader: a function of the app that returns the identity of the current request."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ..model import Identity
 
 logger = logging.getLogger(__name__)
 
-#: A plain or async function without arguments that returns an identity, or ``None`` for nobody.
+#: A plain or async function without arguments that returns an identity, or ``None``.
 Loader: TypeAlias = Callable[[], Any]
 
 _MOST_CAUSES = 16
 
 
 class IdentityLoader:
-    """What is registered as identity loader. Whatever it does, the read of a flag goes on."""
+    """Holds the registered function. The read of a flag goes on, also if the function fails."""
 
     def __init__(self) -> None:
         #: The loader, if there is one.
@@ -32,20 +32,20 @@ class IdentityLoader:
         self._causes: set[tuple[str, type, bool]] = set()
 
     def register(self, function: Any) -> None:
-        """Take a function as the loader from now on.
+        """Registers a function as the loader.
 
-        :raises TypeError: if it cannot be one.
+        :raises TypeError: if it cannot be called without arguments.
         """
         _check(function)
-        # Found out once: to ask at each call costs as much as many a loader.
+        # Found out once: the check costs as much as many a loader.
         self.is_async = inspect.iscoroutinefunction(function)
         self.function = function
 
     def load(self, app: Flask) -> Identity | None:
-        """Call the loader.
+        """Calls the loader.
 
-        :param app: the app, which knows how to run an async function.
-        :returns: who is asking; ``None`` for nobody, and if the loader fails.
+        :param app: the app, which runs async functions.
+        :returns: the identity; ``None`` without one, and if the loader fails.
         """
         loader = self.function
         if loader is None:
@@ -65,8 +65,8 @@ class IdentityLoader:
             return identity
         if self._is_news(loader, type(identity)):
             logger.error(
-                "The identity loader %s returned %s; it has to return an Identity, or None for "
-                "nobody. The environment's flags serve.",
+                "The identity loader %s returned %s; it has to return an Identity, or None without "
+                "one. The environment's flags serve.",
                 signals.name_of(loader),
                 type(identity).__name__,
                 extra=logs.fields("identity_loader_failed"),
@@ -74,8 +74,8 @@ class IdentityLoader:
         return None
 
     def _is_news(self, loader: Loader, what: type) -> bool:
-        """Whether a failure is to be logged: each kind once, and once more outside requests, where
-        a loader that asks the request must fail."""
+        """Returns ``True`` if a failure has to be logged: each kind once, and once more outside
+        requests, where a loader that uses the request must fail."""
         cause = (signals.name_of(loader), what, has_request_context())
         if cause in self._causes or len(self._causes) >= _MOST_CAUSES:
             return False
@@ -84,8 +84,8 @@ class IdentityLoader:
 
 
 def _run(function: Loader) -> Any:
-    """Call what was async, in a thread of its own, but in the same context: in an async view's
-    thread there is an event loop already, and there can be no second one."""
+    """Calls a function that was async, in a thread of its own but in the same context: the thread
+    of an async view has an event loop already, and there can be no second one."""
     context = contextvars.copy_context()
     with ThreadPoolExecutor(1, "flagsmith-identity-loader") as thread:
         return thread.submit(context.run, function).result()
@@ -97,13 +97,13 @@ def _check(function: Any) -> None:
     try:
         signature = inspect.signature(function)
     except ValueError:
-        # Some functions that are written in C do not tell.
+        # Some functions that are written in C have no signature.
         return
     try:
         signature.bind()
     except TypeError:
         raise TypeError(
             f"{signals.name_of(function)} takes arguments, but an identity loader is called "
-            "without any: it finds out by itself who is asking, for example from "
+            "without any: it reads the current user by itself, for example from "
             "flask_login.current_user."
         ) from None

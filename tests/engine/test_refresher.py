@@ -54,7 +54,7 @@ class ClumsyHolder(SnapshotStore):
 
 
 class ClumsySchedule(Schedule):
-    """Makes mistakes when it is told of connections."""
+    """Raises when a connection is reported to it."""
 
     mistakes = MISTAKES
 

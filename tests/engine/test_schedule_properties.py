@@ -68,7 +68,7 @@ class ScheduleMachine(RuleBasedStateMachine):
 
     @rule(both=st.booleans())
     def change(self, both: bool) -> None:
-        """Somebody changes a flag; a replica learns of it, or both do."""
+        """A flag changes; one replica has the change, or both."""
         flagsmith = self.world.flagsmith
         flagsmith.change(self.world.now)
         flagsmith.replicas[0] = flagsmith.truth
@@ -225,7 +225,7 @@ class ScheduleMachine(RuleBasedStateMachine):
 
     @invariant()
     def flags_never_go_back_by_themselves(self) -> None:
-        """Nobody is served flags that the API has never had, or older than those it last took."""
+        """Readers get no flags that the API never had, and none older than those taken last."""
         if hasattr(self, "world") and self.world.flagsmith.kind == "document":
             assert self.world.served == self.world.schedule.held
 

@@ -111,7 +111,7 @@ def test_twelve_workers_cost_one_stream_and_one_call_a_change(
         changed[:] = [line for line in journal.lines() if line["what"] == "changed"]
         return len(changed) == 12 * 20
 
-    eventually(all_have_said_so, lambda: f"{len(changed)} changes were told of")
+    eventually(all_have_said_so, lambda: f"{len(changed)} changes were sent")
     assert len([line for line in changed if line["leader"]]) == 20
     for server in servers:
         assert server.stop() == 0

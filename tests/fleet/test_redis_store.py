@@ -76,11 +76,11 @@ def test_one_leads_until_its_lock_expires_or_is_released(stores: Stores) -> None
 def test_leader_tells_how_it_is_supplied(stores: Stores, redis_server: RedisServer) -> None:
     leader, other = stores(), stores()
     assert leader.beat("polling").report == "polling"
-    # Nobody else's word counts.
+    # Only the leader's report counts.
     assert other.beat("live").report == "polling"
     leader.beat("failing")
     assert other.beat("live").report == "failing"
-    # It is not kept for ever where no flags ever come.
+    # It expires where no flags ever come.
     assert redis_server.client.ttl(redis_server.keys()["environment"]) > 0
     assert other.beat("live").version is None
 
@@ -124,7 +124,7 @@ def test_newer_epoch_is_never_replaced_by_an_older_one(
     assert write(leader, snapshot(document, 2.0))
     assert not write(other, snapshot(document, 1.0))
     assert not write(leader, snapshot(document, 1.0))
-    # Whoever has a newer one may store it.
+    # Any process may store a newer one.
     assert write(other, snapshot(document, 3.0))
 
 
@@ -162,7 +162,7 @@ def test_leader_may_go_back_on_purpose_and_says_so(
     stored = other.read()
     assert stored is not None
     assert stored.replaced == 5.0
-    # Nobody brings back what was replaced, also after the next change.
+    # No process brings back what was replaced, also after the next change.
     assert not write(other, snapshot(document, 5.0))
     assert write(leader, snapshot(document, 2.0))
     assert not write(other, snapshot(document, 5.0))
@@ -244,7 +244,7 @@ def test_only_the_damaged_version_is_discarded(
     redis_server.client.hset(redis_server.keys()["environment"], "data", "damaged")
     with pytest.raises(DamagedError) as caught:
         store.read()
-    # Somebody stores meanwhile.
+    # Another process stores meanwhile.
     assert write(store, snapshot(document, 3.0))
     store.discard(caught.value.version)
     stored = store.read()

@@ -119,7 +119,7 @@ def test_identity_override_reaches_everybody_at_the_same_epoch(
     members.wait_for_flags()
     changed = [Received(flags_changed, member.app) for member in members.all]
     with emulator.silent():
-        emulator.override_identity("somebody", "banner_text", value="for somebody")
+        emulator.override_identity("alice", "banner_text", value="for alice")
     for received in changed:
         assert received.wait()["changes"]["banner_text"].targeting_changed
 
@@ -241,11 +241,11 @@ def test_storm_of_webhooks_at_a_follower_is_told_as_often_as_it_can_help(
     follower.tell()
     members.wait_for("at the end of the storm")
     passed = time.monotonic() - started
-    told = 0
+    notes = 0
     while message := messages.get_message(timeout=0.2):
-        told += message["data"] == "note"
+        notes += message["data"] == "note"
     messages.close()
-    assert 1 <= told <= passed / 0.3 + 2
+    assert 1 <= notes <= passed / 0.3 + 2
     assert leader.calls > before
 
 

@@ -157,7 +157,7 @@ def test_what_nobody_renews_is_stale() -> None:
 
 
 def test_moments_are_told_in_seconds_since_1970() -> None:
-    told = status(
+    found = status(
         snapshot(age=7),
         answered_at=ago(7),
         connected_since=ago(60),
@@ -166,7 +166,7 @@ def test_moments_are_told_in_seconds_since_1970() -> None:
         trouble=Trouble("out of order", ago(90)),
         calls=12,
     )
-    assert told == Status(
+    assert found == Status(
         state="live",
         running=True,
         epoch=1.5,
@@ -181,10 +181,10 @@ def test_moments_are_told_in_seconds_since_1970() -> None:
 
 
 def test_age_is_never_negative_and_a_status_is_frozen() -> None:
-    told = status(snapshot(age=-30))
-    assert told.age_seconds == 0.0
+    found = status(snapshot(age=-30))
+    assert found.age_seconds == 0.0
     with pytest.raises(dataclasses.FrozenInstanceError):
-        told.state = "live"  # type: ignore[misc]
+        found.state = "live"  # type: ignore[misc]
 
 
 def test_who_fetches_in_a_fleet() -> None:
@@ -218,8 +218,8 @@ def test_what_a_follower_hears_of_its_leader() -> None:
     assert activity.trouble is None
     activity.leader_reported(None, None)
     assert activity.is_announced
-    told = make_status(CONFIG, snapshot(age=900), activity, NOW, running=True, offline=False)
-    assert told.age_seconds == 5.0
+    found = make_status(CONFIG, snapshot(age=900), activity, NOW, running=True, offline=False)
+    assert found.age_seconds == 5.0
     activity.leader_reported("failing", None)
     assert activity.disconnected_at is not None, "polling begins here"
     assert activity.trouble is not None
@@ -227,8 +227,8 @@ def test_what_a_follower_hears_of_its_leader() -> None:
     activity.leader_reported("failing", None)
     assert activity.trouble is trouble, "said once"
     activity.fetch_alone()
-    told = make_status(CONFIG, snapshot(age=900), activity, NOW, running=True, offline=False)
-    assert told.age_seconds == 900.0
+    found = make_status(CONFIG, snapshot(age=900), activity, NOW, running=True, offline=False)
+    assert found.age_seconds == 900.0
 
 
 def test_running_app_is_live(make_app: MakeApp, emulator: Emulator) -> None:
@@ -239,19 +239,19 @@ def test_running_app_is_live(make_app: MakeApp, emulator: Emulator) -> None:
     assert emulator.wait_for_streams(1)
     epoch = emulator.set_flag("banner_text", value="new")
     changed.wait()
-    told = flagsmith.status
+    found = flagsmith.status
     after = time.time()
-    assert told.state == "live"
-    assert told.running
-    assert told.epoch == pytest.approx(epoch, abs=1e-6)
-    assert told.age_seconds is not None
-    assert 0 <= told.age_seconds <= after - before
-    assert told.last_event is not None
-    assert told.stream_connected_since is not None
+    assert found.state == "live"
+    assert found.running
+    assert found.epoch == pytest.approx(epoch, abs=1e-6)
+    assert found.age_seconds is not None
+    assert 0 <= found.age_seconds <= after - before
+    assert found.last_event is not None
+    assert found.stream_connected_since is not None
     # By two clocks, which do not tick alike.
-    assert before - 1 <= told.stream_connected_since <= told.last_event <= after + 1
-    assert told.calls == emulator.calls["environment-document/"]
-    assert (told.reconnects, told.last_error, told.leader) == (0, None, None)
+    assert before - 1 <= found.stream_connected_since <= found.last_event <= after + 1
+    assert found.calls == emulator.calls["environment-document/"]
+    assert (found.reconnects, found.last_error, found.leader) == (0, None, None)
 
 
 def test_status_can_be_written_as_json_and_tells_no_secret(
