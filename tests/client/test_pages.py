@@ -95,8 +95,7 @@ def test_pages_in_a_circle_are_fetched_once(
 
 
 def test_the_number_of_pages_is_bounded(flagsmith: MisbehavingFlagsmith, make_api: MakeAPI) -> None:
-    numbers = iter(range(2000))
-    flagsmith.environment_document.always(lambda call: linking(f"?page_id={next(numbers)}")(call))
+    flagsmith.environment_document.always(answers.endless_pages)
     error = fetch_error(make_api())
     assert "more than 100 pages" in str(error)
     assert len(flagsmith.calls) == 100
@@ -107,7 +106,6 @@ def test_all_pages_together_are_bounded(
     flagsmith: MisbehavingFlagsmith, make_api: MakeAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(api_module, "_LARGEST_BODY_BYTES", 10 * 1024)
-    numbers = iter(range(100))
-    flagsmith.environment_document.always(lambda call: linking(f"?page_id={next(numbers)}")(call))
+    flagsmith.environment_document.always(answers.endless_pages)
     assert "larger than" in str(fetch_error(make_api()))
     assert len(flagsmith.calls) == 3

@@ -64,7 +64,10 @@ FAULTS = {
     "200-mib-unannounced": Fault(answers.huge(announced=False), "is larger than 64 MiB"),
     "not-http": Fault(lambda call: call.exchange.send(b"SSH-2.0-no\r\n"), "is not HTTP"),
 }
-OTHERS = ("429", "429-date", "redirect", "older", "by-turns", "reserved")
+OTHERS = (
+    *("429", "429-date", "redirect", "older", "by-turns", "by-connection"),
+    *("closed", "endless-pages", "reserved"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -182,3 +185,42 @@ def test_a_lagging_replica_never_brings_back_older_flags(lanes: Lanes) -> None:
     lasted = time.monotonic() - began
     assert flagsmith.environment_document.count <= WORKERS * (1 + 3 * 2 * most_fetches(lasted))
     assert lane.lines(0) == []
+
+
+def test_a_lagging_replica_is_left_where_connections_are_balanced(lanes: Lanes) -> None:
+    lane = lanes["by-connection"]
+    flagsmith = lane.flagsmith
+    old = flagsmith.truth.version
+    flagsmith.environment_document.always(
+        answers.by_connection(answers.serving(old), answers.truth)
+    )
+    began = time.monotonic()
+    for value in ("one", "two", "three"):
+        flagsmith.change("banner_text", value=value)
+        lane.wait_for_banner(value)
+    lasted = time.monotonic() - began
+    assert flagsmith.environment_document.count <= WORKERS * (1 + 3 * 2 * most_fetches(lasted))
+    assert lane.lines(0) == []
+
+
+def test_a_connection_that_closes_at_the_moment_of_a_call_is_not_logged(lanes: Lanes) -> None:
+    lane = lanes["closed"]
+    flagsmith = lane.flagsmith
+    flagsmith.environment_document.always(answers.once_per_connection())
+    for value in ("one", "two", "three"):
+        flagsmith.change("banner_text", value=value)
+        lane.wait_for_banner(value)
+    assert lane.lines(0) == []
+
+
+def test_pages_without_end_cost_a_hundred_calls_in_ten_minutes(lanes: Lanes) -> None:
+    lane = lanes["endless-pages"]
+    flagsmith = lane.flagsmith
+    flagsmith.environment_document.always(answers.endless_pages)
+    flagsmith.change("banner_text", value="after")
+    logged = lane.lines(WORKERS)
+    assert len(logged) == WORKERS, logged
+    assert all("has more than 100 pages" in line for line in logged), logged
+    flagsmith.change("banner_text", value="at last")
+    lane.wait_for_banner(BEFORE)
+    assert flagsmith.environment_document.count == WORKERS * (1 + 100)

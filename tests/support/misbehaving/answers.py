@@ -84,6 +84,18 @@ def by_connection(*behaviours: Behaviour) -> Behaviour:
     return lambda call: behaviours[(call.exchange.request.connection - 1) % len(behaviours)](call)
 
 
+def once_per_connection() -> Behaviour:
+    """A server that closes each connection that is kept open at its next request."""
+    answered: set[int] = set()
+
+    def answer(call: Call) -> None:
+        connection = call.exchange.request.connection
+        (vanish if connection in answered else truth)(call)
+        answered.add(connection)
+
+    return answer
+
+
 def for_a_while(seconds: float, behaviour: Behaviour, afterwards: Behaviour = truth) -> Behaviour:
     """Use one behaviour for so many seconds after the first call, then another."""
     until: list[float] = []
@@ -158,6 +170,14 @@ def pages(size: int = 1) -> Behaviour:
         call.exchange.answer(200, json.dumps(content).encode(), {**JSON, **link})
 
     return page
+
+
+def endless_pages(call: Call) -> None:
+    """The environment document in pages, each of which names a further one."""
+    query = parse_qs(urlsplit(call.exchange.request.path).query)
+    following = int(query.get("page_id", ["0"])[0]) + 1
+    link = f'</api/v1/environment-document/?page_id={following}>; rel="next"'
+    call.exchange.answer(200, call.truth.version.body, {**JSON, "Link": link})
 
 
 def cut_off(call: Call) -> None:
