@@ -53,6 +53,16 @@ def test_a_call_on_a_new_connection_that_the_api_closes_is_repeated_as_well(
     assert connections(flagsmith) == [1, 2, 3]
 
 
+def test_an_api_that_keeps_no_connection_costs_a_second_request_for_each_call(
+    flagsmith: MisbehavingFlagsmith, make_api: MakeAPI
+) -> None:
+    flagsmith.environment_document.always(answers.once_per_connection())
+    api = make_api()
+    for _ in range(3):
+        assert api.fetch().flags
+    assert connections(flagsmith) == [1, 1, 2, 2, 3]
+
+
 def test_a_call_is_repeated_once_only_until_one_succeeds(
     flagsmith: MisbehavingFlagsmith, make_api: MakeAPI
 ) -> None:

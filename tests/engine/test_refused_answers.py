@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import pytest
 from flask import Flask
@@ -37,10 +36,6 @@ def banner(app: Flask) -> object:
         return flags["banner_text"].value
 
 
-def edited(**members: Any) -> Callable[[Any], Any]:
-    return lambda document: {**document, **members}
-
-
 def test_a_document_of_another_environment_is_refused(
     flagsmith: MisbehavingFlagsmith,
     extension: tuple[FlagsmithRealtime, Flask],
@@ -48,8 +43,8 @@ def test_a_document_of_another_environment_is_refused(
 ) -> None:
     realtime, app = extension
     before = banner(app)
-    flagsmith.environment_document.always(answers.mangled(edited(api_key="another-environment")))
-    flagsmith.change("banner_text", value="of another environment")
+    flagsmith.environment_document.always(answers.of_another_environment)
+    flagsmith.change("banner_text", value="not served")
     eventually(lambda: "of another environment than before" in caplog.text)
     assert banner(app) == before
     assert realtime.status.state == "stale"
@@ -65,8 +60,7 @@ def test_an_epoch_of_the_future_does_not_stop_the_flags(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     _, app = extension
-    future = answers.mangled(edited(updated_at="9999-01-01T00:00:00Z"))
-    flagsmith.environment_document.next(future)
+    flagsmith.environment_document.next(answers.in_the_future)
     for value in ("at the wrong time", "and then"):
         flagsmith.change("banner_text", value=value)
         eventually(partial(shows, app, value))
@@ -100,7 +94,9 @@ def test_an_epoch_of_the_near_future_is_taken(
     realtime, app = extension
     soon = time.time() + 600
     moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(soon))
-    flagsmith.environment_document.always(answers.mangled(edited(updated_at=moment)))
+    flagsmith.environment_document.always(
+        answers.mangled(lambda document: {**document, "updated_at": moment})
+    )
     flagsmith.change("banner_text", value="soon")
     eventually(lambda: banner(app) == "soon")
     eventually(lambda: (realtime.status.epoch or 0) == pytest.approx(soon, abs=1.1))

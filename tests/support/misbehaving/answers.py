@@ -11,7 +11,8 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from email.utils import formatdate
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -24,6 +25,11 @@ EPOCH_HEADER = "X-Flagsmith-Document-Updated-At"
 JSON = {"Content-Type": "application/json"}
 HTML = {"Content-Type": "text/html; charset=utf-8"}
 PAGE = b"<!doctype html><title>Something went wrong</title><p>Something went wrong."
+
+#: The moment that :func:`in_the_future` claims.
+FUTURE = datetime(9999, 1, 1, tzinfo=timezone.utc)
+#: The value of each feature in the document of another environment.
+ANOTHER_ENVIRONMENT = "of another environment"
 
 _PIECE = b" " * 65536
 
@@ -135,6 +141,28 @@ def mangled(mangle: Callable[[Any], Any]) -> Behaviour:
     return answer
 
 
+def of_another_environment(call: Call) -> None:
+    """The document of another environment, as from a cache that ignores the key.
+
+    Nothing else names its environment; there it is the right answer.
+    """
+    named = call.resource == "environment-document/"
+    (mangled(_move_to_another_environment) if named else truth)(call)
+
+
+def _move_to_another_environment(document: dict[str, Any]) -> None:
+    document["api_key"] = "AnotherClientSideKey"
+    for state in document["feature_states"]:
+        state["feature_state_value"] = ANOTHER_ENVIRONMENT
+
+
+def in_the_future(call: Call) -> None:
+    """The right answer, dated in the year 9999: in the document and in the header."""
+    version = call.truth.version
+    document = {**version.document, "updated_at": FUTURE.isoformat()}
+    _answer(call, replace(version, document=document), FUTURE.timestamp())
+
+
 def forbid(call: Call) -> None:
     """Refuse the key, as Flagsmith does."""
     call.exchange.answer(403, b'{"detail": "Invalid or missing Environment key"}', JSON)
@@ -159,25 +187,30 @@ def pages(size: int = 1) -> Behaviour:
     """Answer with pages of so many identity overrides, linked by Link headers."""
 
     def page(call: Call) -> None:
-        version = call.truth.version
-        query = parse_qs(urlsplit(call.exchange.request.path).query)
-        start = int(query.get("page_id", ["0"])[0])
-        overrides = version.document["identity_overrides"]
-        content = {**version.document, "identity_overrides": overrides[start : start + size]}
-        link = {}
-        if start + size < len(overrides):
-            link = {"Link": f'</api/v1/environment-document/?page_id={start + size}>; rel="next"'}
-        call.exchange.answer(200, json.dumps(content).encode(), {**JSON, **link})
+        start = _page_id(call)
+        overrides = call.truth.version.document["identity_overrides"]
+        is_last = start + size >= len(overrides)
+        _answer_page(call, overrides[start : start + size], None if is_last else start + size)
 
     return page
 
 
 def endless_pages(call: Call) -> None:
     """The environment document in pages, each of which names a further one."""
+    _answer_page(call, call.truth.version.document["identity_overrides"], _page_id(call) + 1)
+
+
+def _page_id(call: Call) -> int:
     query = parse_qs(urlsplit(call.exchange.request.path).query)
-    following = int(query.get("page_id", ["0"])[0]) + 1
-    link = f'</api/v1/environment-document/?page_id={following}>; rel="next"'
-    call.exchange.answer(200, call.truth.version.body, {**JSON, "Link": link})
+    return int(query.get("page_id", ["0"])[0])
+
+
+def _answer_page(call: Call, overrides: list[Any], following: int | None) -> None:
+    link = {}
+    if following is not None:
+        link = {"Link": f'</api/v1/{call.resource}?page_id={following}>; rel="next"'}
+    content = {**call.truth.version.document, "identity_overrides": overrides}
+    call.exchange.answer(200, json.dumps(content).encode(), {**JSON, **link})
 
 
 def cut_off(call: Call) -> None:
