@@ -34,7 +34,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(flask|Flask|blinker|collections|flagsmith|os)(\..*)?"),
     # What annotations name that is nobody's to import.
-    (r"py:class", r"(.*\.)?(Document|Identities|OnMissing|Otherwise|Unset|_\w+)"),
+    (r"py:class", r"(.*\.)?(Document|Identities|OnExposure|OnMissing|Otherwise|Unset|_\w+)"),
     # Sphinx before 9 does not find types.
     (r"py:class", r"FlagValue|TraitValue|Override"),
 ]

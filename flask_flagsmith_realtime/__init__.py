@@ -17,9 +17,10 @@ from .exceptions import (
 )
 from .extension import FlagsmithRealtime
 from .flag_required import flag_required
-from .model import Flag, FlagChange, Identity, Snapshot
+from .model import Experiment, Flag, FlagChange, Identity, Snapshot
 from .monitoring import Status
 from .reading import Flags
+from .reporting import Event
 from .signals import (
     flag_evaluated,
     flags_changed,
@@ -28,11 +29,12 @@ from .signals import (
     stream_connected,
     stream_disconnected,
 )
-
-__version__ = "0.1.0"
+from .version import __version__ as __version__
 
 __all__ = [
     "ConfigError",
+    "Event",
+    "Experiment",
     "FeatureNotFoundError",
     "FetchError",
     "Flag",

@@ -18,7 +18,8 @@ from .identities import IdentityLoader, LocalIdentities, RemoteIdentities, Reque
 from .logs import OncePerCause
 from .model import Snapshot
 from .monitoring import Activity
-from .reading import Flags, Layer, MissingFeatures, OverriddenFlags
+from .reading import Flags, Identities, Layer, MissingFeatures, OverriddenFlags
+from .reporting import Reporter
 from .signals import OnChange
 from .storage import read_offline_file
 
@@ -56,12 +57,26 @@ class AppState:
         self.loader = loader
         self.on_change = on_change
         self.engine = Engine(app, config, _source_factory(config, timings))
+        self.reporter = Reporter(app, config)
         self._missing = MissingFeatures(config, lambda: app.testing)
         self._remote = RemoteIdentities(app, config)
         self._evaluation = _new_evaluation()
         self._newest: tuple[Snapshot | None, Flags | None] = None, None
         #: The overrides of tests, the innermost last. Replaced as a whole.
         self.overrides: tuple[Layer, ...] = ()
+
+    def start(self) -> None:
+        """Starts the engine because the app asks for it.
+
+        :raises ConfigError: if there is no key, which an app under test need not have.
+        """
+        self.engine.start_by_hand()
+        self.reporter.start()
+
+    def stop(self) -> None:
+        """Stops the engine, and the reporter after its last report."""
+        self.engine.stop()
+        self.reporter.stop()
 
     def flags(self) -> Flags:
         """Returns a view of the newest flags."""
@@ -72,19 +87,22 @@ class AppState:
         return OverriddenFlags(flags, self.overrides) if self.overrides else flags
 
     def _view(self, snapshot: Snapshot | None) -> Flags:
-        defaults, missing = self.config.defaults, self._missing
         if snapshot is None:
-            return Flags(None, defaults, missing)
+            return self._flags_of(None, None)
         if snapshot.evaluator is None:
             # One for each request: it reads each identity once, and the same until its end.
-            return Flags(snapshot, defaults, missing, RequestIdentities(self._remote, snapshot))
+            return self._flags_of(snapshot, RequestIdentities(self._remote, snapshot))
         newest, _ = self._newest
         if newest is not None and newest.epoch != snapshot.epoch:
             self._evaluation = _new_evaluation()
-        flags = Flags(snapshot, defaults, missing, LocalIdentities(snapshot, self._evaluation))
+        flags = self._flags_of(snapshot, LocalIdentities(snapshot, self._evaluation))
         # One for all requests under this snapshot, so that each identity is evaluated once.
         self._newest = snapshot, flags
         return flags
+
+    def _flags_of(self, snapshot: Snapshot | None, identities: Identities | None) -> Flags:
+        defaults, missing = self.config.defaults, self._missing
+        return Flags(snapshot, defaults, missing, identities, on_exposure=self.reporter.expose)
 
 
 def _new_evaluation() -> OncePerCause:

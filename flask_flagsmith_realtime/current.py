@@ -129,6 +129,9 @@ class CurrentFlags(Flags):
     def get_flag(self, feature_name: str) -> Flag:
         return current_flags().get_flag(feature_name)
 
+    def get_experiment_flag(self, feature_name: str) -> Flag:
+        return current_flags().get_experiment_flag(feature_name)
+
     def for_identity(
         self,
         identifier: str | Identity,

@@ -4,7 +4,7 @@ blueprints."""
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import Blueprint, Flask, current_app
@@ -16,7 +16,7 @@ from .config import read_config
 from .current import context_app, flags
 from .exceptions import ConfigError, NotInitializedError
 from .identities import IdentityLoader
-from .model import FlagChange
+from .model import FlagChange, FlagValue, Identity
 from .monitoring import Status
 from .processes import refuse_eventlet, should_start, warn_without_uwsgi_threads
 from .signals import OnChange
@@ -111,11 +111,11 @@ class FlagsmithRealtime:
 
         :raises ConfigError: if there is no key, which an app under test need not have.
         """
-        state_of(app).engine.start_by_hand()
+        state_of(app).start()
 
     def stop(self, app: Flask) -> None:
         """Stops listening until :meth:`start`. Flags stay readable as they are."""
-        state_of(app).engine.stop()
+        state_of(app).stop()
 
     def on_change(self, *feature_names: str) -> Callable[[Function], Function]:
         """Registers a function for the changes of some features.
@@ -159,6 +159,35 @@ class FlagsmithRealtime:
         """
         self._loader.register(function)
         return function
+
+    def track_event(
+        self,
+        name: str,
+        *,
+        value: FlagValue = None,
+        metadata: Mapping[str, Any] | None = None,
+        identity: Identity | None = None,
+    ) -> None:
+        """Reports to Flagsmith's experiments what a user did, such as a purchase.
+
+        .. code-block:: python
+
+            flagsmith.track_event("purchase", value=order.total, metadata={"items": 3})
+
+        It is sent in the background, if :confval:`FLAGSMITH_ENABLE_EVENTS` is on.
+
+        :param name: the event's name, of at most 256 characters.
+        :param value: its value, of at most 128 KiB as text.
+        :param metadata: further members, of at most 8 KiB as JSON.
+        :param identity: the user; by default the identity of the current request.
+        :raises TypeError: if an argument has a wrong type.
+        :raises ValueError: if a limit is exceeded, or the name begins with ``$``.
+        :raises NotInitializedError: if the extension serves no app, or several.
+        """
+        app = self._app_meant()
+        if identity is None and context_app() is app:
+            identity = flags.identity
+        state_of(app).reporter.track(name, identity, value, metadata)
 
     def _app_meant(self) -> Flask:
         app = context_app()

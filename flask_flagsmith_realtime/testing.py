@@ -21,6 +21,7 @@ from .app_state import state_of
 from .current import context_of, unbind
 from .model import Snapshot
 from .reading import Layer, Override, changes_by, check_overrides, overridden_snapshot
+from .reporting import Event
 
 __all__ = ["FlagOverrides", "override_flags"]
 
@@ -139,9 +140,18 @@ class FlagOverrides:
         """
         self._active.enter_context(override_flags(self._app, flags, signals=signals, **more))
 
+    @property
+    def events(self) -> list[Event]:
+        """The exposures and tracked events of the app so far, the oldest first.
+
+        They are kept while ``app.testing`` is set, and sent nowhere.
+        """
+        return list(state_of(self._app).reporter.kept_events)
+
     def clear(self) -> None:
-        """End all overrides."""
+        """End all overrides, and forget the events."""
         self._active.close()
+        state_of(self._app).reporter.kept_events.clear()
 
 
 @contextlib.contextmanager

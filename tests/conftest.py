@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from tests.support.apps import MakeApp
 from tests.support.logs import WaitingLog
 from tests.support.misbehaving import MisbehavingFlagsmith
 from tests.support.redis_server import RedisServer
+from tests.support.servers import Serve, Served, environment_of
 
 #: Fixtures that start processes. Other slow tests have the mark themselves.
 SLOW_FIXTURES = {"browser", "demo", "make_lanes", "redis_server", "serve"}
@@ -72,3 +73,21 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
     yield server
     server.client.close()
     server.stop()
+
+
+@pytest.fixture
+def serve(emulator: Emulator) -> Iterator[Serve]:
+    """Starts servers whose app follows the emulator. Settings are given without their prefix."""
+    served: list[Served] = []
+
+    def start(
+        command: list[str], environment: Mapping[str, str] | None = None, **settings: Any
+    ) -> Served:
+        environment = {**environment_of(emulator.config), **(environment or {})}
+        environment |= {f"FLASK_FLAGSMITH_{name}": str(value) for name, value in settings.items()}
+        served.append(Served(command, environment))
+        return served[-1]
+
+    yield start
+    for process in served:
+        process.kill()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from .api import API
 from .backoff import RETRY_SECONDS, Random, Reconnect, bounded_retry_after, jitter, retry_delay
 from .failures import describe_failure
+from .reports import ReportClient, ReportError
 from .session import get_within_origin, make_session, origin
 from .sockets import Sockets
 from .stream import (
@@ -28,6 +29,8 @@ __all__ = [
     "MalformedEvent",
     "Random",
     "Reconnect",
+    "ReportClient",
+    "ReportError",
     "Sockets",
     "Stream",
     "StreamError",

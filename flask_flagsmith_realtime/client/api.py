@@ -49,7 +49,7 @@ from .failures import (
     retry_after_seconds,
     status_text,
 )
-from .session import get_within_origin, make_session, origin, post_json
+from .session import api_headers, get_within_origin, make_session, origin, post_json
 from .sockets import Sockets
 
 #: The header of every answer that holds the environment's epoch, in seconds.
@@ -83,11 +83,7 @@ class API:
         #: Whether a call whose connection the server closes may be repeated: once until the next
         #: success, so that a server that closes all of them is not called twice as often.
         self._may_repeat = False
-        self._headers = {
-            **config.custom_headers,
-            "Accept": "application/json",
-            "X-Environment-Key": config.environment_key or "",
-        }
+        self._headers = api_headers(config)
 
     def fetch(self) -> Snapshot:
         """Fetch the environment.

@@ -16,16 +16,18 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
+from flagsmith.version import DEFAULT_USER_AGENT as SDK_USER_AGENT
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
 
 from ..config import Config
+from ..version import __version__
 from .failures import CrossOriginRedirectError
 from .sockets import Sockets
 
-_USER_AGENT = "flask-flagsmith-realtime"
+USER_AGENT = f"flask-flagsmith-realtime/{__version__}"
 _MOST_REDIRECTS = 5
 
 
@@ -37,13 +39,33 @@ def make_session(config: Config, sockets: Sockets) -> requests.Session:
     session = _Session()
     for scheme in ("http://", "https://"):
         session.mount(scheme, _Adapter(sockets))
-    session.headers["User-Agent"] = _USER_AGENT
+    session.headers["User-Agent"] = USER_AGENT
     session.proxies.update(config.proxies)
     # Without an answer here, Requests would look for a password in ~/.netrc.
     session.auth = lambda request: request
     # A load balancer's cookie would pin every fetch to one replica, also to one that lags.
     session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
     return session
+
+
+def api_headers(config: Config, *, custom: bool = True) -> dict[str, str]:
+    """Return the headers of a call of Flagsmith's API.
+
+    :param custom: include ``FLAGSMITH_CUSTOM_HEADERS``.
+    """
+    headers = {
+        **(config.custom_headers if custom else {}),
+        "Accept": "application/json",
+        "X-Environment-Key": config.environment_key or "",
+        # Flagsmith counts an environment as evaluated for SDKs that it knows. It knows the one that
+        # evaluates here, and not this package, which User-Agent names.
+        "Flagsmith-SDK-User-Agent": SDK_USER_AGENT,
+    }
+    if config.application_name is not None:
+        headers["Flagsmith-Application-Name"] = config.application_name
+    if config.application_version is not None:
+        headers["Flagsmith-Application-Version"] = config.application_version
+    return headers
 
 
 def origin(url: str) -> tuple[str, str | None, int | None]:

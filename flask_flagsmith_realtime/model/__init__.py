@@ -18,12 +18,13 @@ from .epochs import (
     parse_event,
     parse_iso_epoch,
 )
-from .flag import Flag, FlagValue, default_flag
+from .flag import Experiment, Flag, FlagValue, default_flag
 from .identity import Identity, TraitValue
 from .snapshot import Snapshot, evaluator_of, flag_of, snapshot_of_document, snapshot_of_flags
 
 __all__ = [
     "BrowserRules",
+    "Experiment",
     "Flag",
     "FlagChange",
     "FlagValue",

@@ -14,6 +14,20 @@ CONFIGURED_DEFAULT = "CONFIGURED_DEFAULT"
 
 
 @dataclass(frozen=True, slots=True)
+class Experiment:
+    """The running experiment that an identity's flag was evaluated under.
+
+    :param id: its id on Flagsmith.
+    :param name: its name.
+    :param in_experiment: ``True`` if the identity takes part.
+    """
+
+    id: int
+    name: str
+    in_experiment: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Flag:
     """The state of one feature. Truthy only when enabled.
 
@@ -26,6 +40,8 @@ class Flag:
     :param is_default: whether this comes from a default rather than from Flagsmith.
     :param reason: why Flagsmith's rules gave this state, e.g. ``"TARGETING_MATCH; segment=beta"``.
         Not part of a flag's equality.
+    :param experiment: the :class:`Experiment` that runs on the feature, if there is one. Not part
+        of a flag's equality.
     """
 
     feature_name: str
@@ -35,6 +51,7 @@ class Flag:
     variant: str | None = None
     is_default: bool = False
     reason: str | None = field(default=None, compare=False)
+    experiment: Experiment | None = field(default=None, compare=False)
 
     def __bool__(self) -> bool:
         return self.enabled

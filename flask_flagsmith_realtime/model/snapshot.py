@@ -18,7 +18,7 @@ from werkzeug.utils import cached_property
 
 from ..exceptions import InvalidDocumentError
 from .browser_rules import BrowserRules, browser_rules_of
-from .flag import Flag
+from .flag import Experiment, Flag
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,4 +159,10 @@ def flag_of(evaluated: EvaluatedFlag) -> Flag:
         feature_id=evaluated.feature_id,
         variant=evaluated.variant,
         reason=evaluated.reason,
+        experiment=_experiment_of(evaluated),
     )
+
+
+def _experiment_of(evaluated: EvaluatedFlag) -> Experiment | None:
+    found = evaluated.experiment
+    return None if found is None else Experiment(found.id, found.name, found.in_experiment)

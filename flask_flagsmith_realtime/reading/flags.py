@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol, TypeAlias
 
 from ..model import Flag, FlagValue, Identity, Snapshot, TraitValue
 from .browser import BrowserFlags, browser_flags, named_browser_flags
@@ -31,6 +31,13 @@ class Unset:
 
 UNSET = Unset()
 
+#: Called with a flag of an experiment that is shown, and its identity. Never raises.
+OnExposure: TypeAlias = Callable[[Flag, "Identity | None"], None]
+
+
+def ignore_exposure(flag: Flag, identity: Identity | None) -> None:
+    """Does nothing: for flags that belong to no app."""
+
 
 class Flags:
     """One consistent view of the flags. It never changes, whatever arrives meanwhile.
@@ -48,9 +55,18 @@ class Flags:
     :param identities: evaluates identities under the snapshot. Without it every identity reads the
         environment's flags.
     :param identity: the identity whose flags these are; ``None`` for the environment's.
+    :param on_exposure: called when a flag of an experiment is shown.
     """
 
-    __slots__ = ("_defaults", "_flags", "_identities", "_identity", "_on_missing", "_snapshot")
+    __slots__ = (
+        "_defaults",
+        "_flags",
+        "_identities",
+        "_identity",
+        "_on_exposure",
+        "_on_missing",
+        "_snapshot",
+    )
 
     def __init__(
         self,
@@ -59,12 +75,14 @@ class Flags:
         on_missing: OnMissing,
         identities: Identities | None = None,
         identity: Identity | None = None,
+        on_exposure: OnExposure = ignore_exposure,
     ) -> None:
         self._snapshot = snapshot
         self._defaults = defaults
         self._on_missing = on_missing
         self._identities = identities
         self._identity = identity
+        self._on_exposure = on_exposure
         self._flags: Mapping[str, Flag] = snapshot.flags if snapshot is not None else {}
         if identity is not None:
             self._flags = self._flags_of(identity)
@@ -82,6 +100,11 @@ class Flags:
         reads are not recorded.
         """
         return ()
+
+    @property
+    def identity(self) -> Identity | None:
+        """The :class:`Identity` whose flags these are; ``None`` for the environment's."""
+        return self._identity
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -113,7 +136,14 @@ class Flags:
             identity = identifier
         else:
             identity = Identity(identifier, {} if traits is None else traits, transient)
-        return Flags(self._snapshot, self._defaults, self._on_missing, self._identities, identity)
+        return Flags(
+            self._snapshot,
+            self._defaults,
+            self._on_missing,
+            self._identities,
+            identity,
+            self._on_exposure,
+        )
 
     def _flags_of(self, identity: Identity) -> Mapping[str, Flag]:
         """Returns the mapping that the flags of an identity read from."""
@@ -155,6 +185,20 @@ class Flags:
         """
         flag = self._flags.get(feature_name)
         return flag if flag is not None else self._missing(feature_name)
+
+    def get_experiment_flag(self, feature_name: str) -> Flag:
+        """Returns a feature's :class:`Flag`, and reports to Flagsmith that its variant is shown.
+
+        That is an exposure, which needs :confval:`FLAGSMITH_ENABLE_EVENTS`, an identity that takes
+        part in a running experiment, and a flag that is on. Otherwise the same as
+        :meth:`get_flag`.
+
+        :param feature_name: the feature's name on Flagsmith.
+        :raises FeatureNotFoundError: if it is missing and ``FLAGSMITH_STRICT`` is on.
+        """
+        flag = self.get_flag(feature_name)
+        self._on_exposure(flag, self._identity)
+        return flag
 
     def all_flags(self) -> list[Flag]:
         """Returns all flags, including those of ``FLAGSMITH_DEFAULTS`` that Flagsmith lacks."""

@@ -74,6 +74,7 @@ class OverriddenFlags(Flags):
     def __init__(self, flags: Flags, layers: Sequence[Layer]) -> None:
         super().__init__(flags._snapshot, flags._defaults, flags._on_missing, flags._identities)
         self._identity = flags._identity
+        self._on_exposure = flags._on_exposure
         self._flags = lay_over(flags._flags, flags._defaults, layers)
         self._below = flags
         self._layers = layers

@@ -61,6 +61,7 @@ class RecordingFlags(Flags):
     def __init__(self, flags: Flags, reads: Reads) -> None:
         super().__init__(flags._snapshot, flags._defaults, flags._on_missing, flags._identities)
         self._identity = flags._identity
+        self._on_exposure = flags._on_exposure
         self._flags = flags._flags
         self._below = flags
         self._reads = reads

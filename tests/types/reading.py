@@ -2,7 +2,7 @@
 
 from typing_extensions import reveal_type
 
-from flask_flagsmith_realtime import Flag, Flags, flags
+from flask_flagsmith_realtime import Experiment, Flag, Flags, flags
 
 reveal_type(flags)  # => flask_flagsmith_realtime.reading.flags.Flags
 reveal_type(flags.epoch)  # => float | None
@@ -16,6 +16,8 @@ reveal_type(flags["my-flag"])  # => flask_flagsmith_realtime.model.flag.Flag
 reveal_type(flags.my_flag)  # => flask_flagsmith_realtime.model.flag.Flag
 reveal_type("a" in flags)  # => bool
 reveal_type(list(flags))  # => list[str]
+reveal_type(flags.identity)  # => flask_flagsmith_realtime.model.identity.Identity | None
+reveal_type(flags.get_experiment_flag("a"))  # => flask_flagsmith_realtime.model.flag.Flag
 reveal_type(flags.read)  # => tuple[flask_flagsmith_realtime.model.flag.Flag, ...]
 reveal_type(len(flags))  # => int
 
@@ -26,6 +28,9 @@ reveal_type(flag.value)  # => str | int | float | None
 reveal_type(flag.feature_id)  # => int | None
 reveal_type(flag.variant)  # => str | None
 reveal_type(flag.is_default)  # => bool
+reveal_type(flag.experiment)  # => flask_flagsmith_realtime.model.flag.Experiment | None
+experiment: Experiment = Experiment(1, "colours", True)
+reveal_type(experiment.in_experiment)  # => bool
 reveal_type(Flag("a", enabled=True, value=1))  # => flask_flagsmith_realtime.model.flag.Flag
 
 flags.is_feature_enabled(1)  # => error: arg-type

@@ -5,6 +5,7 @@ from typing_extensions import reveal_type
 
 from flask_flagsmith_realtime import (
     ConfigError,
+    Event,
     FeatureNotFoundError,
     FetchError,
     FlagChange,
@@ -30,6 +31,10 @@ reveal_type(FlagsmithRealtime())  # => flask_flagsmith_realtime.extension.Flagsm
 flagsmith.init_app(app)
 flagsmith.start(app)
 flagsmith.stop(app)
+flagsmith.track_event("purchase", value=3, metadata={"items": 1})
+flagsmith.track_event("purchase", 3)  # => error: call-arg
+event = Event("purchase")
+reveal_type(event.value)  # => str | None
 reveal_type(flagsmith.status)  # => flask_flagsmith_realtime.monitoring.status.Status
 reveal_type(flagsmith.health)  # => flask.blueprints.Blueprint
 

@@ -1,0 +1,11 @@
+"""What an app reports to Flagsmith: how often it reads its features, exposures, and events."""
+
+from __future__ import annotations
+
+from .events import Event
+from .reporter import Reporter
+
+__all__ = [
+    "Event",
+    "Reporter",
+]
