@@ -1,4 +1,4 @@
-"""TODO face."""
+"""Values without I/O: flags, identities, snapshots, changes, epochs, and decoding documents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO face."""
+"""Flags in files: the archive format, the snapshot file and the offline file."""
 
 from __future__ import annotations
 
