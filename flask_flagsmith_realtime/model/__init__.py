@@ -18,8 +18,8 @@ from .epochs import (
     parse_event,
     parse_iso_epoch,
 )
-from .flag import Experiment, Flag, FlagValue, default_flag
-from .identity import Identity, TraitValue
+from .flag import Experiment, Flag, FlagValue, default_flag, parse_value
+from .identity import Identity, TraitConfig, Traits, TraitValue
 from .snapshot import Snapshot, evaluator_of, flag_of, snapshot_of_document, snapshot_of_flags
 
 __all__ = [
@@ -30,7 +30,9 @@ __all__ = [
     "FlagValue",
     "Identity",
     "Snapshot",
+    "TraitConfig",
     "TraitValue",
+    "Traits",
     "check_environment_document",
     "check_flags",
     "check_identity",
@@ -45,6 +47,7 @@ __all__ = [
     "parse_event",
     "parse_iso_epoch",
     "parse_json",
+    "parse_value",
     "snapshot_of_document",
     "snapshot_of_flags",
 ]
