@@ -89,7 +89,7 @@ class AppState:
     def _view(self, snapshot: Snapshot | None) -> Flags:
         if snapshot is None:
             return self._flags_of(None, None)
-        if snapshot.evaluator is None:
+        if snapshot.evaluation is None:
             # One for each request: it reads each identity once, and the same until its end.
             return self._flags_of(snapshot, RequestIdentities(self._remote, snapshot))
         newest, _ = self._newest

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +20,7 @@ from . import logs
 from .engine import RefreshHint
 from .exceptions import ConfigError
 from .logs import OncePerCause
-from .model import parse_iso_epoch
+from .model import parse_webhook
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +66,7 @@ def make_blueprint(
         if not is_signed(body, signature, key):
             return _refuse(refusals, f"its {SIGNATURE_HEADER} does not match its body")
         refusals.recovered()
-        notify(RefreshHint(moment_of(body)))
+        notify(RefreshHint(parse_webhook(body)))
         logger.debug(
             "Flagsmith's webhook announced a change to %s.",
             current_app.name,
@@ -83,22 +82,6 @@ def is_signed(body: bytes, signature: str, secret: str) -> bool:
     """Compare a signature with the one of a body, in constant time."""
     expected = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
     return hmac.compare_digest(expected.encode(), signature.strip().encode("utf-8", "replace"))
-
-
-def moment_of(body: bytes) -> float | None:
-    """Return the moment of the change that a webhook announces, in seconds since 1970.
-
-    ``None`` if the body holds none, and for a deletion, which carries the moment of the feature's
-    last edit: an answer that still has the feature can be newer.
-    """
-    try:
-        content = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(content, dict) or content.get("event_type") == "FLAG_DELETED":
-        return None
-    data = content.get("data")
-    return parse_iso_epoch(data.get("timestamp")) if isinstance(data, dict) else None
 
 
 def _refuse(refusals: OncePerCause, reason: str) -> ResponseReturnValue:

@@ -26,7 +26,8 @@ from flask_flagsmith_realtime import (
 )
 from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.engine.schedule import HINT_RETRY_SECONDS, Schedule
-from flask_flagsmith_realtime.webhook import LARGEST_BODY_BYTES, is_signed, moment_of
+from flask_flagsmith_realtime.model import parse_webhook
+from flask_flagsmith_realtime.webhook import LARGEST_BODY_BYTES, is_signed
 from tests.support.apps import MakeApp, Received
 from tests.support.waiting import eventually
 
@@ -314,10 +315,10 @@ def test_signature_is_flagsmiths(body: bytes, secret: str) -> None:
 
 
 def test_moment_is_that_of_the_change() -> None:
-    assert moment_of(body_at("2021-06-18T07:50:26.595298Z")) == 1624002626.595298
-    assert moment_of(body_at()) is None
-    assert moment_of(body_at("yesterday")) is None
-    assert moment_of(body_at("2021-06-18T07:50:26.595298Z", "FLAG_DELETED")) is None
+    assert parse_webhook(body_at("2021-06-18T07:50:26.595298Z")) == 1624002626.595298
+    assert parse_webhook(body_at()) is None
+    assert parse_webhook(body_at("yesterday")) is None
+    assert parse_webhook(body_at("2021-06-18T07:50:26.595298Z", "FLAG_DELETED")) is None
 
 
 #: The possible answers: with a change, with nothing new, of the webhook's moment, or failed.

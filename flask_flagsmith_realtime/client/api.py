@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
-from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
-from flagsmith.models import Flag as EvaluatedFlag
 from flagsmith.utils.identities import generate_identity_data
 
 from ..config import Config
@@ -28,17 +26,17 @@ from ..exceptions import (
     InvalidDocumentError,
 )
 from ..model import (
+    FlagState,
     Identity,
+    Page,
     Snapshot,
-    check_environment_document,
-    check_flags,
-    check_identity,
-    check_identity_overrides,
+    decode_identity,
+    first_page,
+    further_page,
     parse_epoch_header,
     parse_iso_epoch,
-    parse_json,
-    snapshot_of_document,
     snapshot_of_flags,
+    snapshot_of_pages,
 )
 from .backoff import LONGEST_RETRY_AFTER_SECONDS
 from .deadline import Deadline
@@ -85,16 +83,19 @@ class API:
         self._may_repeat = False
         self._headers = api_headers(config)
 
-    def fetch(self) -> Snapshot:
+    def fetch(self, held: Snapshot | None = None) -> Snapshot:
         """Fetch the environment.
 
         Never conditional: Flagsmith has been seen to answer 304 for up to a minute after a change.
 
+        :param held: an earlier snapshot. What is the same by bytes is not decoded again.
         :raises FetchError: if there is no usable answer.
         """
-        return self._fetch_document() if self._config.local_evaluation else self._fetch_flags()
+        if self._config.local_evaluation:
+            return self._fetch_document(held)
+        return self._fetch_flags(held)
 
-    def fetch_identity(self, identity: Identity) -> list[EvaluatedFlag]:
+    def fetch_identity(self, identity: Identity) -> Sequence[FlagState]:
         """Fetch one identity's flags, within ``FLAGSMITH_REQUEST_TIMEOUT_SECONDS`` in all.
 
         :raises IdentityRefusedError: if Flagsmith does not accept this identity.
@@ -110,14 +111,9 @@ class API:
         with Deadline(self._sockets, seconds) as deadline:
             _, body = self._call(url, post, _LARGEST_BODY_BYTES, deadline)
         try:
-            return [
-                EvaluatedFlag.from_api_flag(state) for state in check_identity(parse_json(body))
-            ]
+            return decode_identity(body)
         except InvalidDocumentError as error:
             raise _unusable(url, error) from None
-        except (AttributeError, LookupError, TypeError) as error:
-            reason = f"the Flagsmith SDK cannot read it ({type(error).__name__}: {error})"
-            raise _unusable(url, InvalidDocumentError(reason)) from None
 
     def renew_connection(self) -> None:
         """Make the next call on a new connection, for which the API's host is resolved again.
@@ -136,34 +132,22 @@ class API:
         """Close idle connections."""
         self._session.close()
 
-    def _fetch_document(self) -> Snapshot:
+    def _fetch_document(self, held: Snapshot | None) -> Snapshot:
         url = urljoin(self._config.api_url, "environment-document/")
-        document: dict[str, Any] = {}
-        overrides: list[Any] = []
+        pages: list[Page] = []
         epochs: list[float] = []
-        for response, body in self._document_pages(url):
-            try:
-                page = parse_json(body)
-                if not document:
-                    document = check_environment_document(page)
-                    overrides.extend(document.get("identity_overrides") or ())
-                elif isinstance(page, dict):
-                    overrides.extend(check_identity_overrides(page.get("identity_overrides")))
-                else:
-                    raise InvalidDocumentError("a further page of it is not an object")
-            except InvalidDocumentError as error:
-                raise _unusable(url, error) from None
-            epoch = parse_iso_epoch(page.get("updated_at"))
-            if epoch is None:
-                epoch = parse_epoch_header(response.headers.get(EPOCH_HEADER))
-            if epoch is not None:
-                epochs.append(epoch)
-        # A change between two pages leaves the first one old: the oldest epoch counts.
-        oldest = min(epochs, default=None)
         try:
-            snapshot = snapshot_of_document(
-                {**document, "identity_overrides": overrides}, oldest, time.time()
-            )
+            for response, body in self._document_pages(url):
+                page = further_page(body) if pages else first_page(body)
+                pages.append(page)
+                epoch = parse_iso_epoch(page.updated_at)
+                if epoch is None:
+                    epoch = parse_epoch_header(response.headers.get(EPOCH_HEADER))
+                if epoch is not None:
+                    epochs.append(epoch)
+            # A change between two pages leaves the first one old: the oldest epoch counts.
+            oldest = min(epochs, default=None)
+            snapshot = snapshot_of_pages(pages, oldest, time.time(), held)
         except InvalidDocumentError as error:
             raise _unusable(url, error) from None
         return replace(snapshot, server_date=_server_date(response))
@@ -195,15 +179,15 @@ class API:
                     retry_after=LONGEST_RETRY_AFTER_SECONDS,
                 )
 
-    def _fetch_flags(self) -> Snapshot:
+    def _fetch_flags(self, held: Snapshot | None) -> Snapshot:
         url = urljoin(self._config.api_url, "flags/")
         response, body = self._get(url, _LARGEST_BODY_BYTES, self._ends_at())
+        epoch = parse_epoch_header(response.headers.get(EPOCH_HEADER))
+        environment_id = self._config.environment_key or ""
         try:
-            answer = check_flags(parse_json(body))
+            snapshot = snapshot_of_flags(body, epoch, time.time(), environment_id, held)
         except InvalidDocumentError as error:
             raise _unusable(url, error) from None
-        epoch = parse_epoch_header(response.headers.get(EPOCH_HEADER))
-        snapshot = snapshot_of_flags(answer, epoch, time.time(), self._config.environment_key or "")
         return replace(snapshot, server_date=_server_date(response))
 
     def _ends_at(self) -> float:
@@ -299,11 +283,9 @@ def _serialize(identity: Identity, url: str) -> bytes:
 
     :raises IdentitySerializationError: if a trait cannot be written as JSON.
     """
-    traits: dict[str, Any] = {
-        name: {"value": value, "transient": True} if name in identity.transient_traits else value
-        for name, value in identity.traits.items()
-    }
-    content = generate_identity_data(identity.identifier, traits, transient=identity.transient)
+    content = generate_identity_data(
+        identity.identifier, identity.traits, transient=identity.transient
+    )
     try:
         return json.dumps(content, allow_nan=False).encode()
     except ValueError as error:

@@ -31,7 +31,7 @@ def check_operations(config: Config) -> None:
             store.beat(POLLING)
             version = new_version()
             try:
-                store.write(snapshot_of_flags([], None, time.time(), ""), version)
+                store.write(snapshot_of_flags(b"[]", None, time.time(), ""), version)
                 store.read()
                 store.leave_note(None)
                 if subscription.wait(_MESSAGE_SECONDS) is None:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from ..client import StreamError, StreamRefusedError
 from ..config import PREFIX, Config, unknown_settings
-from ..model import Snapshot, may_hide_newer
+from ..model import Document, Snapshot, may_hide_newer
 from . import network
 from .findings import Finding, failed, ok, warning
 
@@ -118,11 +118,11 @@ def diagnose_defaults(config: Config, snapshot: Snapshot) -> Iterator[Finding]:
         )
 
 
-def diagnose_environment(document: Mapping[str, Any]) -> Iterator[Finding]:
+def diagnose_environment(document: Document) -> Iterator[Finding]:
     """Check the settings on Flagsmith that the environment document holds."""
-    project = document["project"]
-    title = f"{document['name']!r} of {project.get('name', 'a project')!r}"
-    switch = project.get("enable_realtime_updates")
+    project = document.project
+    title = f"{document.name!r} of {project.name or 'a project'!r}"
+    switch = project.enable_realtime_updates
     if switch is None:
         yield ok("project", f"{title}; it does not say if real-time updates are on")
     elif switch:
@@ -134,14 +134,14 @@ def diagnose_environment(document: Mapping[str, Any]) -> Iterator[Finding]:
             "Turn on 'Enable real-time updates' in the project's settings on Flagsmith, under SDK "
             "settings. Plans without them ignore that switch.",
         )
-    if document.get("use_identity_overrides_in_local_eval") is False:
+    if document.settings.use_identity_overrides_in_local_eval is False:
         yield warning(
             "overrides",
             "overrides for single identities are not part of the environment document",
             "Turn on 'Use identity overrides in local evaluation' in the environment's settings, "
             "or such overrides have no effect in this app.",
         )
-    if document.get("use_identity_composite_key_for_hashing") is False:
+    if document.settings.use_identity_composite_key_for_hashing is False:
         yield warning(
             "splits",
             "percentage splits differ from those that Flagsmith evaluates",

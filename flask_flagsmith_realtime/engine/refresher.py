@@ -121,7 +121,7 @@ class Refresher:
         self._schedule.started(time.monotonic())
         self._activity.calling()
         try:
-            snapshot = self._api.fetch()
+            snapshot = self._api.fetch(publisher.held)
             if not self._is_over:
                 self._answered(self._checked(snapshot, publisher), publisher)
         except FetchError as error:

@@ -24,7 +24,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import json
 import math
 import secrets
 from collections.abc import Iterator
@@ -217,7 +216,7 @@ class RedisStore:
             ``None`` if they were not stored.
         """
         try:
-            data, content = pack(snapshot, self._environment_key), _content_digest(snapshot)
+            data, content = pack(snapshot, self._environment_key), snapshot.content_digest
         except (RecursionError, TypeError, ValueError) as error:
             raise StoreError(f"the flags cannot be stored in it: {error}") from None
         if len(data) > _LARGEST_BYTES:
@@ -333,11 +332,6 @@ def fleet_digest(api_url: str, environment_key: str) -> str:
     return hashlib.sha256(
         b"\0".join((_DOMAIN, api_url.encode(), environment_key.encode()))
     ).hexdigest()
-
-
-def _content_digest(snapshot: Snapshot) -> str:
-    content = snapshot.document if snapshot.document is not None else snapshot.answer
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _number(epoch: float | None) -> str:

@@ -1,4 +1,4 @@
-"""The flags of one identity: the identity loader, local and remote evaluation, their caches."""
+"""TODO face."""
 
 from __future__ import annotations
 

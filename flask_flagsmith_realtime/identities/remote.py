@@ -21,6 +21,7 @@ child. What was answered before the fork is kept.
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import os
@@ -40,7 +41,6 @@ from ..exceptions import FetchError, IdentityRefusedError, IdentitySerialization
 from ..logs import OncePerCause
 from ..model import Flag, Identity, Snapshot
 from .circuit_breaker import CircuitBreaker
-from .flag_pool import FlagPool
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +91,8 @@ class RemoteIdentities:
     def __init__(self, app: Flask, config: Config) -> None:
         self._app = app
         self._config = config
-        self._pool = FlagPool()
+        #: Equal flags of different identities are one object. 1, 1.0 and True are not equal here.
+        self._flag = functools.lru_cache(maxsize=10_000, typed=True)(Flag)
         self._episode = OncePerCause(
             logger, "identity_fetch", "Flagsmith's API answers for identities again."
         )
@@ -187,7 +188,7 @@ class RemoteIdentities:
         except IndexError:
             api = API(self._config)
         try:
-            evaluated = api.fetch_identity(identity)
+            states = api.fetch_identity(identity)
         except BaseException:
             api.close()
             raise
@@ -195,7 +196,7 @@ class RemoteIdentities:
             here.idle.append(api)
         else:
             api.close()
-        return {flag.feature_name: self._pool.of(flag) for flag in evaluated}
+        return {state.feature.name: state.flag(self._flag) for state in states}
 
     def _keep(self, key: Hashable, answer: _Answer) -> None:
         kept = self._answers.get(key)

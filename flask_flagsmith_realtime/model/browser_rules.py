@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from .document import Document
 from .flag import Flag
 
 
@@ -33,14 +32,14 @@ class BrowserRules:
         return None
 
 
-def browser_rules_of(document: Mapping[str, Any]) -> BrowserRules:
+def browser_rules_of(document: Document) -> BrowserRules:
     """Returns the rules of an environment document."""
-    project = document["project"]
-    hides_disabled = document.get("hide_disabled_flags")
+    settings, project = document.settings, document.project
+    hides_disabled = settings.hide_disabled_flags
     if hides_disabled is None:
-        hides_disabled = project.get("hide_disabled_flags")
+        hides_disabled = project.hide_disabled_flags
     return BrowserRules(
-        server_only=frozenset(project.get("server_key_only_feature_ids") or ()),
+        server_only=frozenset(project.server_key_only_feature_ids or ()),
         hides_disabled=bool(hides_disabled),
-        hides_sensitive=bool(document.get("hide_sensitive_data")),
+        hides_sensitive=bool(settings.hide_sensitive_data),
     )

@@ -1,304 +1,370 @@
-"""Whether an answer is what it should be: checked for shape before it replaces anything.
+"""The types of Flagsmith's answers, and their strict decoding.
 
-Everything that evaluation touches is checked, also deep inside, so that a malformed document is
-refused as a whole, with the reason, rather than failing in somebody's request. Unknown members are
-let through: Flagsmith may add some.
+An answer is decoded and validated in one pass, in C, by msgspec: a malformed one is refused as a
+whole, with the path of the member and what it must be. Members without a type here are let through:
+Flagsmith may add some.
+
+The bytes of an environment document are kept: they are what is stored, shared and compared. Two
+documents with the same bytes for their feature states and segments share the decoded objects. The
+overrides of an identity stay undecoded until that identity is evaluated, so thousands of them cost
+their bytes and an index. A malformed override thus spoils one identity, not the document.
+
+All objects are immutable, and none of the types is tracked by the garbage collector: a large
+document does not cause full collections.
 """
 
 from __future__ import annotations
 
-import codecs
-import json
-import math
-import re
-import sys
-from typing import Any, NoReturn, TypeAlias
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Annotated, Any, Literal, TypeAlias
 from uuid import UUID
 
-import jsonpath_rfc9535
+import msgspec
 
 from ..exceptions import InvalidDocumentError
+from .conditions import check_condition
+from .decoding import decode, json_text
+from .flag import Experiment, Flag, FlagValue
 
-#: The place of a member: its parent's place with its name or index. Put into words if need be only.
-_Place: TypeAlias = "tuple[_Place, str | int] | str"
-
-_RULE_TYPES = ("ALL", "ANY", "NONE")
 #: How deeply rules may be nested, so that their evaluation finds room on any stack.
-_DEEPEST_RULES = 32
+_MAX_RULE_DEPTH = 32
 
 
-def parse_json(body: bytes | str) -> Any:
-    """Parse JSON strictly: UTF-8, no NaN, no infinity, no halves of characters, no bottomless
-    nesting.
+class _Object(msgspec.Struct, frozen=True, gc=False):
+    """A JSON object."""
 
-    :raises InvalidDocumentError: saying why it is not JSON.
+
+class Feature(_Object, frozen=True):
+    """A feature."""
+
+    id: int
+    name: str
+    type: str | None = None
+
+
+class VariantOption(_Object, frozen=True):
+    """One of the values of a multivariate feature."""
+
+    value: FlagValue
+    key: str | None = None
+
+
+class Variant(_Object, frozen=True):
+    """A share of the identities that get one of a multivariate feature's values."""
+
+    multivariate_feature_option: VariantOption
+    percentage_allocation: float
+    id: int | None = None
+    mv_fs_value_uuid: str | None = None
+
+    def __post_init__(self) -> None:
+        _ = self.priority
+
+    @property
+    def priority(self) -> int:
+        """The place of the variant among those of its feature: the lowest number comes first."""
+        return self.id or UUID(self.mv_fs_value_uuid or "").int
+
+
+class FeatureSegment(_Object, frozen=True):
+    """The priority of a segment's override of a feature: the lowest number wins."""
+
+    priority: float
+
+
+class FeatureState(_Object, frozen=True):
+    """The state of a feature: in the environment, for a segment or for an identity."""
+
+    feature: Feature
+    enabled: bool
+    feature_state_value: FlagValue
+    django_id: int | None = None
+    featurestate_uuid: str | None = None
+    feature_segment: FeatureSegment | None = None
+    multivariate_feature_state_values: tuple[Variant, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.django_id and self.featurestate_uuid is None:
+            raise ValueError("Object missing required field `featurestate_uuid`")
+
+
+FeatureStates: TypeAlias = tuple[FeatureState, ...]
+
+
+class Condition(_Object, frozen=True):
+    """A condition that a trait, or a part of the evaluation context, meets or not."""
+
+    operator: str
+    value: str | int | float | bool | list[Any] | None
+    property_: str | None = None
+
+    def __post_init__(self) -> None:
+        check_condition(self.operator, self.property_, self.value)
+
+
+class Rule(_Object, frozen=True):
+    """A rule: what its type says of its conditions and inner rules."""
+
+    type: Literal["ALL", "ANY", "NONE"]
+    conditions: tuple[Condition, ...] = ()
+    rules: tuple[Rule, ...] = ()
+
+
+class Segment(_Object, frozen=True):
+    """A segment: the identities that all of its rules match, and what it overrides for them."""
+
+    id: int
+    name: str
+    rules: tuple[Rule, ...]
+    feature_states: FeatureStates | None = None
+
+    def __post_init__(self) -> None:
+        rules: Sequence[Rule] = self.rules
+        for _ in range(_MAX_RULE_DEPTH):
+            rules = [inner for rule in rules for inner in rule.rules]
+        if rules:
+            raise ValueError("the rules are nested too deeply")
+
+
+class Project(_Object, frozen=True):
+    """A project: what is the same in all of its environments."""
+
+    segments: tuple[Segment, ...]
+    name: str | None = None
+    enable_realtime_updates: bool | None = None
+    hide_disabled_flags: bool | None = None
+    server_key_only_feature_ids: tuple[int, ...] | None = None
+
+
+class Settings(_Object, frozen=True):
+    """Settings of the environment."""
+
+    hide_disabled_flags: bool | None = None
+    hide_sensitive_data: bool | None = None
+    use_identity_overrides_in_local_eval: bool | None = None
+    use_identity_composite_key_for_hashing: bool | None = None
+
+
+class _IdentityOverride(_Object, frozen=True):
+    identifier: str
+    identity_features: msgspec.Raw
+
+
+class _FurtherPage(_Object, frozen=True):
+    identity_overrides: tuple[_IdentityOverride, ...]
+    updated_at: Any = None
+
+
+class _FirstPage(Settings, frozen=True, kw_only=True):
+    api_key: Annotated[str, msgspec.Meta(min_length=1)]
+    name: str
+    feature_states: msgspec.Raw
+    project: msgspec.Raw
+    identity_overrides: tuple[_IdentityOverride, ...] | None = None
+    updated_at: Any = None
+
+
+class FlagMetadata(_Object, frozen=True):
+    """The metadata of a flag."""
+
+    experiment: Experiment | None = None
+
+
+class FlagState(_Object, frozen=True):
+    """A flag, as ``flags/`` and ``identities/`` answer it."""
+
+    feature: Feature
+    enabled: bool
+    feature_state_value: FlagValue
+    variant: str | None = None
+    reason: str | None = None
+    metadata: FlagMetadata | None = None
+
+    def flag(self, make: Callable[..., Flag] = Flag) -> Flag:
+        """Return it as a flag.
+
+        :param make: makes a flag, or returns an equal one.
+        """
+        feature = self.feature
+        return make(
+            feature.name,
+            self.enabled,
+            self.feature_state_value,
+            feature.id,
+            self.variant,
+            False,
+            self.reason,
+            None if self.metadata is None else self.metadata.experiment,
+        )
+
+
+class _Identity(_Object, frozen=True):
+    flags: tuple[FlagState, ...]
+
+
+_first_page = msgspec.json.Decoder(_FirstPage)
+_further_page = msgspec.json.Decoder(_FurtherPage)
+_feature_states = msgspec.json.Decoder(FeatureStates)
+_project = msgspec.json.Decoder(Project)
+_flags = msgspec.json.Decoder(tuple[FlagState, ...])
+_identity = msgspec.json.Decoder(_Identity)
+
+
+@dataclass(frozen=True, eq=False)
+class Page:
+    """A page of an environment document. Most documents have one.
+
+    :param body: the page as it came, without a byte order mark.
     """
-    try:
-        # Not "utf-8-sig": a codec that has to be loaded, perhaps while the process is being forked,
-        # and then unknown in the child for good.
-        text = body if isinstance(body, str) else body.removeprefix(codecs.BOM_UTF8).decode()
-        content = json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
-        if "\\ud" in text or "\\uD" in text:
-            # A half of a character that is written as an escape could never be sent on.
-            json.dumps(content, ensure_ascii=False).encode()
-    except RecursionError:
-        raise InvalidDocumentError("it is nested too deeply") from None
-    except ValueError as error:
-        raise InvalidDocumentError(f"it is not JSON ({error})") from None
-    return content
+
+    body: bytes
+    content: _FirstPage | _FurtherPage
+
+    @property
+    def updated_at(self) -> Any:
+        """The page's ``updated_at``: the moment of the environment's last change."""
+        return self.content.updated_at
 
 
-def check_environment_document(document: Any) -> dict[str, Any]:
-    """Check an environment document, as ``environment-document/`` answers it.
+@dataclass(frozen=True, eq=False)
+class Document:
+    """An environment document.
 
-    :returns: the document.
+    :param pages: the bytes of its pages.
+    :param environment_id: the client-side key, which names the environment's stream.
+    :param name: the environment's name.
+    :param settings: the environment's settings, as far as they matter here.
+    """
+
+    pages: tuple[bytes, ...] = field(repr=False)
+    environment_id: str = field(repr=False)
+    name: str
+    settings: Settings = field(repr=False)
+    feature_states: FeatureStates = field(repr=False)
+    project: Project = field(repr=False)
+    _raw_parts: tuple[msgspec.Raw, msgspec.Raw] = field(repr=False)
+    _overrides: Mapping[str, msgspec.Raw] = field(repr=False)
+
+    def overrides_of(self, identifier: str) -> FeatureStates:
+        """Return the overrides for the identity with exactly that identifier.
+
+        :raises InvalidDocumentError: if they are malformed.
+        """
+        raw = self._overrides.get(identifier)
+        if raw is None:
+            return ()
+        return decode(_feature_states, raw)
+
+    def overridden_features(self) -> set[str]:
+        """Return the names of the features that are overridden for an identity.
+
+        This decodes the overrides of all identities.
+        """
+        names = set()
+        for identifier in self._overrides:
+            with contextlib.suppress(InvalidDocumentError):
+                names |= {state.feature.name for state in self.overrides_of(identifier)}
+        return names
+
+    def identifiers_with_other_overrides(self, other: Document) -> Sequence[str]:
+        """Return the identifiers whose overrides differ, by bytes, from those in another one."""
+        own, others = self._overrides, other._overrides
+        if own == others:
+            return ()
+        differing = [name for name, raw in own.items() if others.get(name) != raw]
+        return [*differing, *(name for name in others if name not in own)]
+
+    def is_same_as(self, other: Document) -> bool:
+        """Return whether two documents say the same of all that is evaluated, by bytes."""
+        return self.pages == other.pages or (
+            self._raw_parts == other._raw_parts
+            and self._overrides == other._overrides
+            and (self.environment_id, self.name, self.settings)
+            == (other.environment_id, other.name, other.settings)
+        )
+
+    def digest(self) -> str:
+        """Return a digest that is the same for documents that are the same."""
+        digest = sha256(f"{self.environment_id}\0{self.name}\0".encode())
+        for raw in self._raw_parts:
+            digest.update(raw)
+        for identifier, raw in sorted(self._overrides.items(), key=lambda item: item[0]):
+            digest.update(identifier.encode())
+            digest.update(raw)
+        return digest.hexdigest()
+
+
+def first_page(body: bytes) -> Page:
+    """Decode the first page of an environment document.
+
     :raises InvalidDocumentError: naming the member that is wrong.
     """
-    environment = _mapping(document, "the document")
-    _text(environment.get("api_key"), "api_key")
-    _text(environment.get("name"), "name")
-    _feature_states(environment.get("feature_states"), "feature_states")
-    project = _mapping(environment.get("project"), "project")
-    for place, segment in _items(project.get("segments"), ("project", "segments")):
-        _segment(segment, place)
-    overrides = environment.get("identity_overrides")
-    if overrides is not None:
-        check_identity_overrides(overrides)
-    return environment
+    body = json_text(body)
+    return Page(body, decode(_first_page, body))
 
 
-def check_identity_overrides(overrides: Any) -> list[Any]:
-    """Check the ``identity_overrides`` of one page of a document.
+def further_page(body: bytes) -> Page:
+    """Decode another page, of which the identity overrides count.
 
-    :returns: the overrides.
     :raises InvalidDocumentError: naming the member that is wrong.
     """
-    for place, override in _items(overrides, "identity_overrides"):
-        identity = _mapping(override, place)
-        _text(identity.get("identifier"), (place, "identifier"))
-        _feature_states(identity.get("identity_features"), (place, "identity_features"))
-    checked: list[Any] = overrides
-    return checked
+    body = json_text(body)
+    return Page(body, decode(_further_page, body))
 
 
-def check_flags(answer: Any) -> list[dict[str, Any]]:
-    """Check a list of flags, as ``flags/`` answers it.
+def document_of(pages: Sequence[Page], held: Document | None = None) -> Document:
+    """Put the pages of an environment document together.
 
-    :returns: the list.
+    :param held: an earlier document. What it has in common with this one is taken from there, all
+        of it if nothing else is new.
     :raises InvalidDocumentError: naming the member that is wrong.
     """
-    for place, flag in _items(answer, "the list of flags"):
-        state = _mapping(flag, place)
-        _feature(state.get("feature"), (place, "feature"))
-        _switch(state.get("enabled"), (place, "enabled"))
-        _value(state, "feature_state_value", place)
-        _text_or_null(state.get("variant"), (place, "variant"))
-        _text_or_null(state.get("reason"), (place, "reason"))
-    checked: list[dict[str, Any]] = answer
-    return checked
-
-
-def check_identity(answer: Any) -> list[dict[str, Any]]:
-    """Check an identity, as ``identities/`` answers it.
-
-    :returns: its flags.
-    :raises InvalidDocumentError: naming the member that is wrong.
-    """
-    return check_flags(_mapping(answer, "the identity").get("flags"))
-
-
-def _segment(segment: Any, place: _Place) -> None:
-    members = _mapping(segment, place)
-    _integer(members.get("id"), (place, "id"))
-    _text(members.get("name"), (place, "name"))
-    _rules(members.get("rules"), (place, "rules"), _DEEPEST_RULES)
-    if members.get("feature_states") is not None:
-        _feature_states(members["feature_states"], (place, "feature_states"))
-
-
-def _rules(rules: Any, place: _Place, levels_left: int) -> None:
-    for inner, item in _items(rules, place):
-        rule = _mapping(item, inner)
-        if rule.get("type") not in _RULE_TYPES:
-            _fail((inner, "type"), f"one of {', '.join(_RULE_TYPES)}", rule.get("type"))
-        for innermost, condition in _items(rule.get("conditions", []), (inner, "conditions")):
-            _condition(condition, innermost)
-        if not levels_left:
-            raise InvalidDocumentError(f"{_words(place)} are nested too deeply")
-        _rules(rule.get("rules", []), (inner, "rules"), levels_left - 1)
-
-
-def _condition(condition: Any, place: _Place) -> None:
-    members = _mapping(condition, place)
-    operator = _text(members.get("operator"), (place, "operator"))
-    _property(members.get("property_"), (place, "property_"))
-    if "value" not in members:
-        _fail((place, "value"), "there", None)
-    value = members["value"]
-    if operator == "IN" and isinstance(value, list):
-        return
-    if isinstance(value, str):
-        check = _VALUE_CHECKS.get(operator)
-        if check is not None and not check(value):
-            raise InvalidDocumentError(
-                f"{_words((place, 'value'))} is not one that {operator} can be evaluated with"
-            )
-    elif value is not None or operator in ("IN", "PERCENTAGE_SPLIT"):
-        _fail((place, "value"), "text", value)
-
-
-def _property(value: Any, place: _Place) -> None:
-    """A trait's name, or a JSONPath into what is evaluated."""
-    if _text_or_null(value, place) and value.startswith("$."):
-        try:
-            jsonpath_rfc9535.compile(value)
-        except jsonpath_rfc9535.JSONPathSyntaxError:
-            pass  # The SDK takes it as a trait's name.
-        except (jsonpath_rfc9535.JSONPathError, RecursionError):
-            raise InvalidDocumentError(f"{_words(place)} is not a JSONPath") from None
-
-
-def _is_list_of_values(value: str) -> bool:
-    """JSON or comma-separated: nearly everything is the latter."""
-    try:
-        return not value.startswith("[") or isinstance(json.loads(value), list)
-    except ValueError:
-        return True
-    except RecursionError:
-        return False
-
-
-def _is_regular_expression(value: str) -> bool:
-    try:
-        re.compile(value)
-    except (re.error, OverflowError, RecursionError):
-        return False
-    return True
-
-
-def _is_no_division_by_zero(value: str) -> bool:
-    """The SDK takes what is not ``divisor|remainder`` as a condition that nobody meets."""
-    try:
-        return float(value.partition("|")[0]) != 0
-    except ValueError:
-        return True
-
-
-#: By operator, whether the SDK's evaluation of a condition with that value cannot raise.
-_VALUE_CHECKS = {
-    "IN": _is_list_of_values,
-    "MODULO": _is_no_division_by_zero,
-    "REGEX": _is_regular_expression,
-}
-
-
-def _feature_states(states: Any, place: _Place) -> None:
-    for inner, item in _items(states, place):
-        state = _mapping(item, inner)
-        _feature(state.get("feature"), (inner, "feature"))
-        _switch(state.get("enabled"), (inner, "enabled"))
-        _value(state, "feature_state_value", inner)
-        if state.get("django_id"):
-            _integer(state["django_id"], (inner, "django_id"))
-        else:
-            _text(state.get("featurestate_uuid"), (inner, "featurestate_uuid"))
-        variants = state.get("multivariate_feature_state_values")
-        if variants:
-            for place_, variant in _items(variants, (inner, "multivariate_feature_state_values")):
-                _variant(variant, place_)
-        if state.get("feature_segment") is not None:
-            priority = _mapping(state["feature_segment"], (inner, "feature_segment"))
-            _number(priority.get("priority"), ((inner, "feature_segment"), "priority"))
-
-
-def _variant(variant: Any, place: _Place) -> None:
-    members = _mapping(variant, place)
-    inner = (place, "multivariate_feature_option")
-    option = _mapping(members.get("multivariate_feature_option"), inner)
-    _value(option, "value", inner)
-    _text_or_null(option.get("key"), (inner, "key"))
-    _number(members.get("percentage_allocation"), (place, "percentage_allocation"))
-    if members.get("id"):
-        _integer(members["id"], (place, "id"))
-        return
-    try:
-        UUID(members["mv_fs_value_uuid"])
-    except (KeyError, ValueError, TypeError, AttributeError):
-        _fail((place, "mv_fs_value_uuid"), "a UUID", members.get("mv_fs_value_uuid"))
-
-
-def _feature(feature: Any, place: _Place) -> None:
-    members = _mapping(feature, place)
-    _integer(members.get("id"), (place, "id"))
-    _text(members.get("name"), (place, "name"))
-
-
-def _mapping(value: Any, place: _Place) -> dict[str, Any]:
-    return value if isinstance(value, dict) else _fail(place, "an object", value)
-
-
-def _items(value: Any, place: _Place) -> list[tuple[_Place, Any]]:
-    if not isinstance(value, list):
-        _fail(place, "a list", value)
-    return [((place, index), item) for index, item in enumerate(value)]
-
-
-def _text(value: Any, place: _Place) -> str:
-    return value if isinstance(value, str) and value else _fail(place, "text", value)
-
-
-def _text_or_null(value: Any, place: _Place) -> str | None:
-    return value if value is None or isinstance(value, str) else _fail(place, "text", value)
-
-
-def _switch(value: Any, place: _Place) -> None:
-    if not isinstance(value, bool):
-        _fail(place, "true or false", value)
-
-
-def _integer(value: Any, place: _Place) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
-        _fail(place, "an integer", value)
-
-
-def _number(value: Any, place: _Place) -> None:
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        _fail(place, "a number", value)
-    if abs(value) > sys.float_info.max:
-        raise InvalidDocumentError(f"{_words(place)} is too large a number")
-
-
-def _value(members: dict[str, Any], name: str, place: _Place) -> None:
-    if name not in members:
-        _fail((place, name), "there", None)
-    if isinstance(members[name], (dict, list)):
-        _fail((place, name), "text, a number, true, false or null", members[name])
-
-
-def _fail(place: _Place, wanted: str, found: Any) -> NoReturn:
-    if found is None:
-        kind = "missing or null"
-    elif found == "":
-        kind = "empty"
-    else:
-        kind = type(found).__name__
-    raise InvalidDocumentError(f"{_words(place)} should be {wanted}, but is {kind}")
-
-
-def _words(place: _Place) -> str:
-    """Write a place as one would in code: ``project.segments[0].rules``."""
-    if isinstance(place, str):
-        return place
-    parent, member = place
-    return (
-        f"{_words(parent)}[{member}]" if isinstance(member, int) else f"{_words(parent)}.{member}"
+    bodies = tuple(page.body for page in pages)
+    if held is not None and held.pages == bodies:
+        return held
+    head: Any = pages[0].content
+    overrides = {
+        override.identifier: override.identity_features
+        for page in pages
+        for override in page.content.identity_overrides or ()
+    }
+    held_raws = (None, None) if held is None else held._raw_parts
+    document = Document(
+        pages=bodies,
+        environment_id=head.api_key,
+        name=head.name,
+        settings=Settings(*(getattr(head, name) for name in Settings.__struct_fields__)),
+        feature_states=(
+            held.feature_states
+            if held is not None and held_raws[0] == head.feature_states
+            else decode(_feature_states, head.feature_states, "$.feature_states")
+        ),
+        project=(
+            held.project
+            if held is not None and held_raws[1] == head.project
+            else decode(_project, head.project, "$.project")
+        ),
+        _raw_parts=(head.feature_states, head.project),
+        _overrides=overrides,
     )
+    # The pages may differ all the same: an override's identity_uuid is another one in each answer.
+    return held if held is not None and held.is_same_as(document) else document
 
 
-def _refuse_number(text: str) -> NoReturn:
-    raise ValueError(f"{text[:20]} is not a number that JSON has")
+def decode_flags(body: bytes) -> tuple[FlagState, ...]:
+    """Decode a list of flags, as ``flags/`` answers it.
+
+    :raises InvalidDocumentError: naming the member that is wrong.
+    """
+    return decode(_flags, body)
 
 
-def _finite(text: str) -> float:
-    number = float(text)
-    return number if math.isfinite(number) else _refuse_number(text)
+def decode_identity(body: bytes) -> tuple[FlagState, ...]:
+    """Decode an identity's flags, as ``identities/`` answers them.
+
+    :raises InvalidDocumentError: naming the member that is wrong.
+    """
+    return decode(_identity, json_text(body)).flags

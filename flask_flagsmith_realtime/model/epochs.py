@@ -1,22 +1,40 @@
 """Epochs: the moments at which an environment last changed, in seconds since 1970 as floats.
 
-Pure functions from what Flagsmith sends to a float. Three places carry an epoch: the ``updated_at``
-of a stream event, the ``updated_at`` of an environment document, and the header
-``X-Flagsmith-Document-Updated-At`` of an answer.
+Pure functions from what Flagsmith sends to a float. Four places carry an epoch: the ``updated_at``
+of a stream event, the ``updated_at`` of an environment document, the header
+``X-Flagsmith-Document-Updated-At`` of an answer, and the ``timestamp`` of a webhook.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from datetime import datetime, timezone
 from typing import Any
+
+import msgspec
 
 #: Numbers from here on are milliseconds: as seconds they would lie after the year 5000.
 MILLISECONDS_FROM = 1e11
 
 #: Clocks differ; no epoch that is right is further ahead of a clock than this.
 _LARGEST_LEAD_SECONDS = 3600.0
+
+
+class _Event(msgspec.Struct, frozen=True, gc=False):
+    updated_at: Any = None
+
+
+class _Change(msgspec.Struct, frozen=True, gc=False):
+    timestamp: str | None = None
+
+
+class _Webhook(msgspec.Struct, frozen=True, gc=False):
+    data: _Change
+    event_type: str | None = None
+
+
+_event = msgspec.json.Decoder(_Event)
+_webhook = msgspec.json.Decoder(_Webhook)
 
 
 def parse_epoch_number(value: Any) -> float:
@@ -45,13 +63,25 @@ def parse_event(data: str) -> float | None:
     :raises ValueError: if the data is not a JSON object, or its epoch not an epoch.
     """
     try:
-        content = json.loads(data)
-    except RecursionError:
-        raise ValueError("the data is nested too deeply") from None
-    if not isinstance(content, dict):
-        raise ValueError("the data is not a JSON object")
-    value = content.get("updated_at")
+        value = _event.decode(data).updated_at
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise ValueError(f"the data is not a JSON object ({error})") from None
     return None if value is None else parse_epoch_number(value)
+
+
+def parse_webhook(body: bytes) -> float | None:
+    """Read the moment of the change that a webhook announces: ``data.timestamp``, in ISO 8601.
+
+    :returns: the moment in seconds since 1970; ``None`` if the body holds none, and for a deletion,
+        which carries the moment of the feature's last edit: an answer that still has the feature
+        can be newer.
+    """
+    try:
+        webhook = _webhook.decode(body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+    is_deletion = webhook.event_type == "FLAG_DELETED"
+    return None if is_deletion else parse_iso_epoch(webhook.data.timestamp)
 
 
 def parse_epoch_header(value: str | None) -> float | None:
@@ -95,7 +125,7 @@ def is_plausible(epoch: float, now: float) -> bool:
 
 
 def may_hide_newer(epoch: float, held: float) -> bool:
-    """Whether an announced epoch in whole seconds, not newer than the held one, may be newer.
+    """Return whether an announced epoch in whole seconds may be newer than the held one.
 
     A server that cuts the fraction off announces two changes of one second by one number.
     """

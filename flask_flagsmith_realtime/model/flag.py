@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 #: What a feature's value can be.
@@ -29,9 +27,12 @@ class Experiment:
     in_experiment: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Flag:
     """The state of one feature. Truthy only when enabled.
+
+    Two flags are equal if all their members but ``reason`` and ``experiment`` are, the types of
+    their values included: the values ``1``, ``1.0`` and ``True`` make different flags.
 
     :param feature_name: the feature's name on Flagsmith.
     :param enabled: whether it is on.
@@ -41,9 +42,7 @@ class Flag:
         control value, ``None`` where no split applies.
     :param is_default: whether this comes from a default rather than from Flagsmith.
     :param reason: why Flagsmith's rules gave this state, e.g. ``"TARGETING_MATCH; segment=beta"``.
-        Not part of a flag's equality.
-    :param experiment: the :class:`Experiment` that runs on the feature, if there is one. Not part
-        of a flag's equality.
+    :param experiment: the :class:`Experiment` that runs on the feature, if there is one.
     """
 
     feature_name: str
@@ -52,42 +51,30 @@ class Flag:
     feature_id: int | None = None
     variant: str | None = None
     is_default: bool = False
-    reason: str | None = field(default=None, compare=False)
-    experiment: Experiment | None = field(default=None, compare=False)
+    reason: str | None = None
+    experiment: Experiment | None = None
 
     def __bool__(self) -> bool:
         return self.enabled
 
-    def json(self) -> Any:
-        """Returns the value parsed as JSON; a value that is not text, as it is.
+    def __eq__(self, other: object) -> bool:
+        return self._key == other._key if isinstance(other, Flag) else NotImplemented
 
-        Each text is parsed once, so callers share what is returned: it must not be changed.
+    def __hash__(self) -> int:
+        return hash(self._key)
 
-        :raises ValueError: naming the feature, if its value is not JSON.
-        """
-        return parse_value(self.feature_name, self.value)
-
-
-def parse_value(feature_name: str, value: FlagValue) -> Any:
-    """Returns a feature's value parsed as JSON, see :meth:`Flag.json`.
-
-    :raises ValueError: naming the feature, if its value is not JSON.
-    """
-    if not isinstance(value, str):
-        return value
-    try:
-        return _parse_json(value)
-    except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
-        raise ValueError(
-            f"The value of the feature {feature_name!r} is not JSON: {reason}. Correct it on "
-            "Flagsmith."
-        ) from None
-
-
-@lru_cache(maxsize=256)
-def _parse_json(text: str) -> Any:
-    return json.loads(text)
+    @property
+    def _key(self) -> Hashable:
+        value = self.value
+        return (
+            self.feature_name,
+            self.enabled,
+            type(value),
+            value,
+            self.feature_id,
+            self.variant,
+            self.is_default,
+        )
 
 
 def default_flag(feature_name: str, setting: Any) -> Flag:

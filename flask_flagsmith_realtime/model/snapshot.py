@@ -1,24 +1,24 @@
 """A snapshot: all that was known of an environment at one moment. Immutable.
 
-Whoever holds one can read it from any thread, without a lock, for as long as they like. What is
-derived late takes none either, unlike :func:`functools.cached_property` before Python 3.12: a child
-forked in that moment would wait for it for ever.
+Any thread can read it without a lock, for as long as it likes. What is derived late takes no lock
+either, unlike :func:`functools.cached_property` before Python 3.12: a child forked in that moment
+would wait for it forever.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from types import MappingProxyType
-from typing import Any
 
-from flagsmith import Flagsmith
-from flagsmith.models import Flag as EvaluatedFlag
 from werkzeug.utils import cached_property
 
-from ..exceptions import InvalidDocumentError
 from .browser_rules import BrowserRules, browser_rules_of
-from .flag import Experiment, Flag
+from .decoding import json_text
+from .document import Document, FeatureState, Page, decode_flags, document_of
+from .evaluation import Evaluation
+from .flag import Flag
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +31,8 @@ class Snapshot:
     :param fetched_at: when it was fetched, in seconds since 1970, by this machine's clock.
     :param environment_id: the client-side key, which names the environment's stream.
     :param document: the environment document; ``None`` in remote evaluation.
-    :param evaluator: the official SDK over that document; ``None`` in remote evaluation.
-    :param answer: in remote evaluation, the list of flags as ``flags/`` answered it.
+    :param evaluation: evaluates identities; ``None`` in remote evaluation.
+    :param answer: in remote evaluation, the bytes of the answer of ``flags/``.
     :param server_date: the ``Date`` of the API's answer, in seconds since 1970; ``None`` if it had
         none, or if the snapshot comes from elsewhere.
     """
@@ -41,14 +41,23 @@ class Snapshot:
     epoch: float | None
     fetched_at: float
     environment_id: str = field(repr=False)
-    document: Mapping[str, Any] | None = field(default=None, repr=False)
-    evaluator: Flagsmith | None = field(default=None, repr=False)
-    answer: Sequence[Mapping[str, Any]] | None = field(default=None, repr=False)
+    document: Document | None = field(default=None, repr=False)
+    evaluation: Evaluation | None = field(default=None, repr=False)
+    answer: bytes | None = field(default=None, repr=False)
     server_date: float | None = field(default=None, repr=False)
 
+    @property
+    def pages(self) -> tuple[bytes, ...]:
+        """The bytes of Flagsmith's answer, as they came."""
+        if self.document is not None:
+            return self.document.pages
+        return () if self.answer is None else (self.answer,)
+
     def has_same_content(self, other: Snapshot) -> bool:
-        """Returns ``True`` if Flagsmith's answers are the same."""
-        return self.document == other.document and self.answer == other.answer
+        """Return whether two snapshots hold the same flags, rules and overrides, by bytes."""
+        if self.document is None or other.document is None:
+            return self.document is other.document and self.answer == other.answer
+        return self.document.is_same_as(other.document)
 
     @cached_property
     def browser_rules(self) -> BrowserRules:
@@ -56,113 +65,92 @@ class Snapshot:
         return BrowserRules() if self.document is None else browser_rules_of(self.document)
 
     @cached_property
-    def targeting(self) -> Mapping[str, Sequence[Any]]:
-        """All that decides for single identities, by feature name: segments that override the
-        feature with their rules, overrides for one identity, and percentage splits.
+    def content_digest(self) -> str:
+        """A digest that is the same for snapshots that have the same content."""
+        if self.document is not None:
+            return self.document.digest()
+        return sha256(self.answer or b"").hexdigest()
 
-        Two snapshots whose entries for a feature are equal treat every identity alike, as far as
-        that feature goes. Empty in remote evaluation, where Flagsmith does not tell.
+    @cached_property
+    def targeting(self) -> frozenset[str]:
+        """The names of the features that are not the same for all identities.
+
+        Empty in remote evaluation, where Flagsmith does not say. Decodes all identity overrides.
         """
-        if self.document is None:
-            return {}
-        targeting: dict[str, list[Any]] = {}
-        for state in self.document["feature_states"]:
-            if state.get("multivariate_feature_state_values"):
-                targeting.setdefault(state["feature"]["name"], []).append(_deciding(state))
-        for segment in self.document["project"]["segments"]:
-            for state in segment.get("feature_states") or ():
-                condition = segment["id"], segment["rules"], state.get("feature_segment")
-                targeting.setdefault(state["feature"]["name"], []).append(
-                    (*condition, *_deciding(state))
-                )
-        for identity in self.document.get("identity_overrides") or ():
-            for state in identity["identity_features"]:
-                targeting.setdefault(state["feature"]["name"], []).append(
-                    (identity["identifier"], *_deciding(state))
-                )
-        return targeting
+        if self.document is None or self.evaluation is None:
+            return frozenset()
+        overridden = self.document.overridden_features()
+        return frozenset(self.flags.keys() - self.evaluation.untargeted.keys() | overridden)
 
 
-def _deciding(state: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What of a feature state decides an evaluation.
-
-    The ids count only with a split, whose buckets are made of them.
-    """
-    variants = state.get("multivariate_feature_state_values")
-    ids = (state.get("django_id"), state.get("featurestate_uuid")) if variants else None
-    return state["enabled"], state["feature_state_value"], variants, ids
-
-
-class _Document:
-    """An environment document, in the form that the SDK's offline mode asks for."""
-
-    def __init__(self, document: Any) -> None:
-        self._document = document
-
-    def get_environment(self) -> Any:
-        return self._document
-
-
-def evaluator_of(document: Mapping[str, Any]) -> Flagsmith:
-    """The official SDK over an environment document, in its offline mode."""
-    return Flagsmith(offline_mode=True, offline_handler=_Document(document))
-
-
-def snapshot_of_document(
-    document: Mapping[str, Any], epoch: float | None, fetched_at: float
+def snapshot_of_pages(
+    pages: Sequence[Page],
+    epoch: float | None,
+    fetched_at: float,
+    held: Snapshot | None = None,
 ) -> Snapshot:
     """Make a snapshot for local evaluation.
 
-    :param document: an environment document whose shape has been checked.
-    :raises InvalidDocumentError: if the SDK cannot make sense of it all the same.
+    :param pages: all pages of an environment document.
+    :param held: an earlier snapshot. What is the same by bytes is taken from it, not decoded again.
+    :raises InvalidDocumentError: naming the member of the document that is wrong.
     """
-    try:
-        evaluator = evaluator_of(document)
-        evaluated = evaluator.get_environment_flags().all_flags()
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise InvalidDocumentError(
-            f"the Flagsmith SDK cannot evaluate it ({type(error).__name__}: {error})"
-        ) from error
+    document = document_of(pages, None if held is None else held.document)
+    if held is not None and document is held.document:
+        return replace(held, epoch=epoch, fetched_at=fetched_at, server_date=None)
+    flags = _environment_flags(document.feature_states, {} if held is None else held.flags)
     return Snapshot(
-        flags=MappingProxyType({flag.feature_name: flag_of(flag) for flag in evaluated}),
+        flags=flags,
         epoch=epoch,
         fetched_at=fetched_at,
-        environment_id=document["api_key"],
+        environment_id=document.environment_id,
         document=document,
-        evaluator=evaluator,
+        evaluation=Evaluation(document, flags),
     )
 
 
 def snapshot_of_flags(
-    answer: Sequence[Mapping[str, Any]],
+    body: bytes,
     epoch: float | None,
     fetched_at: float,
     environment_id: str,
+    held: Snapshot | None = None,
 ) -> Snapshot:
-    """Make a snapshot for remote evaluation, out of a checked answer of ``flags/``."""
-    evaluated = [EvaluatedFlag.from_api_flag(state) for state in answer]
+    """Make a snapshot for remote evaluation.
+
+    :param body: an answer of ``flags/``.
+    :param held: an earlier snapshot. An answer with the same bytes is not decoded again.
+    :raises InvalidDocumentError: naming the member of the answer that is wrong.
+    """
+    body = json_text(body)
+    if held is not None and held.answer == body:
+        return replace(held, epoch=epoch, fetched_at=fetched_at, server_date=None)
+    states = decode_flags(body)
     return Snapshot(
-        flags=MappingProxyType({flag.feature_name: flag_of(flag) for flag in evaluated}),
+        flags=MappingProxyType({state.feature.name: state.flag() for state in states}),
         epoch=epoch,
         fetched_at=fetched_at,
         environment_id=environment_id,
-        answer=answer,
+        answer=body,
     )
 
 
-def flag_of(evaluated: EvaluatedFlag) -> Flag:
-    """Take over a flag that the SDK evaluated, or that the API answered."""
-    return Flag(
-        feature_name=evaluated.feature_name,
-        enabled=evaluated.enabled,
-        value=evaluated.value,
-        feature_id=evaluated.feature_id,
-        variant=evaluated.variant,
-        reason=evaluated.reason,
-        experiment=_experiment_of(evaluated),
-    )
-
-
-def _experiment_of(evaluated: EvaluatedFlag) -> Experiment | None:
-    found = evaluated.experiment
-    return None if found is None else Experiment(found.id, found.name, found.in_experiment)
+def _environment_flags(
+    states: Iterable[FeatureState], held: Mapping[str, Flag]
+) -> Mapping[str, Flag]:
+    """Make the environment's flags. Those that are the same as before are the same objects: a large
+    environment makes no new ones for the garbage collector at each change."""
+    flags: dict[str, Flag] = {}
+    for state in states:
+        name, value = state.feature.name, state.feature_state_value
+        flag = held.get(name)
+        if (
+            flag is None
+            or flag.value != value
+            or type(flag.value) is not type(value)
+            or flag.enabled is not state.enabled
+            or flag.feature_id != state.feature.id
+        ):
+            flag = Flag(name, state.enabled, value, state.feature.id, reason="STATIC")
+        flags[name] = flag
+    return MappingProxyType(flags)

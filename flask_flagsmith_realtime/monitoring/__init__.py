@@ -1,4 +1,4 @@
-"""The activity of the threads, and the status computed from it."""
+"""TODO face."""
 
 from __future__ import annotations
 

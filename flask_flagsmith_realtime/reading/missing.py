@@ -69,7 +69,7 @@ class MissingFeatures:
             )
         way_out = "create it, or give a default in the call or in FLAGSMITH_DEFAULTS."
         if snapshot is not None and snapshot.document is not None:
-            project = snapshot.document["project"].get("name")
-            way_out += f" It is the environment {snapshot.document['name']!r}"
+            project = snapshot.document.project.name
+            way_out += f" It is the environment {snapshot.document.name!r}"
             way_out += f" in {project!r}." if project else "."
         return f"{missing}; {way_out}"

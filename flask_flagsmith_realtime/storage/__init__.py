@@ -1,12 +1,13 @@
-"""Flags in files: the archive format, the snapshot file and the offline file."""
+"""Snapshots outside the process: as an archive, in the snapshot file, in the offline file."""
 
 from __future__ import annotations
 
-from .archive import pack, unpack
+from .archive import MAX_ARCHIVE_BYTES, pack, unpack
 from .offline_file import read_offline_file
 from .snapshot_file import SnapshotFile
 
 __all__ = [
+    "MAX_ARCHIVE_BYTES",
     "SnapshotFile",
     "pack",
     "read_offline_file",

@@ -6,13 +6,8 @@ import time
 from pathlib import Path
 
 from ..exceptions import ConfigError, InvalidDocumentError
-from ..model import (
-    Snapshot,
-    check_environment_document,
-    parse_iso_epoch,
-    parse_json,
-    snapshot_of_document,
-)
+from ..model import MAX_BYTES, Snapshot, first_page, parse_iso_epoch, snapshot_of_pages
+from .files import read_regular_file
 
 
 def read_offline_file(path: str) -> Snapshot:
@@ -23,9 +18,8 @@ def read_offline_file(path: str) -> Snapshot:
     :raises ConfigError: if it cannot be read, or is not an environment document.
     """
     try:
-        document = check_environment_document(parse_json(Path(path).read_bytes()))
-        epoch = parse_iso_epoch(document.get("updated_at"))
-        return snapshot_of_document(document, epoch, time.time())
+        page = first_page(read_regular_file(Path(path), MAX_BYTES))
+        return snapshot_of_pages([page], parse_iso_epoch(page.updated_at), time.time())
     except OSError as error:
         reason = f"cannot be read ({error.strerror})"
     except InvalidDocumentError as error:

@@ -1,8 +1,8 @@
 """The snapshot file: the last good flags, for a start while Flagsmith cannot be reached.
 
-It is written as a whole or not at all: into a temporary file beside it, which then takes its place.
-So it is whole whenever a process dies, and several processes may write it. Trouble with it is said
-once for each cause and never stops anything: the file is a reserve.
+Writes are atomic: into a temporary file beside it, which then replaces it. So the file is whole
+even if a process dies, and several processes may write it. A failure is logged once for each cause
+and stops nothing: the file is a fallback.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ import time
 from pathlib import Path
 
 from .. import logs
-from ..exceptions import InvalidDocumentError
+from ..exceptions import ConfigError, InvalidDocumentError
 from ..logs import OncePerCause
 from ..model import Snapshot
-from .archive import pack, unpack
+from .archive import MAX_ARCHIVE_BYTES, pack, unpack
+from .files import read_regular_file
 
 logger = logging.getLogger(__name__)
 
@@ -30,14 +31,20 @@ _LEFT_BEHIND_SECONDS = 3600.0
 
 
 class SnapshotFile:
-    """Where one environment's last good flags are kept.
+    """The file with one environment's last good flags.
 
     :param path: the file, ``FLAGSMITH_SNAPSHOT_FILE``.
     :param environment_key: the key of the environment. It is not written.
+    :raises ConfigError: if something else than a regular file is at that path.
     """
 
     def __init__(self, path: str, environment_key: str) -> None:
         self._path = Path(path)
+        if self._path.exists() and not self._path.is_file():
+            raise ConfigError(
+                "FLAGSMITH_SNAPSHOT_FILE must name a regular file, or one that does not exist yet; "
+                f"{path} is a directory, a FIFO or a device."
+            )
         self._temporary_prefix = f".{self._path.name}."
         self._environment_key = environment_key
         self._episode = OncePerCause(
@@ -45,16 +52,16 @@ class SnapshotFile:
         )
 
     def read(self) -> Snapshot | None:
-        """Read what was written last, by this process or an earlier one.
+        """Read the last snapshot that this process or an earlier one wrote.
 
-        A file that is damaged, or another environment's, is set aside under the name with
-        :data:`REJECTED_SUFFIX`, so that it can be looked at and is not in the way.
+        A file that is damaged, or another environment's, is renamed with :data:`REJECTED_SUFFIX`,
+        for an inspection.
 
         :returns: the snapshot; ``None`` if there is none that can be used.
         """
         self._clear_up()
         try:
-            data = self._path.read_bytes()
+            data = read_regular_file(self._path, MAX_ARCHIVE_BYTES)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -72,7 +79,7 @@ class SnapshotFile:
             return None
 
     def write(self, snapshot: Snapshot) -> None:
-        """Keep a snapshot in place of the one before, durably. Never raises for the file's sake."""
+        """Replace the file with a snapshot, durably. A failure is logged, not raised."""
         try:
             self._replace(pack(snapshot, self._environment_key))
         except OSError as error:
@@ -104,7 +111,7 @@ class SnapshotFile:
             raise
 
     def _clear_up(self) -> None:
-        """Remove what processes left behind that were killed while they wrote."""
+        """Remove the temporary files of processes that were killed while they wrote."""
         with contextlib.suppress(OSError):
             for temporary in self._path.parent.glob(f"{glob.escape(self._temporary_prefix)}*.tmp"):
                 if temporary.stat().st_mtime < time.time() - _LEFT_BEHIND_SECONDS:

@@ -159,17 +159,17 @@ def test_an_unusable_body_is_refused_with_the_reason(
 ) -> None:
     unusable = {
         "not JSON": answers.html(200),
-        "not JSON (Expecting value": answers.body(b""),
-        "not JSON (NaN": answers.body(b'{"a": NaN}'),
-        "nested too deeply": answers.body(b"[" * 100_000),
+        "not JSON (Input data was truncated": answers.body(b""),
+        "not JSON (JSON is malformed": answers.body(b'{"a": NaN}'),
+        "nested too deeply": answers.body(b'{"a": ' + b"[" * 100_000),
         "utf-8": answers.body(b'"\xff"'),
-        "api_key should be text": answers.body(b"{}"),
-        "the document should be an object": answers.body(b"null"),
-        "feature_states should be a list": answers.mangled(
+        "$: Object missing required field `api_key`": answers.body(b"{}"),
+        "$: Expected `object`, got `null`": answers.body(b"null"),
+        "$.feature_states: Expected `array`, got `object`": answers.mangled(
             lambda document: document.update(feature_states={})
         ),
-        "project.segments[0].rules[0].rules[0].conditions[0].operator": answers.mangled(
-            break_deep_inside
+        "$.project.segments[0].rules[0].rules[0].conditions[0].operator: Expected `str`": (
+            answers.mangled(break_deep_inside)
         ),
     }
     api = make_api()

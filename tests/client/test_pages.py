@@ -12,6 +12,7 @@ from flask_flagsmith_realtime.model import Snapshot
 from tests.support.apis import MakeAPI, fetch_error
 from tests.support.misbehaving import MisbehavingFlagsmith, answers
 from tests.support.misbehaving.answers import Behaviour, Call
+from tests.support.snapshots import document_in
 
 
 def add_overrides(flagsmith: MisbehavingFlagsmith, count: int) -> None:
@@ -25,8 +26,7 @@ def add_overrides(flagsmith: MisbehavingFlagsmith, count: int) -> None:
 
 
 def overridden(snapshot: Snapshot) -> list[str]:
-    assert snapshot.document is not None
-    return [override["identifier"] for override in snapshot.document["identity_overrides"]]
+    return [override["identifier"] for override in document_in(snapshot)["identity_overrides"]]
 
 
 def test_pages_are_put_together(flagsmith: MisbehavingFlagsmith, make_api: MakeAPI) -> None:
@@ -34,9 +34,9 @@ def test_pages_are_put_together(flagsmith: MisbehavingFlagsmith, make_api: MakeA
     flagsmith.environment_document.always(answers.pages(2))
     snapshot = make_api().fetch()
     assert overridden(snapshot) == [f"user {number}" for number in range(5)]
-    assert snapshot.evaluator is not None
-    flags = snapshot.evaluator.get_identity_flags("user 4")
-    assert flags.is_feature_enabled("new_checkout")
+    assert snapshot.evaluation is not None
+    identity = snapshot.evaluation.identity("user 4", {})
+    assert snapshot.evaluation.evaluate_overrides(identity)["new_checkout"].enabled
     assert [call.path.partition("?")[2] for call in flagsmith.calls] == [
         "",
         "page_id=2",

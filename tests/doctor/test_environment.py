@@ -9,6 +9,7 @@ import pytest
 from flask_flagsmith_realtime.doctor.verdicts import diagnose_environment
 from flask_flagsmith_realtime.emulator import Emulator
 from tests.support.doctor import app_with, find, findings
+from tests.support.snapshots import snapshot_of_document
 
 
 def test_a_hidden_feature_that_is_on_by_default_is_a_warning(emulator: Emulator) -> None:
@@ -38,6 +39,8 @@ def test_settings_that_change_local_evaluation_are_warnings(
     emulator: Emulator, setting: str, check: str
 ) -> None:
     document = {**emulator.document, setting: True}
-    assert check not in [finding.check for finding in diagnose_environment(document)]
+    fine = snapshot_of_document(document, 1.0, 1.0).document
+    assert fine is not None
+    assert check not in [finding.check for finding in diagnose_environment(fine)]
     with Emulator(document={**document, setting: False}) as running:
         assert find(app_with(running.config), check)["level"] == "warning"

@@ -34,11 +34,11 @@ class ClumsyAPI(API):
 
     mistakes = MISTAKES
 
-    def fetch(self) -> Snapshot:
+    def fetch(self, held: Snapshot | None = None) -> Snapshot:
         if self.mistakes:
             self.mistakes -= 1
             raise ZeroDivisionError
-        return super().fetch()
+        return super().fetch(held)
 
 
 class ClumsyHolder(SnapshotStore):

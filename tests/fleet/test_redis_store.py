@@ -16,8 +16,9 @@ from flask_flagsmith_realtime.fleet.redis_store import (
     fleet_digest,
     new_version,
 )
-from flask_flagsmith_realtime.model.snapshot import Snapshot, snapshot_of_document
+from flask_flagsmith_realtime.model.snapshot import Snapshot
 from tests.support.redis_server import RedisServer
+from tests.support.snapshots import snapshot_of_document
 from tests.support.waiting import eventually
 
 EXPIRY_SECONDS = 0.5
@@ -110,7 +111,7 @@ def test_what_was_written_is_read(stores: Stores, document: dict[str, Any]) -> N
     stored = stores().read()
     assert stored is not None
     assert stored.snapshot.epoch == 2.25
-    assert stored.snapshot.document == snapshot(document, 2.25).document
+    assert stored.snapshot.pages == snapshot(document, 2.25).pages
     assert stored.snapshot.fetched_at == 1.5
     assert stored.replaced is None
     assert store.beat("live").version == stored.version
@@ -149,7 +150,7 @@ def test_leader_that_was_paused_replaces_nothing(stores: Stores, document: dict[
     assert not write(paused, snapshot(document, 1.0), replaced=2.0)
     stored = paused.read()
     assert stored is not None
-    assert stored.snapshot.document == snapshot(document, 2.0, "two").document
+    assert stored.snapshot.pages == snapshot(document, 2.0, "two").pages
 
 
 def test_leader_may_go_back_on_purpose_and_says_so(

@@ -1,4 +1,4 @@
-"""What differs between two snapshots."""
+"""The differences between two snapshots."""
 
 from __future__ import annotations
 
@@ -10,12 +10,9 @@ import pytest
 
 from flask_flagsmith_realtime.model.changes import FlagChange, diff
 from flask_flagsmith_realtime.model.flag import Flag
-from flask_flagsmith_realtime.model.snapshot import (
-    Snapshot,
-    snapshot_of_document,
-    snapshot_of_flags,
-)
+from flask_flagsmith_realtime.model.snapshot import Snapshot
 from tests.support import recorded
+from tests.support.snapshots import snapshot_of_answer, snapshot_of_document
 
 Document = dict[str, Any]
 NAMES = {
@@ -193,8 +190,8 @@ def test_a_split_without_a_uuid() -> None:
 def test_in_remote_evaluation_only_the_environments_flags_are_compared() -> None:
     answer = recorded.flags()
     answer[0]["enabled"] = not answer[0]["enabled"]
-    before = snapshot_of_flags(recorded.flags(), 5.0, 7.0, "key")
-    changes = diff(before, snapshot_of_flags(answer, 6.0, 8.0, "key"))
+    before = snapshot_of_answer(recorded.flags(), 5.0, 7.0, "key")
+    changes = diff(before, snapshot_of_answer(answer, 6.0, 8.0, "key"))
     assert changes.keys() == {answer[0]["feature"]["name"]}
     assert not changes[answer[0]["feature"]["name"]].targeting_changed
 

@@ -54,7 +54,7 @@ def test_event(data: str, epoch: float | None) -> None:
     ],
 )
 def test_event_with_a_wrong_epoch_is_refused(value: str) -> None:
-    with pytest.raises(ValueError, match="an epoch is a"):
+    with pytest.raises(ValueError, match=r"an epoch is a|is not a JSON object"):
         epochs.parse_event(f'{{"updated_at": {value}}}')
 
 

@@ -1,29 +1,25 @@
-"""Snapshots, out of documents and lists of flags."""
+"""Snapshots of documents and of lists of flags."""
 
 from __future__ import annotations
 
 import dataclasses
-import logging
-import threading
+import gc
+import json
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from flagsmith import Flagsmith
-from flagsmith.offline_handlers import LocalFileHandler
 
-from flask_flagsmith_realtime.exceptions import InvalidDocumentError
-from flask_flagsmith_realtime.identities.local import LocalIdentities
-from flask_flagsmith_realtime.logs import OncePerCause
+from flask_flagsmith_realtime.model.document import first_page
 from flask_flagsmith_realtime.model.flag import Flag
-from flask_flagsmith_realtime.model.identity import Identity
 from flask_flagsmith_realtime.model.snapshot import (
     Snapshot,
-    snapshot_of_document,
     snapshot_of_flags,
+    snapshot_of_pages,
 )
 from tests.support import recorded
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.snapshots import document_in, snapshot_of_answer, snapshot_of_document
 
 
 @pytest.fixture
@@ -33,7 +29,7 @@ def local() -> Snapshot:
 
 @pytest.fixture
 def remote() -> Snapshot:
-    return snapshot_of_flags(recorded.flags(), 5.0, 7.0, "the-key")
+    return snapshot_of_answer(recorded.flags(), 5.0, 7.0, "the-key")
 
 
 def test_flags_of_a_document_are_those_that_the_api_answers(
@@ -49,17 +45,21 @@ def test_flags_of_a_document_are_those_that_the_api_answers(
 def test_what_a_snapshot_of_a_document_knows(local: Snapshot) -> None:
     assert (local.epoch, local.fetched_at) == (5.0, 7.0)
     assert local.environment_id == "ENVIRONMENT_ID"
-    assert local.document == recorded.environment_document()
+    assert document_in(local) == recorded.environment_document()
+    assert local.document is not None
+    assert (local.document.name, local.document.project.name) == ("Production", "Shop")
+    assert local.document.project.enable_realtime_updates
     assert local.answer is None
 
 
 def test_what_a_snapshot_of_flags_knows(remote: Snapshot) -> None:
     assert (remote.epoch, remote.fetched_at) == (5.0, 7.0)
     assert remote.environment_id == "the-key"
-    assert remote.answer == recorded.flags()
+    assert remote.answer == recorded.as_json(recorded.flags()).encode()
+    assert remote.pages == (remote.answer,)
     assert remote.document is None
-    assert remote.evaluator is None
-    assert remote.targeting == {}
+    assert remote.evaluation is None
+    assert remote.targeting == set()
 
 
 def test_a_snapshot_is_immutable(local: Snapshot) -> None:
@@ -76,64 +76,100 @@ def test_a_snapshot_names_no_key(local: Snapshot, remote: Snapshot) -> None:
     assert "the-key" not in repr(remote)
 
 
-def test_identities_are_evaluated_by_the_sdk(local: Snapshot, tmp_path: Any) -> None:
-    assert isinstance(local.evaluator, Flagsmith)
-    path = tmp_path / "document.json"
-    path.write_text(recorded.as_json(recorded.environment_document()))
-    sdk = Flagsmith(offline_mode=True, offline_handler=LocalFileHandler(str(path)))
-    for identifier, traits in [("alice@example.com", {}), ("bob", {"plan": "pro"})]:
-        ours = local.evaluator.get_identity_flags(identifier, traits).all_flags()
-        assert ours == sdk.get_identity_flags(identifier, traits).all_flags()
+# Refreshes that bring nothing new.
 
 
-def test_a_document_that_the_sdk_cannot_evaluate_is_refused() -> None:
-    document = recorded.environment_document()
-    del document["feature_states"][0]["feature"]["name"]
-    with pytest.raises(InvalidDocumentError, match=r"cannot evaluate it \(KeyError: 'name'\)"):
-        snapshot_of_document(document, 5.0, 7.0)
+def with_new_uuids(document: dict[str, Any]) -> dict[str, Any]:
+    """The document as the server answers it once more."""
+    for override in document["identity_overrides"]:
+        override["identity_uuid"] = str(uuid.uuid4())
+    return document
 
 
-class Slow(dict[str, Any]):
-    """A document that keeps whoever reads the segments waiting."""
-
-    def __init__(self, document: Any) -> None:
-        super().__init__(document)
-        self.is_read = threading.Event()
-        self.goes_on = threading.Event()
-
-    def __getitem__(self, key: str) -> Any:
-        if key == "project":
-            self.is_read.set()
-            self.goes_on.wait(2 * PATIENCE_SECONDS)
-        return super().__getitem__(key)
-
-
-@pytest.mark.parametrize("kind", ["targeting", "segments"])
-def test_what_is_derived_late_waits_for_no_thread_that_derives_another(
-    local: Snapshot, kind: str
+@pytest.mark.parametrize("edit", [dict, with_new_uuids], ids=["same bytes", "other uuids"])
+def test_the_content_of_an_answer_that_brings_nothing_new_is_the_held_one(
+    local: Snapshot, edit: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> None:
-    """A forked child would wait for ever: that thread is not there."""
+    again = snapshot_of_document(edit(recorded.environment_document()), 6.0, 8.0, held=local)
+    assert (again.epoch, again.fetched_at) == (6.0, 8.0)
+    assert again.flags is local.flags
+    assert again.document is local.document
+    assert again.evaluation is local.evaluation
 
-    def derive(snapshot: Snapshot) -> Callable[[], object]:
-        if kind == "targeting":
-            return lambda: snapshot.targeting
-        identities = LocalIdentities(
-            snapshot, OncePerCause(logging.getLogger(__name__), "test", "")
-        )
-        return lambda: identities.segments_of(Identity("somebody"))
 
-    slow = Slow(local.document)
-    slow.goes_on.set()
-    waiting = threading.Thread(target=derive(dataclasses.replace(local, document=slow)))
-    other = threading.Thread(target=derive(local))
-    slow.is_read.clear()
-    slow.goes_on.clear()
-    waiting.start()
-    assert slow.is_read.wait(PATIENCE_SECONDS)
-    other.start()
-    other.join(PATIENCE_SECONDS)
-    is_held_up = other.is_alive()
-    slow.goes_on.set()
-    waiting.join(PATIENCE_SECONDS)
-    other.join(PATIENCE_SECONDS)
-    assert not is_held_up
+def test_what_two_documents_have_in_common_is_decoded_once(local: Snapshot) -> None:
+    document = recorded.environment_document()
+    document["feature_states"][1]["feature_state_value"] = "Hi"
+    after = snapshot_of_document(document, 6.0, 8.0, held=local)
+    assert after.flags["banner_text"].value == "Hi"
+    assert after.flags["pricing"] is local.flags["pricing"]
+    assert after.document is not None
+    assert local.document is not None
+    assert after.document.project is local.document.project
+
+
+def test_a_list_of_flags_with_the_same_bytes_is_decoded_once(remote: Snapshot) -> None:
+    body = json.dumps(recorded.flags()).encode()
+    again = snapshot_of_flags(body, 6.0, 8.0, "the-key", held=remote)
+    assert again.flags is remote.flags
+    assert (again.epoch, again.fetched_at) == (6.0, 8.0)
+
+
+def edited(path: str, value: object) -> dict[str, Any]:
+    document = recorded.environment_document()
+    container: Any = document
+    *steps, last = [int(step) if step.isdigit() else step for step in path.split("/")]
+    for step in steps:
+        container = container[step]
+    container[last] = value
+    return document
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        edited("name", "Other"),
+        edited("feature_states/0/enabled", 1 == 0),
+        edited("project/segments/0/rules", []),
+        edited("identity_overrides", []),
+        edited("identity_overrides/0/identifier", "bob"),
+        edited("identity_overrides/0/identity_features/0/enabled", 1 == 0),
+    ],
+)
+def test_content_is_compared(local: Snapshot, document: dict[str, Any]) -> None:
+    same = snapshot_of_document(with_new_uuids(recorded.environment_document()), 6.0, 8.0)
+    other = snapshot_of_document(document, 5.0, 7.0)
+    assert local.has_same_content(same)
+    assert local.content_digest == same.content_digest
+    assert not local.has_same_content(other)
+    assert local.content_digest != other.content_digest
+
+
+def test_content_of_both_kinds_is_never_the_same(local: Snapshot, remote: Snapshot) -> None:
+    other = snapshot_of_answer(recorded.flags()[:-1], 5.0, 7.0, "the-key")
+    assert remote.has_same_content(snapshot_of_answer(recorded.flags(), 6.0, 8.0, "the-key"))
+    assert not remote.has_same_content(other)
+    assert not remote.has_same_content(local)
+    assert not local.has_same_content(remote)
+    assert len({remote.content_digest, other.content_digest, local.content_digest}) == 3
+
+
+def test_targeted_features_are_named(local: Snapshot) -> None:
+    assert local.targeting == {"new_checkout", "banner_text", "button_colour", "beta_dashboard"}
+
+
+# Memory.
+
+
+def test_a_document_adds_hardly_anything_for_the_garbage_collector() -> None:
+    document = recorded.environment_document()
+    (override,) = document["identity_overrides"]
+    document["identity_overrides"] = [
+        {**override, "identifier": f"user {number}"} for number in range(5000)
+    ]
+    body = json.dumps(document).encode()
+    gc.collect()
+    before = len(gc.get_objects())
+    snapshot = snapshot_of_pages([first_page(body)], 5.0, 7.0)
+    assert len(gc.get_objects()) - before < 200
+    assert snapshot.targeting

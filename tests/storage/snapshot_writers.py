@@ -15,10 +15,11 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 
-from flask_flagsmith_realtime.model.snapshot import Snapshot, snapshot_of_document
+from flask_flagsmith_realtime.model.snapshot import Snapshot
 from flask_flagsmith_realtime.storage.archive import pack
 from flask_flagsmith_realtime.storage.snapshot_file import SnapshotFile
 from tests.support import recorded
+from tests.support.snapshots import snapshot_of_document
 
 KEY = "ser.key"
 

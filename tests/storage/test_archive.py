@@ -1,8 +1,11 @@
-"""Archives: what is packed, and what is unpacked at all."""
+"""Archives: packing, and the checks of unpacking."""
 
 from __future__ import annotations
 
 import json
+import uuid
+import zlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,13 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flask_flagsmith_realtime.exceptions import InvalidDocumentError
-from flask_flagsmith_realtime.model.snapshot import (
-    Snapshot,
-    snapshot_of_document,
-    snapshot_of_flags,
+from flask_flagsmith_realtime.model import Snapshot, first_page, further_page, snapshot_of_pages
+from flask_flagsmith_realtime.storage.archive import (
+    MAX_ARCHIVE_BYTES,
+    environment_digest,
+    pack,
+    unpack,
 )
-from flask_flagsmith_realtime.storage.archive import environment_digest, pack, unpack
 from tests.support import recorded
+from tests.support.snapshots import snapshot_of_answer, snapshot_of_document
 
 SERVER_KEY = "ser.c2VjcmV0"
 CLIENT_KEY = "AbCdEf"
@@ -26,7 +31,7 @@ KEYS = [SERVER_KEY, CLIENT_KEY]
 def snapshot(key: str, epoch: float | None = 5.5) -> Snapshot:
     if key == SERVER_KEY:
         return snapshot_of_document(recorded.environment_document(), epoch, 7.5)
-    return snapshot_of_flags(recorded.flags(), epoch, 7.5, key)
+    return snapshot_of_answer(recorded.flags(), epoch, 7.5, key)
 
 
 def altered(key: str, **members: Any) -> bytes:
@@ -41,16 +46,16 @@ def test_what_is_packed_is_unpacked(key: str, epoch: float | None) -> None:
     assert after.flags == before.flags
     assert (after.epoch, after.fetched_at) == (epoch, 7.5)
     assert after.environment_id == before.environment_id
-    assert (after.document, after.answer) == (before.document, before.answer)
+    assert after.pages == before.pages
     assert after.targeting == before.targeting
-    assert (after.evaluator is None) is (key == CLIENT_KEY)
+    assert (after.evaluation is None) is (key == CLIENT_KEY)
 
 
 @pytest.mark.parametrize("key", KEYS)
 def test_an_archive_names_its_environment_by_a_digest(key: str) -> None:
     data = pack(snapshot(key), key)
     archive = json.loads(data)
-    assert archive.keys() == {"format", "environment", "kind", "epoch", "fetched_at", "content"}
+    assert archive.keys() == {"format", "environment", "kind", "epoch", "fetched_at", "pages"}
     assert archive["environment"] == environment_digest(key)
     assert archive["kind"] == ("environment-document" if key == SERVER_KEY else "flags")
     assert key.encode() not in data
@@ -71,20 +76,53 @@ def test_a_server_side_key_is_not_packed(key: str) -> None:
     assert key not in str(refused.value)
 
 
-def test_what_is_nested_without_end_is_not_packed() -> None:
+def test_the_answer_is_kept_as_it_came() -> None:
+    pages = [
+        b' {"api_key": "id", "name": "\xc3\xa4",\n "feature_states": [], "new": 1e2,'
+        b' "project": {"segments": []}}',
+        b'{"identity_overrides" : [ ]}',
+    ]
+    snapshot = snapshot_of_pages([first_page(pages[0]), further_page(pages[1])], 5.5, 7.5)
+    assert unpack(pack(snapshot, SERVER_KEY), SERVER_KEY).pages == (pages[0].strip(), pages[1])
+
+
+def large_snapshot() -> Snapshot:
     document = recorded.environment_document()
-    for _ in range(100_000):
-        document["new"] = [document.get("new")]
-    with pytest.raises(ValueError, match="nested too deeply"):
-        pack(snapshot_of_document(document, 5.5, 7.5), SERVER_KEY)
-    while document["new"]:  # Freed level by level, or not at all.
-        document["new"] = document["new"].pop()
+    (override,) = document["identity_overrides"]
+    document["identity_overrides"] = [
+        {**override, "identifier": f"user {number}", "identity_uuid": str(uuid.uuid4())}
+        for number in range(1000)
+    ]
+    return snapshot_of_document(document, 5.5, 7.5)
+
+
+def test_a_large_archive_is_compressed() -> None:
+    before = large_snapshot()
+    data = pack(before, SERVER_KEY)
+    assert len(data) < 0.2 * sum(map(len, before.pages))
+    assert unpack(data, SERVER_KEY).pages == before.pages
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:-1],
+        lambda data: data + b"}",
+        lambda data: data[:1000] + b"damage" + data[1006:],
+        lambda data: zlib.compress(bytes(MAX_ARCHIVE_BYTES + 1)),
+    ],
+    ids=["cut off", "longer", "changed", "too large"],
+)
+def test_a_compressed_archive_that_is_damaged_is_refused(damage: Callable[[bytes], bytes]) -> None:
+    data = damage(pack(large_snapshot(), SERVER_KEY))
+    with pytest.raises(InvalidDocumentError, match="it is damaged"):
+        unpack(data, SERVER_KEY)
 
 
 @pytest.mark.parametrize(
     ("members", "reason"),
     [
-        ({"format": 2}, "another version of flask-flagsmith-realtime"),
+        ({"format": 1}, "another version of flask-flagsmith-realtime"),
         ({"format": None}, "it is not a snapshot"),
         ({"environment": environment_digest("ser.other")}, "it belongs to another environment key"),
         ({"environment": None}, "it belongs to another environment key"),
@@ -97,8 +135,10 @@ def test_what_is_nested_without_end_is_not_packed() -> None:
         ({"epoch": float("nan")}, "it is not JSON"),
         ({"epoch": float("inf")}, "it is not JSON"),
         ({"fetched_at": None}, "its fetched_at is not a moment in seconds"),
-        ({"content": None}, "the document should be an object, but is missing or null"),
-        ({"content": {}}, "api_key should be text, but is missing or null"),
+        ({"pages": None}, r"\$.pages: Expected `array`, got `null`"),
+        ({"pages": []}, "it does not hold the pages of an answer"),
+        ({"pages": [None]}, r"\$: Expected `object`, got `null`"),
+        ({"pages": [{}]}, r"\$: Object missing required field `api_key`"),
     ],
 )
 def test_what_is_refused_and_why(members: dict[str, Any], reason: str) -> None:
@@ -109,10 +149,14 @@ def test_what_is_refused_and_why(members: dict[str, Any], reason: str) -> None:
 def test_content_is_checked_like_an_answer_of_the_api() -> None:
     document = recorded.environment_document()
     document["feature_states"][0]["enabled"] = "yes"
-    with pytest.raises(InvalidDocumentError, match=r"feature_states\[0\].enabled should be true"):
-        unpack(altered(SERVER_KEY, content=document), SERVER_KEY)
-    with pytest.raises(InvalidDocumentError, match="the list of flags should be a list"):
-        unpack(altered(CLIENT_KEY, content=document), CLIENT_KEY)
+    with pytest.raises(
+        InvalidDocumentError, match=r"\$.feature_states\[0\].enabled: Expected `bool`"
+    ):
+        unpack(altered(SERVER_KEY, pages=[document]), SERVER_KEY)
+    with pytest.raises(InvalidDocumentError, match=r"\$: Expected `array`, got `object`"):
+        unpack(altered(CLIENT_KEY, pages=[document]), CLIENT_KEY)
+    with pytest.raises(InvalidDocumentError, match="it does not hold the pages of an answer"):
+        unpack(altered(CLIENT_KEY, pages=[[], []]), CLIENT_KEY)
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -135,8 +179,9 @@ def test_damaged_bytes_are_refused_or_harmless(key: str, data: st.DataObject) ->
         unpacked = unpack(bytes(packed), key)
     except InvalidDocumentError:
         return
-    if unpacked.evaluator is not None:
-        unpacked.evaluator.get_identity_flags("bob", {"plan": "pro"}).all_flags()
+    if unpacked.evaluation is not None:
+        identity = unpacked.evaluation.identity("bob", {"plan": "pro"})
+        unpacked.evaluation.evaluate_all(identity, {})
 
 
 @given(st.binary(max_size=64))

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from flask_flagsmith_realtime import ConfigError
-from flask_flagsmith_realtime.model.snapshot import snapshot_of_document
 from flask_flagsmith_realtime.storage import offline_file as offline
 from flask_flagsmith_realtime.storage.archive import pack
 from tests.support import recorded
+from tests.support.snapshots import snapshot_of_document
 
 
 def test_a_document_as_flagsmith_answers_it_is_served(tmp_path: Path) -> None:
@@ -19,18 +19,18 @@ def test_a_document_as_flagsmith_answers_it_is_served(tmp_path: Path) -> None:
     snapshot = offline.read_offline_file(str(path))
     assert snapshot.flags["banner_text"].value == "Welcome!"
     assert snapshot.epoch == 1795478846.06334
-    assert snapshot.evaluator is not None
+    assert snapshot.evaluation is not None
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
         (b"", "is not an environment document: it is not JSON"),
-        (b"[]", "is not an environment document: the document should be an object, but is list"),
-        (b"{}", "is not an environment document: api_key should be text, but is missing or null"),
+        (b"[]", "is not an environment document: $: Expected `object`, got `array`"),
+        (b"{}", "is not an environment document: $: Object missing required field `api_key`"),
         (
             pack(snapshot_of_document(recorded.environment_document(), 5.5, 7.5), "ser.key"),
-            "is not an environment document: api_key should be text, but is missing or null",
+            "is not an environment document: $: Object missing required field `api_key`",
         ),
     ],
 )

@@ -14,14 +14,11 @@ from typing import Any
 
 import pytest
 
-from flask_flagsmith_realtime.model.snapshot import (
-    Snapshot,
-    snapshot_of_document,
-    snapshot_of_flags,
-)
+from flask_flagsmith_realtime.model.snapshot import Snapshot
 from flask_flagsmith_realtime.storage.archive import pack
 from flask_flagsmith_realtime.storage.snapshot_file import SnapshotFile
 from tests.support import recorded
+from tests.support.snapshots import snapshot_of_answer, snapshot_of_document
 
 KEY = "ser.c2VjcmV0"
 
@@ -63,12 +60,12 @@ def test_what_was_written_is_read(file: SnapshotFile, snapshot: Snapshot) -> Non
     read = file.read()
     assert read is not None
     assert (read.flags, read.epoch, read.fetched_at) == (snapshot.flags, 5.5, 7.5)
-    assert read.document == snapshot.document
+    assert read.pages == snapshot.pages
 
 
 def test_flags_of_remote_evaluation_are_kept_too(path: Path) -> None:
     file = SnapshotFile(str(path), "AbC")
-    snapshot = snapshot_of_flags(recorded.flags(), 5.5, 7.5, "AbC")
+    snapshot = snapshot_of_answer(recorded.flags(), 5.5, 7.5, "AbC")
     file.write(snapshot)
     read = file.read()
     assert read is not None
@@ -116,9 +113,9 @@ def assert_set_aside(path: Path, content: bytes, caplog: pytest.LogCaptureFixtur
     [
         (b"", "it is not JSON"),
         (b"\0" * 1000, "it is not JSON"),
-        (b"[]", "it is not a snapshot"),
+        (b"[]", "Expected `object`, got `array`"),
         (b"{}", "it is not a snapshot, or one of another version"),
-        (b'{"format": 2}', "it is not a snapshot, or one of another version"),
+        (b'{"format": 1}', "it is not a snapshot, or one of another version"),
     ],
 )
 def test_a_damaged_file_is_set_aside(

@@ -1,0 +1,46 @@
+"""Strict JSON decoding: UTF-8, no NaN or infinity, no halves of characters, bounded nesting."""
+
+from __future__ import annotations
+
+import codecs
+from typing import TypeVar
+
+import msgspec
+
+from ..exceptions import InvalidDocumentError
+
+#: The size of the largest answer, file or archive that is read.
+MAX_BYTES = 64 * 1024 * 1024
+
+_T = TypeVar("_T")
+
+
+def json_text(body: bytes) -> bytes:
+    """Return a body without a byte order mark.
+
+    :raises InvalidDocumentError: if it is not UTF-8, be it in a part that nothing decodes.
+    """
+    body = body.removeprefix(codecs.BOM_UTF8)
+    if not body.isascii():
+        try:
+            body.decode()
+        except UnicodeDecodeError as error:
+            raise InvalidDocumentError(f"it is not JSON ({error})") from None
+    return body
+
+
+def decode(decoder: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw, at: str = "$") -> _T:
+    """Decode and validate JSON text.
+
+    :param at: the path of this text in the whole, for errors.
+    :raises InvalidDocumentError: naming the member that is wrong by its path.
+    """
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        message, _, place = str(error).partition(" - at `$")
+        raise InvalidDocumentError(f"{at}{place.rstrip('`')}: {message}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidDocumentError(f"it is not JSON ({error})") from None
+    except RecursionError:
+        raise InvalidDocumentError("it is nested too deeply") from None

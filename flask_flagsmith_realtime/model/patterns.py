@@ -1,0 +1,66 @@
+"""Regular expressions of segments, matched within a time limit.
+
+Flagsmith's server and SDK match them with :mod:`re`, which holds the GIL and can take hours for a
+careless pattern, such as ``^(a+)+$``, on a short text. A pattern with one repetition or one
+alternative is always quick, and :mod:`re` matches it here, too. The ``regex`` package matches all
+others: it stops after :data:`MATCH_TIMEOUT_SECONDS` and releases the GIL meanwhile. What :mod:`re`
+does not accept is refused, and what only ``regex`` gives a meaning is escaped, so that both match
+alike; they differ in ``\\w``, which includes combining marks for ``regex``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any
+
+import regex
+from flag_engine.segments.evaluator import MATCHERS_BY_OPERATOR
+
+#: The operator that the flag engine is given in place of ``REGEX``. It is added to the engine's, so
+#: that the app's own use of the SDK stays as it is.
+BOUNDED_REGEX = "REGEX (bounded)"
+
+#: A match of a sane pattern takes microseconds.
+MATCH_TIMEOUT_SECONDS = 0.1
+
+_CHOICES = re.compile(r"[*+?{|]")
+
+#: Where it is no repetition ``{`` begins a fuzzy match for ``regex``, and ``[:`` a POSIX class.
+_ONLY_OF_REGEX = re.compile(r"\\.|\{(?!\d*,?\d*\})|\[(?=:)|\{(?=\})", re.DOTALL)
+
+
+def matches(pattern: object, value: object) -> bool:
+    """Return whether a value matches a pattern from its beginning.
+
+    :raises TimeoutError: if that takes longer than :data:`MATCH_TIMEOUT_SECONDS`.
+    """
+    return matcher_of(str(pattern))(str(value)) is not None
+
+
+@lru_cache(maxsize=1024)
+def matcher_of(pattern: str) -> Callable[[str], object]:
+    """Compile a pattern.
+
+    :raises ValueError: if it is not a regular expression of :mod:`re`.
+    """
+    try:
+        compiled = re.compile(pattern)
+        if len(_CHOICES.findall(pattern)) <= 1:
+            return compiled.match
+        bounded = regex.compile(_ONLY_OF_REGEX.sub(_escape, pattern), regex.VERSION0)
+    except (re.error, regex.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    return partial(bounded.match, timeout=MATCH_TIMEOUT_SECONDS, concurrent=True)
+
+
+def _escape(found: re.Match[str]) -> str:
+    text = found[0]
+    if text == "[":
+        return "[\\"
+    return "\\{" if text == "{" else text
+
+
+_matchers: dict[Any, Any] = MATCHERS_BY_OPERATOR
+_matchers[BOUNDED_REGEX] = matches
