@@ -1,114 +1,94 @@
-"""An identity: the person, or the thing, that flags are evaluated for."""
+"""Identities: the people, or the things, that flags are evaluated for."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping
 from types import MappingProxyType
-from typing import Any, TypeAlias, TypedDict, cast
+from typing import Any, TypeAlias, cast
 
 #: What a trait's value can be. ``None`` removes the trait from the identity.
 TraitValue: TypeAlias = str | int | float | bool | None
 
-
-class TraitConfig(TypedDict):
-    """A trait that Flagsmith uses for this evaluation and does not store, as in the SDK.
-
-    :param value: its value.
-    :param transient: ``True``; with ``False`` it is a trait like others.
-    """
-
-    value: TraitValue
-    transient: bool
-
-
-#: An identity's traits by name.
-Traits: TypeAlias = "Mapping[str, TraitValue | TraitConfig]"
-
 _TAKEN_AS_THEY_ARE = frozenset({str, int, bool, type(None)})
 _set_member = object.__setattr__
-_NO_NAMES: frozenset[str] = frozenset()
 _NO_TRAITS: Mapping[str, TraitValue] = MappingProxyType({})
 
 
 class Identity:
-    """Somebody, as Flagsmith's segments, percentage splits and overrides see them.
+    """A person or a thing, as Flagsmith's segments, percentage splits and overrides see it.
 
     .. code-block:: python
 
         Identity("alice@example.com", {"plan": "pro", "age": 37})
 
     Two identities are equal if all their members are; the order of traits does not matter, the
-    types of their values do.
+    types of their values do. Blanks at the ends of the identifier and of traits' names are removed,
+    as Flagsmith does it.
 
-    :param identifier: what names them on Flagsmith, always the same for the same person.
-    :param traits: what is known of them: text, numbers, ``True``, ``False``. ``None`` removes a
-        trait. Local evaluation knows these alone, remote evaluation also those that Flagsmith
-        keeps. ``{"value": …, "transient": True}`` is a trait that Flagsmith does not store.
-    :param transient: in remote evaluation, whether Flagsmith is not to keep them. In local
-        evaluation it is told nothing in any case.
+    :param identifier: the name of the identity on Flagsmith, always the same for the same person.
+    :param traits: text, numbers, ``True`` or ``False`` by name. ``None`` removes a trait. Local
+        evaluation knows these alone, remote evaluation also those that Flagsmith keeps.
+    :param transient: in remote evaluation, whether Flagsmith is not to keep the identity. Local
+        evaluation sends nothing in any case.
     :raises TypeError: if a member is of a type that Flagsmith does not know, naming it.
-    :raises ValueError: if the identifier is empty, or a trait is infinite or no number.
+    :raises ValueError: if the identifier is blank, or a trait is infinite or not a number.
     """
 
     # All in one, and written out: this is part of each request, and a frozen dataclass takes twice
     # as long to make. The parts are the identifier, the traits, whether it is transient, and the
     # traits again as a key: with the types of their values, since ``True == 1 == 1.0``.
-    __slots__ = ("_transient_traits", "parts")
+    __slots__ = ("parts",)
 
     parts: tuple[str, dict[str, TraitValue], bool, tuple[Hashable, ...]]
 
     def __init__(
         self,
         identifier: str,
-        traits: Traits = _NO_TRAITS,
+        traits: Mapping[str, TraitValue] = _NO_TRAITS,
         transient: bool = False,
     ) -> None:
         # Types are asked of type(): a proxy such as Flask's pretends to be what it stands for.
         if type(identifier) is not str:
             identifier = _plain_identifier(identifier)
+        identifier = identifier.strip()
         if not identifier:
-            raise ValueError("An Identity's identifier is empty; give what names the person.")
+            raise ValueError("An Identity's identifier is blank; give the name of the person.")
         if type(transient) is not bool:
             raise TypeError(f"transient is {_type_name(transient)}; give True or False.")
         if type(traits) is not dict and not issubclass(type(traits), Mapping):
             raise TypeError(f'traits are {_type_name(traits)}; give a dict: {{"plan": "pro"}}.')
-        copied = cast("dict[str, TraitValue]", {**traits})
+        copied: dict[str, TraitValue] = {}
         key: list[Any] = []
-        for name, value in copied.items():
+        for name, value in traits.items():
             if type(value) not in _TAKEN_AS_THEY_ARE or type(name) is not str:
-                if isinstance(value, Mapping):
-                    value = self._take_config(name, value)
-                value = copied[name] = _plain_trait(name, value)
+                value = _plain_trait(name, value)
+            name = name.strip()
+            copied[name] = value
             key += name, type(value), value
         _set_member(self, "parts", (identifier, copied, transient, tuple(key)))
 
     @property
     def identifier(self) -> str:
-        """What names them on Flagsmith."""
+        """The name of the identity on Flagsmith."""
         return self.parts[0]
 
     @property
     def traits(self) -> Mapping[str, TraitValue]:
-        """What is known of them."""
+        """The traits by name."""
         return MappingProxyType(self.parts[1])
 
     @property
     def transient(self) -> bool:
-        """Whether Flagsmith is not to keep them."""
+        """True if Flagsmith is not to keep the identity."""
         return self.parts[2]
 
     @property
-    def transient_traits(self) -> frozenset[str]:
-        """The names of the traits that Flagsmith does not store."""
-        return getattr(self, "_transient_traits", _NO_NAMES)
-
-    @property
     def key(self) -> Hashable:
-        """What tells this identity from others, whatever the order of its traits."""
+        """A key that differs from that of all other identities, in any order of the traits."""
         identifier, traits, transient, _ = self.parts
         typed = frozenset((name, type(value), value) for name, value in traits.items())
-        return identifier, typed, transient, self.transient_traits
+        return identifier, typed, transient
 
     def __setattr__(self, name: str, value: object = None) -> None:
         raise AttributeError("an Identity cannot be changed; make another one")
@@ -122,32 +102,11 @@ class Identity:
         return hash(self.key)
 
     def __repr__(self) -> str:
-        identifier, traits, transient = self._arguments
+        identifier, traits, transient, _ = self.parts
         return f"Identity({identifier!r}, {traits!r}{', transient=True' if transient else ''})"
 
     def __reduce__(self) -> Any:
-        return Identity, self._arguments
-
-    @property
-    def _arguments(self) -> tuple[str, Traits, bool]:
-        identifier, traits, transient, _ = self.parts
-        configs: dict[str, TraitConfig] = {
-            name: {"value": traits[name], "transient": True} for name in self.transient_traits
-        }
-        return identifier, {**traits, **configs}, transient
-
-    def _take_config(self, name: str, config: Mapping[str, Any]) -> Any:
-        """Returns the value of a trait that is given with its config."""
-        if config.keys() - {"transient"} != {"value"} or not isinstance(
-            config.get("transient", False), bool
-        ):
-            raise TypeError(
-                f"The trait {name!r} is {_type_name(config)}; give its value, or "
-                '{"value": …, "transient": True}.'
-            )
-        if config.get("transient"):
-            _set_member(self, "_transient_traits", self.transient_traits | {name})
-        return config["value"]
+        return Identity, self.parts[:3]
 
 
 def _plain_identifier(identifier: Any) -> str:
