@@ -15,7 +15,7 @@ from .config import Config
 from .engine import Engine, FileSource, FlagsmithSource, Source, SourceFactory
 from .exceptions import ConfigError, NotInitializedError
 from .identities import IdentityLoader, LocalIdentities, RemoteIdentities, RequestIdentities
-from .logs import OncePerCause
+from .logs import OncePerCause, SafeLogger
 from .model import Snapshot
 from .monitoring import Activity
 from .reading import Flags, Identities, Layer, MissingFeatures, OverriddenFlags
@@ -26,7 +26,7 @@ from .storage import read_offline_file
 if TYPE_CHECKING:
     from .fleet import FleetTimings
 
-logger = logging.getLogger(__name__)
+logger = SafeLogger(logging.getLogger(__name__))
 
 #: The key in ``app.extensions``.
 EXTENSION = "flagsmith_realtime"

@@ -1,7 +1,8 @@
-"""Logging: fields of a record, one line for each cause, and a logger for the engine's threads.
+"""Logging: fields of a record, one line for each cause, and loggers that never raise.
 
-An engine's thread must not depend on the app's log handlers and filters, which may raise, want a
-request, or block. :class:`BackgroundLogger` makes the record in the calling thread and has it
+The app's log handlers and filters may raise, want a request, or block. No step of this package may
+fail for that, so each module logs through a :class:`SafeLogger`. The engine's threads must not wait
+for a handler either: a :class:`BackgroundLogger` makes the record in the calling thread and has it
 handled in another, *flagsmith-log*, which runs while lines wait. At most :data:`MOST_LINES` wait;
 of more, the oldest are dropped. A forked child begins with no line: its parent writes what waits
 there.
@@ -98,8 +99,8 @@ def flush(seconds: float = 0.2) -> None:
     _current_writer().flush(seconds)
 
 
-class BackgroundLogger:
-    """Logs from the engine's threads: never raises, and never waits for a handler.
+class SafeLogger:
+    """Logs in the calling thread, and never raises.
 
     :param logger: the logger to use.
     """
@@ -116,8 +117,12 @@ class BackgroundLogger:
         self._log(logging.INFO, message, args, extra)
 
     def warning(self, message: str, *args: object, extra: dict[str, object]) -> None:
-        """Logs a line about a failure that the engine survives."""
+        """Logs a line about a failure that the package survives."""
         self._log(logging.WARNING, message, args, extra)
+
+    def error(self, message: str, *args: object, extra: dict[str, object]) -> None:
+        """Logs a line about a mistake in the app."""
+        self._log(logging.ERROR, message, args, extra)
 
     def exception(self, message: str, *args: object, extra: dict[str, object]) -> None:
         """Logs an unexpected error with its traceback. For ``except`` blocks."""
@@ -138,7 +143,17 @@ class BackgroundLogger:
                 record = self._logger.makeRecord(
                     self._logger.name, level, path, line, message, args, error, function, extra
                 )
-                _current_writer().put(self._logger, record)
+                self._handle(record)
+
+    def _handle(self, record: logging.LogRecord) -> None:
+        self._logger.handle(record)
+
+
+class BackgroundLogger(SafeLogger):
+    """Logs from the engine's threads: never raises, and never waits for a handler."""
+
+    def _handle(self, record: logging.LogRecord) -> None:
+        _current_writer().put(self._logger, record)
 
 
 class OncePerCause:
@@ -150,7 +165,7 @@ class OncePerCause:
     :param recovery: the text of the recovery; an empty one where there is none.
     """
 
-    def __init__(self, logger: logging.Logger | BackgroundLogger, name: str, recovery: str) -> None:
+    def __init__(self, logger: SafeLogger, name: str, recovery: str) -> None:
         self._logger = logger
         self._name = name
         self._recovery = recovery
@@ -169,6 +184,4 @@ class OncePerCause:
             self._warn(self._recovery, f"{self._name}_recovered")
 
     def _warn(self, message: str, event: str) -> None:
-        # A caller must survive a filter of the app's that raises, such as one that wants a request.
-        with contextlib.suppress(Exception):
-            self._logger.warning("%s", message, extra=fields(event))
+        self._logger.warning("%s", message, extra=fields(event))

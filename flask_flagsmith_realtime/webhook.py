@@ -19,10 +19,10 @@ from flask.typing import ResponseReturnValue
 from . import logs
 from .engine import RefreshHint
 from .exceptions import ConfigError
-from .logs import OncePerCause
+from .logs import OncePerCause, SafeLogger
 from .model import parse_webhook
 
-logger = logging.getLogger(__name__)
+logger = SafeLogger(logging.getLogger(__name__))
 
 #: Flagsmith's header with the HMAC-SHA256 of the raw body, in hexadecimal.
 SIGNATURE_HEADER = "X-Flagsmith-Signature"

@@ -17,7 +17,7 @@ import pytest
 
 from flask_flagsmith_realtime import flags_changed
 from flask_flagsmith_realtime.emulator import Emulator
-from flask_flagsmith_realtime.logs import OncePerCause
+from flask_flagsmith_realtime.logs import OncePerCause, SafeLogger
 from tests.support.apps import MakeApp, Received
 from tests.support.paths import DOCS
 from tests.support.waiting import eventually
@@ -92,9 +92,8 @@ def test_record_of_a_change(make_app: MakeApp, emulator: Emulator, caplog: Any) 
 
 
 def test_records_of_an_episode(caplog: Any) -> None:
-    episode = OncePerCause(
-        logging.getLogger("flask_flagsmith_realtime.engine.refresher"), "fetch", "Better."
-    )
+    logger = SafeLogger(logging.getLogger("flask_flagsmith_realtime.engine.refresher"))
+    episode = OncePerCause(logger, "fetch", "Better.")
     for message in ("Bad.", "Bad.", "Worse."):
         episode.problem(message)
     episode.recovered()

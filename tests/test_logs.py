@@ -6,12 +6,12 @@ import logging
 
 import pytest
 
-from flask_flagsmith_realtime.logs import OncePerCause
+from flask_flagsmith_realtime.logs import OncePerCause, SafeLogger
 
 
 @pytest.fixture
 def episode() -> OncePerCause:
-    return OncePerCause(logging.getLogger("tests"), "thing", "It works again.")
+    return OncePerCause(SafeLogger(logging.getLogger("tests")), "thing", "It works again.")
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:

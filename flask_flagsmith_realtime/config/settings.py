@@ -23,7 +23,7 @@ from ..model import Flag
 from . import validators
 from .validators import Kind
 
-logger = logging.getLogger(__name__)
+logger = logs.SafeLogger(logging.getLogger(__name__))
 
 PREFIX = "FLAGSMITH_"
 SERVER_SIDE_PREFIX = "ser."

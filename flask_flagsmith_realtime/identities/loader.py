@@ -14,7 +14,7 @@ from flask import Flask, has_request_context
 from .. import logs, signals
 from ..model import Identity
 
-logger = logging.getLogger(__name__)
+logger = logs.SafeLogger(logging.getLogger(__name__))
 
 #: A plain or async function without arguments that returns an identity, or ``None``.
 Loader: TypeAlias = Callable[[], Any]

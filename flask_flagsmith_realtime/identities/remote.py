@@ -38,11 +38,11 @@ from .. import logs, signals
 from ..client import API
 from ..config import Config
 from ..exceptions import FetchError, IdentityRefusedError, IdentitySerializationError
-from ..logs import OncePerCause
+from ..logs import OncePerCause, SafeLogger
 from ..model import Flag, Identity, Snapshot
 from .circuit_breaker import CircuitBreaker
 
-logger = logging.getLogger(__name__)
+logger = SafeLogger(logging.getLogger(__name__))
 
 #: How many identities are kept.
 MOST_IDENTITIES = 1024

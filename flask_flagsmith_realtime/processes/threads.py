@@ -8,9 +8,9 @@ import os
 import threading
 from collections.abc import Callable
 
-from ..logs import OncePerCause
+from ..logs import OncePerCause, SafeLogger
 
-logger = logging.getLogger(__name__)
+logger = SafeLogger(logging.getLogger(__name__))
 
 #: Starting is tried again at each read and each fetch.
 _once = OncePerCause(logger, "thread", "")

@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import logs
 
-logger = logging.getLogger(__name__)
+logger = logs.SafeLogger(logging.getLogger(__name__))
 
 
 def register_after_fork(function: Callable[[], None]) -> None:

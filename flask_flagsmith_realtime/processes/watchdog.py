@@ -25,7 +25,7 @@ from .. import logs
 from .gevent_support import greenlets_are_threads
 from .threads import make_thread
 
-logger = logging.getLogger(__name__)
+logger = logs.BackgroundLogger(logging.getLogger(__name__))
 
 _IDLE_SECONDS = 1.0
 
@@ -56,7 +56,7 @@ def watch(seconds: float, callback: Callable[[], object]) -> Watch:
 
     :param callback: must return at once, since all deadlines of the process share the thread: it
         may set a flag, notify a condition or shut a socket down; it must not wait for a lock that
-        is held for long, nor log, since a log handler may block.
+        is held for long, nor log but through a :class:`~..logs.BackgroundLogger`.
     """
     key = os.getpid(), greenlets_are_threads()
     watchdog = _watchdogs.get(key)
@@ -115,10 +115,9 @@ class _Watchdog:
             try:
                 callback()
             except Exception:
-                with contextlib.suppress(Exception):
-                    logger.exception(
-                        "A deadline failed unexpectedly.", extra=logs.fields("deadline_crashed")
-                    )
+                logger.exception(
+                    "A deadline failed unexpectedly.", extra=logs.fields("deadline_crashed")
+                )
 
     def _next(self) -> Callable[[], object] | None:
         """Wait for the next watch that is due; ``None`` if there is none, or after a fork."""

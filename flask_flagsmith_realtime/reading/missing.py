@@ -12,7 +12,7 @@ from ..config import Config
 from ..exceptions import FeatureNotFoundError
 from ..model import Snapshot
 
-logger = logging.getLogger(__name__)
+logger = logs.SafeLogger(logging.getLogger(__name__))
 
 #: Called with the name and the snapshot at each read of a missing feature. May raise.
 OnMissing = Callable[[str, "Snapshot | None"], None]

@@ -17,12 +17,12 @@ from pathlib import Path
 
 from .. import logs
 from ..exceptions import ConfigError, InvalidDocumentError
-from ..logs import OncePerCause
+from ..logs import BackgroundLogger, OncePerCause
 from ..model import Snapshot
 from .archive import MAX_ARCHIVE_BYTES, pack, unpack
 from .files import read_regular_file
 
-logger = logging.getLogger(__name__)
+logger = BackgroundLogger(logging.getLogger(__name__))
 
 REJECTED_SUFFIX = ".rejected"
 

@@ -12,7 +12,7 @@ import pytest
 
 from flask_flagsmith_realtime import Flag, Identity
 from flask_flagsmith_realtime.identities.local import IdentityFlags, LocalIdentities
-from flask_flagsmith_realtime.logs import OncePerCause
+from flask_flagsmith_realtime.logs import OncePerCause, SafeLogger
 from flask_flagsmith_realtime.model.evaluation import Evaluation
 from flask_flagsmith_realtime.model.patterns import MATCH_TIMEOUT_SECONDS
 from tests.support import recorded
@@ -28,7 +28,7 @@ REASON = "TARGETING_MATCH; segment=identity_overrides"
 
 
 def identities_of(document: Document) -> LocalIdentities:
-    failures = OncePerCause(logging.getLogger(__name__), "evaluation", "")
+    failures = OncePerCause(SafeLogger(logging.getLogger(__name__)), "evaluation", "")
     return LocalIdentities(snapshot_of_document(document, 5.0, 7.0), failures)
 
 
