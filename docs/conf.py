@@ -22,6 +22,7 @@ urls = dict(line.split(", ", 1) for line in about.get_all("Project-URL", []))
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx_copybutton",
+    "flagsmith_architecture",
     "flagsmith_config",
     "flagsmith_log_lines",
 ]

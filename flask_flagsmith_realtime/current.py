@@ -19,7 +19,7 @@ from flask.globals import app_ctx
 from .app_state import state_of
 from .exceptions import NotInitializedError
 from .identities import IdentityLoader
-from .model import Flag, FlagValue, Identity, Snapshot, TraitValue
+from .model import Flag, FlagValue, Identity, Snapshot, Traits
 from .reading import UNSET, Flags, Identities, OnMissing, Reads, RecordingFlags, Unset
 from .signals import flag_evaluated
 
@@ -135,7 +135,7 @@ class CurrentFlags(Flags):
     def for_identity(
         self,
         identifier: str | Identity,
-        traits: Mapping[str, TraitValue] | None = None,
+        traits: Traits | None = None,
         transient: bool = False,
     ) -> Flags:
         return current_flags().for_identity(identifier, traits, transient)

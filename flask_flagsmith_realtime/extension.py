@@ -73,6 +73,7 @@ class FlagsmithRealtime:
         state = AppState(app, config, self._loader, self._on_change, self._timings)
         app.extensions[EXTENSION] = state
         app.context_processor(lambda: {"flags": flags})
+        app.shell_context_processor(lambda: {"flags": flags})
         app.cli.add_command(flagsmith)
         signals.flags_changed.connect(self._on_change.call, sender=app)
         if config.offline_file is None:

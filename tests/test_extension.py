@@ -181,3 +181,7 @@ def test_on_change_needs_no_reference_to_the_extension(emulator: Emulator) -> No
     emulator.set_flag("banner_text", value="new")
     assert called.wait(PATIENCE_SECONDS)
     app.extensions[EXTENSION].engine.stop()
+
+
+def test_flask_shell_has_flags(make_app: MakeApp) -> None:
+    assert make_app().make_shell_context()["flags"] is flags

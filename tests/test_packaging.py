@@ -107,7 +107,7 @@ def test_sdist_holds_what_a_packager_wants(built: Path) -> None:
         packed = {name.partition("/")[2] for name in archive.getnames()}
     assert packed >= {
         *("LICENSE", "README.md", "CHANGES.rst", "CONTRIBUTING.md", "Makefile", "pyproject.toml"),
-        *("docs/index.rst", "docs/_static/flow.svg", "example_app/templates/home.html"),
+        *("docs/index.rst", "docs/_static/threads.svg", "example_app/templates/home.html"),
         *("tests/conftest.py", "tests/recordings/flagsmith-2.68-exchanges.json"),
         f"{PACKAGE}/emulator/page/templates/page.html",
     }

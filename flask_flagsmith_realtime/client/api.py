@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -283,9 +284,11 @@ def _serialize(identity: Identity, url: str) -> bytes:
 
     :raises IdentitySerializationError: if a trait cannot be written as JSON.
     """
-    content = generate_identity_data(
-        identity.identifier, identity.traits, transient=identity.transient
-    )
+    traits: dict[str, Any] = {
+        name: {"value": value, "transient": True} if name in identity.transient_traits else value
+        for name, value in identity.traits.items()
+    }
+    content = generate_identity_data(identity.identifier, traits, transient=identity.transient)
     try:
         return json.dumps(content, allow_nan=False).encode()
     except ValueError as error:

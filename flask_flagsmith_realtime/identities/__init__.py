@@ -1,4 +1,4 @@
-"""TODO face."""
+"""The flags of one identity: the identity loader, local and remote evaluation, their caches."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""An environment's state: flags, documents, snapshots, and the local evaluation of identities.
-
-The document and the other answers of Flagsmith are decoded here, and nowhere else. Everything is
-pure: nothing reads a file, a socket or a clock.
-"""
+"""Values without I/O: flags, identities, snapshots, changes, epochs, and decoding documents."""
 
 from __future__ import annotations
 
@@ -27,8 +23,8 @@ from .epochs import (
     parse_webhook,
 )
 from .evaluation import Evaluation
-from .flag import Experiment, Flag, FlagValue, default_flag
-from .identity import Identity, TraitValue
+from .flag import Experiment, Flag, FlagValue, default_flag, parse_value
+from .identity import Identity, TraitConfig, Traits, TraitValue
 from .snapshot import Snapshot, snapshot_of_flags, snapshot_of_pages
 
 __all__ = [
@@ -45,7 +41,9 @@ __all__ = [
     "Identity",
     "Page",
     "Snapshot",
+    "TraitConfig",
     "TraitValue",
+    "Traits",
     "decode",
     "decode_identity",
     "default_flag",
@@ -58,6 +56,7 @@ __all__ = [
     "parse_epoch_header",
     "parse_event",
     "parse_iso_epoch",
+    "parse_value",
     "parse_webhook",
     "snapshot_of_flags",
     "snapshot_of_pages",

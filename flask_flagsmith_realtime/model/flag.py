@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 #: What a feature's value can be.
@@ -75,6 +77,37 @@ class Flag:
             self.variant,
             self.is_default,
         )
+
+    def json(self) -> Any:
+        """Returns the value parsed as JSON; a value that is not text, as it is.
+
+        Each text is parsed once, so callers share what is returned: it must not be changed.
+
+        :raises ValueError: naming the feature, if its value is not JSON.
+        """
+        return parse_value(self.feature_name, self.value)
+
+
+def parse_value(feature_name: str, value: FlagValue) -> Any:
+    """Returns a feature's value parsed as JSON, see :meth:`Flag.json`.
+
+    :raises ValueError: naming the feature, if its value is not JSON.
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        return _parse_json(value)
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise ValueError(
+            f"The value of the feature {feature_name!r} is not JSON: {reason}. Correct it on "
+            "Flagsmith."
+        ) from None
+
+
+@lru_cache(maxsize=256)
+def _parse_json(text: str) -> Any:
+    return json.loads(text)
 
 
 def default_flag(feature_name: str, setting: Any) -> Flag:

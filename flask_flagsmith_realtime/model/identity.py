@@ -5,13 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping
 from types import MappingProxyType
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, TypedDict, cast
 
 #: What a trait's value can be. ``None`` removes the trait from the identity.
 TraitValue: TypeAlias = str | int | float | bool | None
 
+
+class TraitConfig(TypedDict):
+    """A trait that Flagsmith uses for this evaluation and does not store, as in the SDK.
+
+    :param value: its value.
+    :param transient: ``True``; with ``False`` it is a trait like others.
+    """
+
+    value: TraitValue
+    transient: bool
+
+
+#: An identity's traits by name.
+Traits: TypeAlias = "Mapping[str, TraitValue | TraitConfig]"
+
 _TAKEN_AS_THEY_ARE = frozenset({str, int, bool, type(None)})
 _set_member = object.__setattr__
+_NO_NAMES: frozenset[str] = frozenset()
 _NO_TRAITS: Mapping[str, TraitValue] = MappingProxyType({})
 
 
@@ -29,6 +45,7 @@ class Identity:
     :param identifier: the name of the identity on Flagsmith, always the same for the same person.
     :param traits: text, numbers, ``True`` or ``False`` by name. ``None`` removes a trait. Local
         evaluation knows these alone, remote evaluation also those that Flagsmith keeps.
+        ``{"value": …, "transient": True}`` is a trait that Flagsmith does not store.
     :param transient: in remote evaluation, whether Flagsmith is not to keep the identity. Local
         evaluation sends nothing in any case.
     :raises TypeError: if a member is of a type that Flagsmith does not know, naming it.
@@ -38,14 +55,14 @@ class Identity:
     # All in one, and written out: this is part of each request, and a frozen dataclass takes twice
     # as long to make. The parts are the identifier, the traits, whether it is transient, and the
     # traits again as a key: with the types of their values, since ``True == 1 == 1.0``.
-    __slots__ = ("parts",)
+    __slots__ = ("_transient_traits", "parts")
 
     parts: tuple[str, dict[str, TraitValue], bool, tuple[Hashable, ...]]
 
     def __init__(
         self,
         identifier: str,
-        traits: Mapping[str, TraitValue] = _NO_TRAITS,
+        traits: Traits = _NO_TRAITS,
         transient: bool = False,
     ) -> None:
         # Types are asked of type(): a proxy such as Flask's pretends to be what it stands for.
@@ -62,9 +79,11 @@ class Identity:
         key: list[Any] = []
         for name, value in traits.items():
             if type(value) not in _TAKEN_AS_THEY_ARE or type(name) is not str:
+                if isinstance(value, Mapping):
+                    value = self._take_config(name, value)
                 value = _plain_trait(name, value)
             name = name.strip()
-            copied[name] = value
+            copied[name] = cast(TraitValue, value)
             key += name, type(value), value
         _set_member(self, "parts", (identifier, copied, transient, tuple(key)))
 
@@ -84,11 +103,16 @@ class Identity:
         return self.parts[2]
 
     @property
+    def transient_traits(self) -> frozenset[str]:
+        """The names of the traits that Flagsmith does not store."""
+        return getattr(self, "_transient_traits", _NO_NAMES)
+
+    @property
     def key(self) -> Hashable:
         """A key that differs from that of all other identities, in any order of the traits."""
         identifier, traits, transient, _ = self.parts
         typed = frozenset((name, type(value), value) for name, value in traits.items())
-        return identifier, typed, transient
+        return identifier, typed, transient, self.transient_traits
 
     def __setattr__(self, name: str, value: object = None) -> None:
         raise AttributeError("an Identity cannot be changed; make another one")
@@ -102,11 +126,32 @@ class Identity:
         return hash(self.key)
 
     def __repr__(self) -> str:
-        identifier, traits, transient, _ = self.parts
+        identifier, traits, transient = self._arguments
         return f"Identity({identifier!r}, {traits!r}{', transient=True' if transient else ''})"
 
     def __reduce__(self) -> Any:
-        return Identity, self.parts[:3]
+        return Identity, self._arguments
+
+    @property
+    def _arguments(self) -> tuple[str, Traits, bool]:
+        identifier, traits, transient, _ = self.parts
+        configs: dict[str, TraitConfig] = {
+            name: {"value": traits[name], "transient": True} for name in self.transient_traits
+        }
+        return identifier, {**traits, **configs}, transient
+
+    def _take_config(self, name: str, config: Mapping[str, Any]) -> Any:
+        """Returns the value of a trait that is given with its config."""
+        if config.keys() - {"transient"} != {"value"} or not isinstance(
+            config.get("transient", False), bool
+        ):
+            raise TypeError(
+                f"The trait {name!r} is {_type_name(config)}; give its value, or "
+                '{"value": …, "transient": True}.'
+            )
+        if config.get("transient"):
+            _set_member(self, "_transient_traits", self.transient_traits | {str(name).strip()})
+        return config["value"]
 
 
 def _plain_identifier(identifier: Any) -> str:

@@ -1,4 +1,4 @@
-"""TODO face."""
+"""The activity of the threads, and the status computed from it."""
 
 from __future__ import annotations
 

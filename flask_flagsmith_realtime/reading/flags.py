@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, TypeAlias
 
-from ..model import Flag, FlagValue, Identity, Snapshot, TraitValue
+from ..logs import OncePerCause
+from ..model import Flag, FlagValue, Identity, Snapshot, Traits, parse_value
 from .browser import BrowserFlags, browser_flags, named_browser_flags
 from .missing import OnMissing
 
@@ -19,6 +21,10 @@ class Identities(Protocol):
     def segments_of(self, identity: Identity) -> tuple[str, ...]:
         """Returns the names of the segments that an identity is in, as far as they are known."""
 
+
+logger = logging.getLogger(__name__)
+
+_not_json = OncePerCause(logger, "value_not_json", "")
 
 #: The reasons of flags that do not come from Flagsmith, see :attr:`.Flag.reason`.
 DEFAULT_OF_CALL = "DEFAULT_OF_CALL"
@@ -120,7 +126,7 @@ class Flags:
     def for_identity(
         self,
         identifier: str | Identity,
-        traits: Mapping[str, TraitValue] | None = None,
+        traits: Traits | None = None,
         transient: bool = False,
     ) -> Flags:
         """Returns the flags of another identity under the same snapshot.
@@ -176,6 +182,28 @@ class Flags:
         if not isinstance(default, Unset):
             return default
         return self._missing(feature_name).value
+
+    def get_json_value(self, feature_name: str, default: Any = UNSET) -> Any:
+        """Returns the value of a feature parsed as JSON, be it on or off.
+
+        Each text is parsed once, so callers share what is returned: it must not be changed.
+
+        :param feature_name: the feature's name on Flagsmith.
+        :param default: the result for a feature that is missing or has no value, and for a value
+            that is not JSON, which is logged. ``None`` unless given.
+        :raises ValueError: naming the feature, if its value is not JSON and no default is given.
+        :raises FeatureNotFoundError: if it is missing and ``FLAGSMITH_STRICT`` is on.
+        """
+        if isinstance(default, Unset):
+            return self.get_flag(feature_name).json()
+        value = self.get_feature_value(feature_name, None)
+        if value is None:
+            return default
+        try:
+            return parse_value(feature_name, value)
+        except ValueError as error:
+            _not_json.problem(f"{error} The default of the call serves.")
+            return default
 
     def get_flag(self, feature_name: str) -> Flag:
         """Returns a feature's :class:`Flag`.

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeAlias, cast
 
-from ..model import Flag, FlagChange, FlagValue, Identity, Snapshot, TraitValue
+from ..model import Flag, FlagChange, FlagValue, Identity, Snapshot, Traits
 from .flags import Flags
 
 #: An override of a feature: ``True`` or ``False`` switch it and keep its value; any other value
@@ -82,7 +82,7 @@ class OverriddenFlags(Flags):
     def for_identity(
         self,
         identifier: str | Identity,
-        traits: Mapping[str, TraitValue] | None = None,
+        traits: Traits | None = None,
         transient: bool = False,
     ) -> Flags:
         return OverriddenFlags(

@@ -7,12 +7,10 @@ the same moment may both send the signal.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from flask import Flask
 
 from .. import signals
-from ..model import Flag, FlagValue, Identity, TraitValue
+from ..model import Flag, FlagValue, Identity, Traits
 from .flags import DEFAULT_OF_CALL, UNSET, Flags, Unset
 
 #: The most identities whose reads a context remembers, for a command that goes through all of them.
@@ -74,7 +72,7 @@ class RecordingFlags(Flags):
     def for_identity(
         self,
         identifier: str | Identity,
-        traits: Mapping[str, TraitValue] | None = None,
+        traits: Traits | None = None,
         transient: bool = False,
     ) -> Flags:
         return RecordingFlags(self._below.for_identity(identifier, traits, transient), self._reads)

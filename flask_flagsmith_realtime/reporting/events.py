@@ -234,7 +234,9 @@ class Events:
 def _user(identity: Identity | None) -> dict[str, Any]:
     if identity is None:
         return {}
-    return {"identifier": identity.identifier, "traits": dict(identity.traits) or None}
+    transient = identity.transient_traits
+    traits = {name: value for name, value in identity.traits.items() if name not in transient}
+    return {"identifier": identity.identifier, "traits": traits or None}
 
 
 def _check_metadata(name: str, metadata: Any) -> None:

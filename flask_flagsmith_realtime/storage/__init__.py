@@ -1,4 +1,4 @@
-"""Snapshots outside the process: as an archive, in the snapshot file, in the offline file."""
+"""Flags in files: the archive format, the snapshot file and the offline file."""
 
 from __future__ import annotations
 

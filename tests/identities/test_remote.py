@@ -72,7 +72,8 @@ def test_a_change_is_visible_at_the_next_read(make_app: MakeApp, emulator: Emula
 def test_a_call_has_the_identity_its_traits_and_the_key(
     app: Flask, flagsmith: MisbehavingFlagsmith
 ) -> None:
-    identity = Identity("bob", {"plan": "pro", "age": 37, "old": None}, transient=True)
+    traits = {"plan": "pro", "age": 37, "old": None, "here": {"value": "Rome", "transient": True}}
+    identity = Identity("bob", traits, transient=True)
     read(app, identity)
     request = flagsmith.identities.requests[0]
     assert request.method == "POST"
@@ -83,6 +84,7 @@ def test_a_call_has_the_identity_its_traits_and_the_key(
             {"trait_key": "plan", "trait_value": "pro"},
             {"trait_key": "age", "trait_value": 37},
             {"trait_key": "old", "trait_value": None},
+            {"trait_key": "here", "trait_value": "Rome", "transient": True},
         ],
         "transient": True,
     }

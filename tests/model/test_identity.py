@@ -111,6 +111,10 @@ class TestIdentity:
             (("alice", {"plan": LocalProxy(lambda: "pro")}), "trait 'plan' is LocalProxy"),
             (("alice", {1: "pro"}), "trait's name is int"),
             (("alice", {}, 1), "transient is int"),
+            (("alice", {"plan": {"value": ["pro"]}}), "trait 'plan' is list"),
+            (("alice", {"plan": {"value": "pro", "transient": 1}}), "trait 'plan' is dict"),
+            (("alice", {"plan": {"transient": True}}), "trait 'plan' is dict; give its value, or"),
+            (("alice", {"plan": {"value": 1, "more": 2}}), "trait 'plan' is dict"),
         ],
     )
     def test_refuses_what_flagsmith_does_not_know(
@@ -147,6 +151,21 @@ class TestIdentity:
         ]
         assert len({identity, *others}) == 6
         assert identity != "alice"
+
+    def test_single_traits_may_be_transient(self) -> None:
+        identity = Identity(
+            "alice",
+            {
+                "plan": {"value": "pro", "transient": True},
+                "age": {"value": 37, "transient": False},
+                "city": "Rome",
+            },
+        )
+        assert dict(identity.traits) == {"plan": "pro", "age": 37, "city": "Rome"}
+        assert identity.transient_traits == {"plan"}
+        assert identity != Identity("alice", identity.traits)
+        for copied in (eval(repr(identity)), copy.deepcopy(identity)):
+            assert (copied, copied.transient_traits) == (identity, {"plan"})
 
     def test_cannot_be_changed(self) -> None:
         identity = Identity("alice")

@@ -26,7 +26,7 @@ from tests.support.apps import MakeApp
 from tests.support.misbehaving import MisbehavingFlagsmith, answers
 from tests.support.waiting import eventually
 
-ADA = Identity("ada", {"plan": "pro"})
+ADA = Identity("ada", {"plan": "pro", "city": {"value": "Rome", "transient": True}})
 #: Only a stop posts.
 NEVER = 3600
 SHOWN = Flag("colour", True, "blue", 7, "blue", experiment=Experiment(3, "colours", True))
