@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, TypeAlias
 
-from ..logs import OncePerCause
+from ..logs import OncePerCause, SafeLogger
 from ..model import Flag, FlagValue, Identity, Snapshot, Traits, parse_value
 from .browser import BrowserFlags, browser_flags, named_browser_flags
 from .missing import OnMissing
@@ -22,7 +22,7 @@ class Identities(Protocol):
         """Returns the names of the segments that an identity is in, as far as they are known."""
 
 
-logger = logging.getLogger(__name__)
+logger = SafeLogger(logging.getLogger(__name__))
 
 _not_json = OncePerCause(logger, "value_not_json", "")
 
