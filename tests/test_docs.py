@@ -1,4 +1,4 @@
-"""The documentation: what it shows runs, what it names is there, and nothing is left out."""
+"""The documentation: its examples run, its names exist, and it describes all public names."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_examples_run(path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The documentation as HTML. That a reference leads nowhere is an error."""
+    """The documentation as HTML. A reference without a target is an error."""
     path = tmp_path_factory.mktemp("docs")
     options = ["--quiet", "--fail-on-warning", "--keep-going"]
     made = subprocess.run(
@@ -60,7 +60,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def described(built: Path) -> dict[str, set[str]]:
-    """What the built pages describe: names by kind."""
+    """The names that the built pages describe, by kind."""
     with built.joinpath("objects.inv").open("rb") as file:
         inventory = InventoryFile.load(file, "", urljoin)
     return {kind: set(names) for kind, names in inventory.items()}
@@ -101,12 +101,12 @@ def test_every_command_is_described() -> None:
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=name_of)
-def test_commands_that_are_named_exist(path: Path) -> None:
+def test_named_commands_exist(path: Path) -> None:
     assert set(_COMMAND.findall(path.read_text())) <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=name_of)
-def test_command_lines_are_right(path: Path) -> None:
+def test_command_lines_are_valid(path: Path) -> None:
     for line in _COMMAND_LINE.findall(path.read_text()):
         name, *arguments = shlex.split(re.split(r"[|;]", line)[0], comments=True)
         with click.Context(flagsmith) as parent:
@@ -116,14 +116,14 @@ def test_command_lines_are_right(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", [ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=name_of)
-def test_links_of_the_repository_lead_somewhere(path: Path) -> None:
+def test_links_within_the_repository_have_a_target(path: Path) -> None:
     links = re.findall(r"\]\((?!https?://)([^)#]+)\)", path.read_text())
     assert links
     assert [link for link in links if not ROOT.joinpath(link).exists()] == []
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=name_of)
-def test_make_has_what_is_named(path: Path) -> None:
+def test_named_targets_of_make_exist(path: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", ROOT.joinpath("Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"(?:`|\$ )make ([a-z-]+)", path.read_text())) <= targets
 

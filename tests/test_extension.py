@@ -1,4 +1,4 @@
-"""Setting an app up: factories, several apps, wrong set-ups."""
+"""Initializing apps: factories, several apps, wrong uses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.apps import MakeApp, Received
 from tests.support.waiting import PATIENCE_SECONDS
 
 
-def test_app_is_set_up_by_the_constructor(emulator: Emulator) -> None:
+def test_the_constructor_initializes_the_app(emulator: Emulator) -> None:
     app = Flask("shop")
     app.config.update(emulator.config)
     flagsmith = FlagsmithRealtime(app)
@@ -65,24 +65,24 @@ def test_two_extensions_in_one_process(make_app: MakeApp) -> None:
         assert "banner_text" in flags
 
 
-def test_extension_created_twice_for_an_app_says_so(make_app: MakeApp) -> None:
+def test_initializing_an_app_twice_is_an_error(make_app: MakeApp) -> None:
     app = make_app()
     with pytest.raises(ConfigError, match=r"has been set up by FlagsmithRealtime before"):
         FlagsmithRealtime(app)
 
 
-def test_missing_key_says_where_to_get_one() -> None:
+def test_a_missing_key_is_an_error_that_says_where_to_get_one() -> None:
     with pytest.raises(ConfigError, match=r"FLAGSMITH_ENVIRONMENT_KEY is missing.*SDK keys"):
         FlagsmithRealtime(Flask("shop"))
 
 
-def test_flags_outside_an_app_context_say_where_to_read_them() -> None:
+def test_reading_flags_outside_an_app_context_is_an_error() -> None:
     with pytest.raises(NotInitializedError, match=r"outside an app context.*app\.app_context"):
         flags.is_feature_enabled("new_checkout")
     assert repr(flags) == "<flags, outside an app context>"
 
 
-def test_flags_of_an_app_without_the_extension_name_the_way_out() -> None:
+def test_reading_flags_of_an_app_without_the_extension_is_an_error() -> None:
     with (
         Flask("shop").app_context(),
         pytest.raises(NotInitializedError, match=r"'shop' has no flags: call FlagsmithRealtime"),
@@ -90,7 +90,7 @@ def test_flags_of_an_app_without_the_extension_name_the_way_out() -> None:
         flags.is_feature_enabled("new_checkout")
 
 
-def test_unknown_setting_is_named_with_the_nearest(
+def test_an_unknown_setting_is_logged_with_the_nearest_known_one(
     make_app: MakeApp, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
@@ -99,7 +99,7 @@ def test_unknown_setting_is_named_with_the_nearest(
     assert "did you mean FLAGSMITH_STRICT?" in caplog.text
 
 
-def test_under_test_nothing_starts_and_defaults_serve(emulator: Emulator) -> None:
+def test_an_app_under_test_starts_nothing_and_serves_defaults(emulator: Emulator) -> None:
     app = Flask("shop")
     app.config.update(emulator.config, TESTING=True, FLAGSMITH_DEFAULTS={"banner_text": "Hi"})
     FlagsmithRealtime(app)
@@ -110,7 +110,7 @@ def test_under_test_nothing_starts_and_defaults_serve(emulator: Emulator) -> Non
     assert emulator.streams_opened == 0
 
 
-def test_under_test_no_key_is_needed() -> None:
+def test_an_app_under_test_needs_no_key() -> None:
     app = Flask("shop")
     app.testing = True
     FlagsmithRealtime(app)
@@ -118,14 +118,14 @@ def test_under_test_no_key_is_needed() -> None:
         assert not flags["new_checkout"]
 
 
-def test_app_that_turns_out_to_be_under_test_stops(make_app: MakeApp) -> None:
+def test_an_app_that_is_set_to_testing_later_stops(make_app: MakeApp) -> None:
     app = make_app()
     app.testing = True
     with app.app_context():
         assert not flags["banner_text"]
 
 
-def test_under_test_it_can_be_started_by_hand(emulator: Emulator) -> None:
+def test_an_app_under_test_can_be_started_explicitly(emulator: Emulator) -> None:
     app = Flask("shop")
     app.config.update(emulator.config, TESTING=True)
     flagsmith = FlagsmithRealtime(app)
@@ -135,7 +135,9 @@ def test_under_test_it_can_be_started_by_hand(emulator: Emulator) -> None:
     flagsmith.stop(app)
 
 
-def test_without_autostart_the_first_read_starts(make_app: MakeApp, emulator: Emulator) -> None:
+def test_without_autostart_the_first_read_starts_the_engine(
+    make_app: MakeApp, emulator: Emulator
+) -> None:
     app = make_app(AUTOSTART=False)
     assert not emulator.calls
     with app.app_context():
@@ -144,7 +146,7 @@ def test_without_autostart_the_first_read_starts(make_app: MakeApp, emulator: Em
 
 
 @pytest.mark.parametrize("runs", [False, True])
-def test_an_app_that_is_not_used_any_more_is_freed(emulator: Emulator, runs: bool) -> None:
+def test_an_unreferenced_app_is_freed(emulator: Emulator, runs: bool) -> None:
     def create_app() -> Flask:
         app = Flask("shop")
         app.config.update(emulator.config, TESTING=not runs)

@@ -56,33 +56,37 @@ VIEWS = {"plain": answer, "async": async_answer}
 
 @pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
 class TestViews:
-    def test_answers_while_the_feature_is_on(self, app: Flask, view: Callable[..., Any]) -> None:
+    def test_the_view_answers_while_the_feature_is_on(
+        self, app: Flask, view: Callable[..., Any]
+    ) -> None:
         app.get("/")(flag_required("new_checkout")(view))
         assert get(app) == (200, view.__name__.replace("_", " "))
 
-    def test_is_not_found_otherwise(self, app: Flask, view: Callable[..., Any]) -> None:
+    def test_404_while_the_feature_is_off(self, app: Flask, view: Callable[..., Any]) -> None:
         app.get("/")(flag_required("beta_dashboard")(view))
         assert get(app) == (404, "")
         assert get(app, "/?plan=free") == (404, "")
         assert get(app, "/?plan=pro")[0] == 200
 
-    def test_status(self, app: Flask, view: Callable[..., Any]) -> None:
+    def test_another_status(self, app: Flask, view: Callable[..., Any]) -> None:
         app.get("/")(flag_required("beta_dashboard", status=403)(view))
         assert get(app) == (403, "")
 
     @pytest.mark.parametrize("otherwise", VIEWS.values(), ids=VIEWS)
-    def test_otherwise_a_view(
+    def test_another_view(
         self, app: Flask, view: Callable[..., Any], otherwise: Callable[..., Any]
     ) -> None:
         app.get("/<text>")(flag_required("beta_dashboard", otherwise=otherwise)(view))
         assert get(app, "/given") == (200, "given")
         assert get(app, "/given?plan=pro") == (200, "given")
 
-    def test_gets_its_arguments(self, app: Flask, view: Callable[..., Any]) -> None:
+    def test_the_view_gets_its_arguments(self, app: Flask, view: Callable[..., Any]) -> None:
         app.get("/<text>")(flag_required("new_checkout")(view))
         assert get(app, "/given") == (200, "given")
 
-    def test_keeps_name_and_documentation(self, app: Flask, view: Callable[..., Any]) -> None:
+    def test_the_view_keeps_its_name_and_docstring(
+        self, app: Flask, view: Callable[..., Any]
+    ) -> None:
         view.__doc__ = "What it does."
         guarded = flag_required("new_checkout")(view)
         assert guarded.__name__ == view.__name__
@@ -90,7 +94,7 @@ class TestViews:
         assert guarded.__wrapped__ is view  # type: ignore[attr-defined]
 
 
-def test_follows_the_flag(app: Flask) -> None:
+def test_a_change_of_the_flag_is_visible_in_the_next_request(app: Flask) -> None:
     app.get("/")(flag_required("beta_dashboard")(answer))
     assert get(app)[0] == 404
     with override_flags(app, beta_dashboard=True):
@@ -204,7 +208,7 @@ class TestClassBasedViews:
     def test_on_a_method(self, app: Flask) -> None:
         class Dashboard(MethodView):
             def get(self, text: str) -> str:
-                return "everybody"
+                return "all"
 
             @flag_required("beta_dashboard", status=403)
             async def post(self, text: str) -> str:
@@ -212,7 +216,7 @@ class TestClassBasedViews:
 
         app.add_url_rule("/<text>", view_func=Dashboard.as_view("dashboard"))
         client = app.test_client()
-        assert client.get("/text").text == "everybody"
+        assert client.get("/text").text == "all"
         assert client.post("/text").status_code == 403
         assert client.post("/text?plan=pro").text == "text"
 
@@ -225,15 +229,15 @@ class TestClassBasedViews:
 
 
 class TestUse:
-    def test_without_a_name(self) -> None:
+    def test_a_missing_name_is_an_error(self) -> None:
         with pytest.raises(TypeError, match=r"takes the name of a feature"):
             flag_required(answer)  # type: ignore[arg-type]
 
     @pytest.mark.parametrize("status", [200, 302, 999, "404", True, None])
-    def test_status_that_is_no_error(self, status: Any) -> None:
+    def test_a_status_that_is_not_an_error_is_refused(self, status: Any) -> None:
         with pytest.raises(ValueError, match=r"status must be an HTTP error \(400, 401"):
             flag_required("beta_dashboard", status=status)
 
-    def test_otherwise_that_answers_nothing(self) -> None:
+    def test_otherwise_without_an_answer_is_refused(self) -> None:
         with pytest.raises(TypeError, match="otherwise must be a view function"):
             flag_required("beta_dashboard", otherwise=404)  # type: ignore[arg-type]

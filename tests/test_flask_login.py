@@ -35,7 +35,7 @@ def app(tmp_path: Path) -> Flask:
 
     @login.user_loader
     def load_user(user_id: str) -> User | None:
-        # A user loader may read flags, too, and be the first to do so.
+        # A user loader may read flags, and may be the first to do so.
         assert flags["max_items"].value == 25
         return USERS.get(int(user_id))
 
@@ -67,13 +67,15 @@ def app(tmp_path: Path) -> Flask:
     return app
 
 
-def test_flags_are_those_of_who_is_logged_in(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
-    pro, free, nobody = (app.test_client() for _ in range(3))
+def test_flags_are_those_of_the_user_who_is_logged_in(
+    app: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    pro, free, anonymous = (app.test_client() for _ in range(3))
     assert pro.get("/login/1").text == "True"
     assert free.get("/login/2").text == "False"
-    assert [client.get("/").text for client in (pro, free, nobody)] == ["beta", "plain", "plain"]
+    assert [client.get("/").text for client in (pro, free, anonymous)] == ["beta", "plain", "plain"]
     assert pro.get("/beta").text.startswith("Hello 1, you are in beta_users")
-    assert [client.get("/beta").status_code for client in (free, nobody)] == [404, 404]
+    assert [client.get("/beta").status_code for client in (free, anonymous)] == [404, 404]
     pro.get("/logout")
     assert pro.get("/").text == "plain"
     assert caplog.records == []

@@ -1,4 +1,4 @@
-"""The wheel and the sdist: built from a copy of the tree, installed where nothing else is."""
+"""The wheel and the sdist: built from a copy of the tree, installed into an empty environment."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 PACKAGE = "flask_flagsmith_realtime"
 NOT_COPIED = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "_build", "__pycache__")
 
-#: Imports all modules, but those of which a setting says that an extra is needed.
+#: Imports all modules except those that need an extra.
 IMPORT_ALL = f"""
 import importlib, pkgutil, {PACKAGE}
 
@@ -39,7 +39,7 @@ print({PACKAGE}.__version__)
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with a sdist, and the wheel that was made out of it."""
+    """A directory with an sdist and the wheel that was built from it."""
     path = tmp_path_factory.mktemp("packages")
     shutil.copytree(ROOT, path / "tree", ignore=NOT_COPIED)
     # Without isolation: what builds is what is installed, and nothing is downloaded.
@@ -57,7 +57,7 @@ def wheel(built: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of an environment with the wheel and what it asks for, and nothing else."""
+    """The Python of an environment with only the wheel and its dependencies."""
     path = tmp_path_factory.mktemp("environment")
     venv.create(path, with_pip=False)
     python = path / "bin" / "python"
@@ -67,13 +67,13 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         asked_for = re.findall(r"^Requires-Dist: (.+)$", archive.read(metadata).decode(), re.M)
     [site] = path.glob("lib/python*/site-packages")
     for requirement in asked_for:
-        lend(Requirement(requirement), site)
+        make_visible(Requirement(requirement), site)
     subprocess.run([*pip, "install", "-q", "--no-index", "--no-deps", str(wheel)], check=True)
     return python
 
 
-def lend(requirement: Requirement, site: Path) -> None:
-    """Have another environment see what is installed here, with all that it requires."""
+def make_visible(requirement: Requirement, site: Path) -> None:
+    """Make an installed distribution and its dependencies visible in another environment."""
     if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
         return
     installed = distribution(requirement.name)
@@ -84,10 +84,10 @@ def lend(requirement: Requirement, site: Path) -> None:
         site.joinpath(top).symlink_to(here / top)
     if news:
         for further in installed.requires or ():
-            lend(Requirement(further), site)
+            make_visible(Requirement(further), site)
 
 
-def test_wheel_holds_all_of_the_package(wheel: Path) -> None:
+def test_the_wheel_has_all_modules(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         packed = {name for name in archive.namelist() if ".dist-info/" not in name}
     files = (ROOT / PACKAGE).rglob("*")
@@ -101,7 +101,7 @@ def test_wheel_holds_all_of_the_package(wheel: Path) -> None:
     assert f"{PACKAGE}/emulator/sample.json" in packed
 
 
-def test_sdist_holds_what_a_packager_wants(built: Path) -> None:
+def test_the_sdist_has_tests_and_documentation(built: Path) -> None:
     [path] = built.glob("*.tar.gz")
     with tarfile.open(path) as archive:
         packed = {name.partition("/")[2] for name in archive.getnames()}
@@ -114,7 +114,7 @@ def test_sdist_holds_what_a_packager_wants(built: Path) -> None:
     assert [name for name in packed if "__pycache__" in name or "_build" in name] == []
 
 
-def test_wheel_needs_nothing_but_what_it_asks_for(python: Path, tmp_path: Path) -> None:
+def test_the_declared_dependencies_are_sufficient(python: Path, tmp_path: Path) -> None:
     assert run(python, tmp_path, "-W", "error", "-c", IMPORT_ALL).strip() == "0.1.0"
 
 
@@ -123,7 +123,7 @@ def test_installed_commands_are_found(python: Path, tmp_path: Path) -> None:
     assert "--state" in run(python, tmp_path, "-m", f"{PACKAGE}.emulator", "--help")
 
 
-def test_installed_emulator_has_its_page(python: Path, tmp_path: Path) -> None:
+def test_the_installed_emulator_serves_its_page(python: Path, tmp_path: Path) -> None:
     program = (
         "import urllib.request as r\n"
         f"from {PACKAGE}.emulator import Emulator\n"
@@ -136,7 +136,7 @@ def test_installed_emulator_has_its_page(python: Path, tmp_path: Path) -> None:
 
 
 def run(python: Path, directory: Path, *arguments: str) -> str:
-    """What a program prints that is run elsewhere than in the source's tree."""
+    """Run Python outside of the source tree, and return its output."""
     environ = {n: v for n, v in os.environ.items() if not n.startswith(("PYTHON", "FLASK_"))}
     ran = subprocess.run(
         [python, *arguments], cwd=directory, env=environ, capture_output=True, text=True

@@ -1,4 +1,4 @@
-"""The README, as a stranger follows it: its code in a file, its commands in processes."""
+"""The README: its code in a file, its commands in processes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ README = (ROOT / "README.md").read_text()
 
 
 def blocks(language: str) -> list[str]:
-    """The code of a language in the README."""
+    """Return the blocks of code of a language."""
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
@@ -48,7 +48,7 @@ def test_its_app_is_as_short_as_it_looks() -> None:
 
 
 def emulator() -> Running:
-    """The emulator that the README names."""
+    """Start the emulator with the command of the README."""
     [command] = re.findall(r"`python (-m \S+emulator)`", README)
     return Running(
         subprocess.Popen(

@@ -1,4 +1,4 @@
-"""One snapshot a request: whatever arrives meanwhile, a request sees one state of the flags."""
+"""One snapshot for each request: changes during a request are visible in the next one."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_command_or_task_keeps_its_flags(app: Flask, emulator: Emulator) -> None
         assert flags["banner_text"].value == "after"
 
 
-def test_flags_are_iterated_as_they_are_read(app: Flask) -> None:
+def test_iterating_over_flags(app: Flask) -> None:
     with app.app_context():
         names = list(flags)
         assert len(flags) == len(names) == len(flags.all_flags())
@@ -104,7 +104,7 @@ def test_flags_are_iterated_as_they_are_read(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("name", [None, 7])
-def test_a_name_that_is_no_text_is_named(app: Flask, name: Any) -> None:
+def test_a_name_that_is_not_a_str_is_an_error(app: Flask, name: Any) -> None:
     words = f"A feature's name must be a str, not {type(name).__name__}"
     with app.app_context():
         for read in (flags.is_feature_enabled, flags.get_feature_value, flags.get_flag):

@@ -1,4 +1,4 @@
-"""The signals, through a real change on a local Flagsmith."""
+"""The signals, caused by real changes on a local Flagsmith."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.support.apps import MakeApp, Received
 from tests.support.waiting import PATIENCE_SECONDS
 
 
-def test_change_is_told_with_before_and_after(make_app: MakeApp, emulator: Emulator) -> None:
+def test_a_change_has_the_flag_before_and_after(make_app: MakeApp, emulator: Emulator) -> None:
     emulator.set_flag("banner_text", enabled=True, value="before")
     app = make_app()
     changed = Received(flags_changed, app)
@@ -74,7 +74,7 @@ def test_changed_segment_is_a_change_of_its_features(make_app: MakeApp, emulator
     assert change.before == change.after
 
 
-def test_first_snapshot_is_no_change(make_app: MakeApp, emulator: Emulator) -> None:
+def test_the_first_snapshot_sends_no_change(make_app: MakeApp, emulator: Emulator) -> None:
     app = Flask("shop")
     changed, refreshed = Received(flags_changed, app), Received(snapshot_refreshed, app)
     connected = Received(stream_connected, app)
@@ -107,7 +107,7 @@ def test_failed_refresh_carries_the_error(emulator: Emulator) -> None:
     flagsmith.stop(app)
 
 
-def test_failing_receiver_is_named_and_stops_no_other(
+def test_a_failing_receiver_is_logged_and_stops_no_other(
     make_app: MakeApp, emulator: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = make_app()
@@ -239,7 +239,7 @@ def test_on_change_is_called_for_its_feature_only(make_app: MakeApp, emulator: E
     assert [change.feature_name for change in calls] == ["pricing"]
 
 
-def test_on_change_wants_names() -> None:
+def test_on_change_without_names_is_an_error() -> None:
     with pytest.raises(TypeError, match="on_change takes features' names"):
         FlagsmithRealtime().on_change()
 

@@ -23,13 +23,13 @@ _REVEALED = re.compile(r'^Revealed type is "(.+)"$')
 _UNION = re.compile(r"Union\[([^][]+)\]")
 _CODE = re.compile(r"\[([\w-]+)\]$")
 
-Said = dict[int, list[str]]
+Reports = dict[int, list[str]]
 
 
 @pytest.fixture(scope="module")
-def reports() -> dict[str, Said]:
-    """What mypy says, by file and line. One run for all: it reads Flask first, which takes long."""
-    output, trouble, _ = api.run(
+def reports() -> dict[str, Reports]:
+    """The reports of mypy by file and line, from one run over all files."""
+    output, errors, _ = api.run(
         [
             *map(os.fspath, FILES),
             f"--config-file={ROOT / 'setup.cfg'}",
@@ -38,8 +38,8 @@ def reports() -> dict[str, Said]:
             "--no-pretty",
         ]
     )
-    assert not trouble
-    said: dict[str, Said] = defaultdict(lambda: defaultdict(list))
+    assert not errors
+    found: dict[str, Reports] = defaultdict(lambda: defaultdict(list))
     for report in map(_REPORT.match, output.splitlines()):
         assert report is not None, output
         revealed = _REVEALED.match(report["text"])
@@ -52,12 +52,12 @@ def reports() -> dict[str, Said]:
             text = f"error: {code[1]}"
         else:
             continue
-        said[Path(report["file"]).name][int(report["line"])].append(text)
-    return said
+        found[Path(report["file"]).name][int(report["line"])].append(text)
+    return found
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_types(file: Path, reports: dict[str, Said]) -> None:
+def test_types(file: Path, reports: dict[str, Reports]) -> None:
     expected = {
         number: [match[1]]
         for number, line in enumerate(file.read_text().splitlines(), 1)
@@ -67,13 +67,13 @@ def test_types(file: Path, reports: dict[str, Said]) -> None:
     assert dict(reports[file.name]) == expected
 
 
-def test_package_says_that_it_is_typed() -> None:
+def test_the_package_is_marked_as_typed() -> None:
     assert Path(flask_flagsmith_realtime.__file__).with_name("py.typed").is_file()
 
 
-def test_every_public_name_is_looked_at() -> None:
+def test_every_public_name_is_in_a_file() -> None:
     text = "\n".join(file.read_text() for file in FILES)
-    unseen = [
+    missing = [
         name for name in flask_flagsmith_realtime.__all__ if not re.search(rf"\b{name}\b", text)
     ]
-    assert not unseen
+    assert not missing

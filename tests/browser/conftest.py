@@ -18,10 +18,10 @@ from tests.support.waiting import PATIENCE_SECONDS
 expect.set_options(timeout=PATIENCE_SECONDS * 1000)
 
 
-# One a module: while it runs, its event loop is in the way of tests with one of their own.
+# One for each module: while it runs, its event loop disturbs tests with one of their own.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, as it is installed."""
+    """The installed Chromium."""
     found = find_program(*BROWSERS)
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=found, args=OPTIONS)
@@ -31,19 +31,19 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[Open]:
-    """Opens a page as a visitor of its own. A page may raise nothing and stays on this machine."""
+    """Opens a page as a new visitor. No page may raise an error or request another host."""
     contexts = []
-    troubles: list[str] = []
+    problems: list[str] = []
 
     def stay_here(url: str) -> None:
         if urlsplit(url).hostname not in ("127.0.0.1", None):
-            troubles.append(f"asked {url}")
+            problems.append(f"request of {url}")
 
     def open_one(url: str, **context: object) -> Page:
         contexts.append(browser.new_context(**context))
         page = contexts[-1].new_page()
         page.set_default_timeout(PATIENCE_SECONDS * 1000)
-        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("request", lambda request: stay_here(request.url))
         page.goto(url)
         return page
@@ -51,12 +51,12 @@ def open_page(browser: Browser) -> Iterator[Open]:
     yield open_one
     for context in contexts:
         context.close()
-    assert troubles == []
+    assert problems == []
 
 
 @pytest.fixture
 def demo() -> Iterator[Demo]:
-    """The shop and its emulator, as a process."""
+    """The shop and its emulator in a process of their own."""
     ports = {"EXAMPLE_APP_PORT": "0", "EXAMPLE_APP_EMULATOR_PORT": "0"}
     process = Served([sys.executable, "-m", "example_app"], ports, ROOT)
     try:

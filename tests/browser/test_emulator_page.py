@@ -26,7 +26,7 @@ def test_a_switch_and_a_value(emulator: Emulator, open_page: Open) -> None:
     assert states["banner_text"]["feature_state_value"] == "Half price"
 
 
-def test_the_open_page_follows_changes_made_elsewhere(emulator: Emulator, open_page: Open) -> None:
+def test_an_open_page_follows_changes_made_elsewhere(emulator: Emulator, open_page: Open) -> None:
     page = open_page(emulator.url)
     expect(page.get_by_role("switch", name="new_checkout", exact=True)).not_to_be_checked()
     emulator.set_flag("new_checkout", enabled=True)
@@ -38,7 +38,7 @@ def test_the_open_page_follows_changes_made_elsewhere(emulator: Emulator, open_p
     expect(page.get_by_role("switch", name="free_delivery", exact=True)).to_have_count(0)
 
 
-def test_what_is_being_typed_is_not_lost(emulator: Emulator, open_page: Open) -> None:
+def test_unsaved_input_is_kept(emulator: Emulator, open_page: Open) -> None:
     page = open_page(emulator.url)
     field = page.get_by_label("Value of banner_text", exact=True)
     field.press("End")
@@ -52,7 +52,7 @@ def test_what_is_being_typed_is_not_lost(emulator: Emulator, open_page: Open) ->
     expect(field).to_have_value("from elsewhere")
 
 
-def test_what_is_refused_is_said_and_taken_back(emulator: Emulator, open_page: Open) -> None:
+def test_a_refused_edit_is_reported_and_undone(emulator: Emulator, open_page: Open) -> None:
     page = open_page(emulator.url)
     emulator.delete_flag("beta_dashboard")
     page.get_by_label("More about button_colour").click()
@@ -67,9 +67,7 @@ def test_what_is_refused_is_said_and_taken_back(emulator: Emulator, open_page: O
     expect(page.locator("#problem")).to_be_empty()
 
 
-def test_it_says_when_the_emulator_is_gone_and_follows_again(
-    emulator: Emulator, open_page: Open
-) -> None:
+def test_the_page_reports_an_outage_and_follows_again(emulator: Emulator, open_page: Open) -> None:
     page = open_page(emulator.url)
     emulator.stop()
     expect(page.locator("#gone")).to_be_visible()
@@ -80,7 +78,7 @@ def test_it_says_when_the_emulator_is_gone_and_follows_again(
     expect(page.get_by_role("switch", name="new_checkout", exact=True)).to_be_checked()
 
 
-def test_it_works_without_scripts(emulator: Emulator, open_page: Open) -> None:
+def test_the_page_works_without_scripts(emulator: Emulator, open_page: Open) -> None:
     page = open_page(emulator.url, java_script_enabled=False)
     switch(page, "new_checkout")
     expect(page.get_by_role("switch", name="new_checkout", exact=True)).to_be_checked()
@@ -92,7 +90,7 @@ def test_it_works_without_scripts(emulator: Emulator, open_page: Open) -> None:
     assert page.url == emulator.url + "#feature-3"
 
 
-def test_it_fits_a_phone(emulator: Emulator, open_page: Open) -> None:
+def test_the_page_fits_a_phone(emulator: Emulator, open_page: Open) -> None:
     page = open_page(emulator.url, viewport={"width": 360, "height": 740})
     page.locator("details").evaluate_all("all => all.forEach(one => one.open = true)")
 

@@ -1,4 +1,4 @@
-"""The example shop in a real browser: an open page follows what is switched elsewhere."""
+"""The example shop in a real browser: an open page follows changes on the emulator's page."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tests.support.browsers import Demo, Open
 
 
 def mark(page: Page) -> None:
-    """Leave something in the page that a reload would lose."""
+    """Mark the page; a reload removes the mark."""
     page.evaluate("window.marked = true")
 
 
 def is_marked(page: Page) -> bool:
-    """Whether the page has not been loaded again."""
+    """Return whether the page has not been reloaded."""
     return bool(page.evaluate("window.marked === true"))
 
 
@@ -75,7 +75,7 @@ def test_an_open_shop_follows_values(demo: Demo, open_page: Open) -> None:
     assert is_marked(shop)
 
 
-def test_a_change_for_some_visitors_is_shown_as_such(demo: Demo, open_page: Open) -> None:
+def test_a_change_for_some_visitors_is_shown_as_one(demo: Demo, open_page: Open) -> None:
     shop, emulator = open_page(demo.shop), open_page(demo.emulator)
     be(shop, "Ada")
     expect(shop.get_by_role("link", name="Diary")).to_be_visible()
@@ -105,7 +105,7 @@ def test_each_person_gets_their_own_flags(demo: Demo, open_page: Open) -> None:
     expect(shop.locator("#person-")).to_have_attribute("aria-pressed", "true")
 
 
-def test_several_visitors_follow_each_with_their_own_variant(demo: Demo, open_page: Open) -> None:
+def test_several_visitors_each_follow_their_own_variant(demo: Demo, open_page: Open) -> None:
     emulator = open_page(demo.emulator)
     visitors = {name: open_page(demo.shop) for name in ("Ada", "Ben", "Chloe")}
     for name, shop in visitors.items():
@@ -135,7 +135,7 @@ def test_an_open_checkout_becomes_the_new_one_and_the_old_one(demo: Demo, open_p
     expect(shop.get_by_text("Thank you! Your cast-iron teapot is on its way.")).to_be_visible()
 
 
-def test_a_page_that_is_not_there_appears_when_its_flag_does(demo: Demo, open_page: Open) -> None:
+def test_a_missing_page_appears_when_its_flag_is_switched_on(demo: Demo, open_page: Open) -> None:
     shop, emulator = open_page(f"{demo.shop}diary"), open_page(demo.emulator)
     expect(shop.get_by_role("heading", level=1)).to_have_text("This page does not exist.")
     switch(emulator, "beta_dashboard")
@@ -143,7 +143,7 @@ def test_a_page_that_is_not_there_appears_when_its_flag_does(demo: Demo, open_pa
 
 
 @pytest.mark.parametrize("width", [390, 1250])
-def test_a_change_moves_nothing(demo: Demo, open_page: Open, width: int) -> None:
+def test_a_change_does_not_move_the_page(demo: Demo, open_page: Open, width: int) -> None:
     shop = open_page(demo.shop, viewport={"width": width, "height": 800})
     emulator = open_page(demo.emulator)
     places = "[...document.querySelectorAll('.product, .facts, #segments')].map(e => e.offsetTop)"
@@ -156,7 +156,7 @@ def test_a_change_moves_nothing(demo: Demo, open_page: Open, width: int) -> None
     assert shop.evaluate(places) == before
 
 
-def test_every_width_holds_the_page(demo: Demo, open_page: Open) -> None:
+def test_the_page_fits_every_width(demo: Demo, open_page: Open) -> None:
     shop = open_page(demo.shop)
     for path in ("", "checkout/teapot", "diary"):
         shop.goto(demo.shop + path)
@@ -165,7 +165,7 @@ def test_every_width_holds_the_page(demo: Demo, open_page: Open) -> None:
             assert shop.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_the_keyboards_place_is_kept(demo: Demo, open_page: Open) -> None:
+def test_the_keyboard_focus_is_kept(demo: Demo, open_page: Open) -> None:
     shop, emulator = open_page(demo.shop), open_page(demo.emulator)
     shop.locator("#buy-teapot").focus()
     switch(emulator, "new_checkout")
@@ -173,7 +173,7 @@ def test_the_keyboards_place_is_kept(demo: Demo, open_page: Open) -> None:
     expect(shop.locator("#buy-teapot")).to_be_focused()
 
 
-def test_it_ends_at_once_with_a_page_open(demo: Demo, open_page: Open) -> None:
+def test_the_shop_ends_at_once_with_an_open_page(demo: Demo, open_page: Open) -> None:
     shop = open_page(demo.shop)
     expect(shop.locator("#listening")).to_contain_text("Live")
     demo.process.process.send_signal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""The example shop in a real browser, served by gunicorn, beside a Flagsmith elsewhere."""
+"""The example shop in a real browser, served by gunicorn, with a Flagsmith in another process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.servers import Served, environment_of, gunicorn
 
 @contextmanager
 def served(emulator: Emulator, *options: str) -> Iterator[Served]:
-    """The shop under gunicorn, as its ``gunicorn_conf.py`` has it."""
+    """Run the shop under gunicorn with its ``gunicorn_conf.py``."""
     command = gunicorn(
         "--config", "python:example_app.gunicorn_conf", *options, app="example_app:create_app()"
     )
@@ -39,7 +39,7 @@ def test_an_open_shop_follows(emulator: Emulator, open_page: Open, workers: int)
         assert "Traceback" not in server.output
 
 
-def test_an_open_shop_catches_up_after_its_server_was_away(
+def test_an_open_shop_catches_up_after_a_restart_of_its_server(
     emulator: Emulator, open_page: Open
 ) -> None:
     with served(emulator) as server:

@@ -1,4 +1,4 @@
-"""The app that gunicorns serve as members of a fleet. Each process writes down what it serves.
+"""The app that gunicorns serve as members of a fleet. Each process writes a journal of its flags.
 
 ``MEMBER_JOURNAL`` names the file: a line of JSON each time that flags come in. ``MEMBER_PACE`` has
 the fleet's times, if they are to be shorter than the real ones.
@@ -49,7 +49,7 @@ def _changed(app: Flask, leader: bool, **_: Any) -> None:
 
 def _write(what: str, **more: Any) -> None:
     line = json.dumps({"pid": os.getpid(), "what": what, **more}) + "\n"
-    # One write to a file that is only appended to: lines of several processes do not mix.
+    # One write in append mode: the lines of several processes do not mix.
     descriptor = os.open(os.environ["MEMBER_JOURNAL"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
         os.write(descriptor, line.encode())

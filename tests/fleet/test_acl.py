@@ -1,4 +1,4 @@
-"""The rights that the documentation gives the fleet's user are enough."""
+"""The permissions of the documentation are sufficient for a fleet."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.redis_server import RedisServer
 PAGE = DOCS / "fleet.rst"
 
 
-def test_documented_user_can_do_all(
+def test_the_documented_permissions_are_sufficient(
     members: Members, redis_server: RedisServer, emulator: Emulator
 ) -> None:
     found = re.search(r"ACL (SETUSER .*?)\n\n", PAGE.read_text(), re.DOTALL)

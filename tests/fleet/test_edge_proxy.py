@@ -1,7 +1,7 @@
-"""Behind an Edge Proxy: its documented answers, which are not quite those of Flagsmith.
+"""Behind an Edge Proxy, whose documented answers differ from those of Flagsmith.
 
-It serves ``environment-document`` without the slash at its end and redirects there; its answers
-carry no epoch in a header; it knows no stream; an unknown key is a 401.
+It serves ``environment-document`` without the final slash and redirects there; its answers have no
+header with an epoch; it has no stream; it answers 401 for an unknown key.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from flask_flagsmith_realtime import FlagsmithRealtime, flags, refresh_failed
 from flask_flagsmith_realtime.emulator import Emulator
 from tests.support.apps import Received
 from tests.support.fleets import Members
+from tests.support.logs import events
 
 
 class EdgeProxy:
@@ -110,7 +111,7 @@ def test_local_evaluation_follows_by_polling(members: Members, edge_proxy: EdgeP
     members.wait_for_flags()
     edge_proxy.flagsmith.set_flag("banner_text", value="through the proxy")
     members.wait_for("through the proxy")
-    # The document itself says of when it is.
+    # The document has its epoch.
     assert members.all[0].snapshot.epoch == pytest.approx(edge_proxy.flagsmith.epoch, abs=1e-6)
 
 
@@ -129,7 +130,7 @@ def test_remote_evaluation_follows_without_an_epoch(
 
 
 @pytest.mark.parametrize("key", ["server_side_key", "client_side_key"])
-def test_fleet_shares_what_the_proxy_answers(
+def test_a_fleet_shares_the_answers_of_the_proxy(
     members: Members, edge_proxy: EdgeProxy, key: str
 ) -> None:
     members.settings.update(
@@ -143,7 +144,7 @@ def test_fleet_shares_what_the_proxy_answers(
     assert [member.calls for member in members.of_role("follower")] == [0, 0]
 
 
-def test_stream_is_refused_and_polling_goes_on(
+def test_flags_are_polled_when_the_proxy_refuses_the_stream(
     members: Members, edge_proxy: EdgeProxy, caplog: pytest.LogCaptureFixture
 ) -> None:
     members.settings = {
@@ -155,10 +156,12 @@ def test_stream_is_refused_and_polling_goes_on(
     members.wait_for_flags()
     edge_proxy.flagsmith.set_flag("banner_text", value="polled")
     members.wait_for("polled")
-    assert "was refused" in caplog.text
+    assert "stream_trouble" in events(caplog)
 
 
-def test_stream_of_flagsmith_beside_the_proxy(members: Members, edge_proxy: EdgeProxy) -> None:
+def test_the_stream_of_flagsmith_works_beside_the_proxy(
+    members: Members, edge_proxy: EdgeProxy
+) -> None:
     members.settings = {
         **edge_proxy.config,
         "FLAGSMITH_ENABLE_REALTIME_UPDATES": True,
@@ -171,7 +174,7 @@ def test_stream_of_flagsmith_beside_the_proxy(members: Members, edge_proxy: Edge
     members.wait_for("streamed")
 
 
-def test_unknown_key_is_said(edge_proxy: EdgeProxy, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unknown_key_is_logged(edge_proxy: EdgeProxy, caplog: pytest.LogCaptureFixture) -> None:
     app = Flask("shop")
     app.config.update(
         edge_proxy.config,
@@ -184,5 +187,5 @@ def test_unknown_key_is_said(edge_proxy: EdgeProxy, caplog: pytest.LogCaptureFix
     with app.app_context():
         assert not flags["banner_text"]
     flagsmith.stop(app)
-    assert "refused the server-side key" in caplog.text
+    assert events(caplog) == ["fetch_trouble"]
     assert "ser.unknown" not in caplog.text

@@ -1,4 +1,4 @@
-"""Which role follows from what, and what becomes of flags that many put into one place."""
+"""The election: roles, delays, and which flags a member takes or stores."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from flask_flagsmith_realtime.fleet.election import (
     first_role_seconds,
 )
 
-PACE = FleetTimings()
+TIMINGS = FleetTimings()
 numbers = st.floats(0.001, 1, exclude_max=True)
-#: What a try brings: who leads, or a failure.
+#: The outcomes of a heartbeat.
 outcomes = st.sampled_from(["leads", "follows", "fails"])
 
 
 def make_election(random: float = 0.5) -> Election:
-    return Election(PACE, random=lambda: random)
+    return Election(TIMINGS, random=lambda: random)
 
 
 @given(outcome=outcomes, number=numbers)
-def test_first_try_gives_a_role(outcome: str, number: float) -> None:
+def test_the_first_heartbeat_gives_a_role(outcome: str, number: float) -> None:
     election = make_election(number)
     assert election.role is None
     if outcome == "fails":
@@ -48,32 +48,32 @@ def test_first_try_gives_a_role(outcome: str, number: float) -> None:
 
 
 @given(tries=st.lists(st.tuples(outcomes, numbers), max_size=60))
-def test_role_is_what_redis_names_or_kept_or_alone(tries: list[tuple[str, float]]) -> None:
+def test_the_role_is_that_of_redis_or_kept_or_alone(tries: list[tuple[str, float]]) -> None:
     now, failing_since = 0.0, math.inf
-    election = Election(PACE)
+    election = Election(TIMINGS)
     for outcome, number in tries:
         election.random = partial(float, number)
         before = election.role
         if outcome == "fails":
             failing_since = min(failing_since, now)
             delay = election.failed(now)
-            assert 0 <= delay <= PACE.longest_retry_seconds
+            assert 0 <= delay <= TIMINGS.longest_retry_seconds
             if before is None:
                 assert election.role is Role.ALONE
             if election.role is not Role.ALONE:
-                # Kept for now, but not for longer than it takes to be patient.
+                # The role is kept, but not for longer than the patience.
                 assert election.role is before
-                assert now + delay <= failing_since + PACE.patience_seconds + 1e-9
+                assert now + delay <= failing_since + TIMINGS.patience_seconds + 1e-9
         else:
             failing_since = math.inf
             delay = election.answered(outcome == "leads", 15.0)
             assert election.role is (Role.LEADER if outcome == "leads" else Role.FOLLOWER)
-            assert 0.9 * PACE.beat_seconds <= delay <= 1.1 * PACE.beat_seconds
+            assert 0.9 * TIMINGS.beat_seconds <= delay <= 1.1 * TIMINGS.beat_seconds
         now += delay
 
 
 @given(number=numbers)
-def test_blip_is_no_reason_to_go_alone(number: float) -> None:
+def test_one_failed_heartbeat_keeps_the_role(number: float) -> None:
     election = make_election(number)
     election.answered(False, 15.0)
     delay = election.failed(100.0)
@@ -84,25 +84,25 @@ def test_blip_is_no_reason_to_go_alone(number: float) -> None:
 
 
 @given(number=numbers)
-def test_moment_of_going_alone_is_spread(number: float) -> None:
+def test_the_time_until_a_member_continues_alone_has_jitter(number: float) -> None:
     election = make_election(number)
     election.answered(False, 15.0)
     now = delay = 0.0
     while election.role is not Role.ALONE:
         now += delay
         delay = election.failed(now)
-    assert math.isclose(now, PACE.patience_seconds * (0.2 + 0.8 * number))
+    assert math.isclose(now, TIMINGS.patience_seconds * (0.2 + 0.8 * number))
 
 
 @given(lock=st.floats(-0.002, 15), number=numbers)
-def test_follower_asks_as_soon_as_the_lock_is_free(lock: float, number: float) -> None:
+def test_a_follower_tries_to_lead_as_soon_as_the_lock_expires(lock: float, number: float) -> None:
     delay = make_election(number).answered(False, lock)
     assert delay <= max(lock, 0) + 0.5
-    assert delay <= 1.1 * PACE.beat_seconds
+    assert delay <= 1.1 * TIMINGS.beat_seconds
 
 
 @given(number=numbers)
-def test_wait_for_the_first_role_is_short_and_spread(number: float) -> None:
+def test_the_wait_for_the_first_role_is_short_and_has_jitter(number: float) -> None:
     assert math.isclose(first_role_seconds(lambda: number), 1.5 + 0.75 * number)
 
 
@@ -112,26 +112,26 @@ def test_tries_to_join_again_are_few() -> None:
     while now < 3600:
         now += election.failed(now)
         tries += 1
-    assert tries <= 3600 / (0.5 * PACE.longest_retry_seconds) + 10
+    assert tries <= 3600 / (0.5 * TIMINGS.longest_retry_seconds) + 10
 
 
-def test_leader_that_cannot_store_stays_away() -> None:
+def test_a_leader_that_cannot_store_does_not_try_to_lead_for_a_while() -> None:
     election = make_election(0.5)
     election.answered(True, 15.0)
-    assert election.gave_up() == PACE.unfit_seconds
+    assert election.gave_up() == TIMINGS.unfit_seconds
     assert election.role is Role.ALONE
 
 
-def test_fleet_is_patient_for_less_than_a_leader_may_be_silent() -> None:
-    assert 2 * PACE.beat_seconds < PACE.expiry_seconds
-    assert PACE.patience_seconds < PACE.expiry_seconds
+def test_the_patience_is_shorter_than_the_expiry_of_the_lock() -> None:
+    assert 2 * TIMINGS.beat_seconds < TIMINGS.expiry_seconds
+    assert TIMINGS.patience_seconds < TIMINGS.expiry_seconds
 
 
 epochs = st.sampled_from([None, 1.0, 2.0, 3.0])
 
 
 @given(held=epochs, found=epochs, same=st.booleans(), leads=st.booleans(), replaced=epochs)
-def test_held_epoch_never_falls_but_on_purpose(
+def test_the_held_epoch_falls_only_when_the_leader_replaces_it(
     held: float | None, found: float | None, same: bool, leads: bool, replaced: float | None
 ) -> None:
     step = compare(held, found, same=same, leads=leads, replaced=replaced)
@@ -147,7 +147,7 @@ def test_held_epoch_never_falls_but_on_purpose(
 
 @dataclass
 class Copy:
-    """Flags as one process or Redis holds them."""
+    """The flags of a process or of Redis."""
 
     epoch: float
     content: str
@@ -163,10 +163,10 @@ contents = st.builds(Copy, st.sampled_from([1.0, 2.0, 3.0]), st.sampled_from(["a
     copies=st.lists(contents, min_size=1, max_size=5),
     order=st.lists(st.integers(0, 4), max_size=10),
 )
-def test_whatever_the_order_all_end_with_the_same(
+def test_in_any_order_all_members_end_with_the_same_flags(
     stored: Copy, copies: list[Copy], order: list[int]
 ) -> None:
-    # The first of them leads. Redis takes what its script lets through.
+    # The first copy is the leader's. Redis takes what its script allows.
     def turn(number: int) -> None:
         nonlocal stored
         held, leads = copies[number], number == 0

@@ -1,4 +1,4 @@
-"""A forked child is another member of the fleet, and holds on to nothing of its parent's."""
+"""A forked child is a member of its own, without the connections of its parent."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ signal.pause()
 """
 
 
-def test_child_joins_for_itself_and_closes_what_it_inherits(
+def test_a_child_joins_and_closes_inherited_connections(
     redis_server: RedisServer, emulator: Emulator
 ) -> None:
     settings = {**emulator.config, "FLAGSMITH_REDIS_URL": redis_server.url}
@@ -44,7 +44,7 @@ def test_child_joins_for_itself_and_closes_what_it_inherits(
             eventually(lambda: redis_server.subscribers() == 2)
             before = len(redis_server.client.client_list())
             parent.kill()
-            # Had the child copies of the parent's connections, Redis would not see them end.
+            # If the child had copies of the parent's connections, Redis would not see them end.
             eventually(lambda: redis_server.subscribers() == 1)
             eventually(lambda: len(redis_server.client.client_list()) < before)
         finally:

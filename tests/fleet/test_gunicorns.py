@@ -1,4 +1,4 @@
-"""Several gunicorns as one fleet, counted at the local Flagsmith; and the death of their leader."""
+"""Several gunicorns as one fleet: the costs at Flagsmith, and the end of the leader."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ QUICK = {"beat_seconds": 0.5, "expiry_seconds": 3.0, "patience_seconds": 2.0}
 
 
 class Journal:
-    """What the workers have written down."""
+    """The file into which the workers write their changes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -35,7 +35,7 @@ class Journal:
         return [json.loads(line) for line in text.splitlines()]
 
     def banners(self) -> dict[int, object]:
-        """What each worker serves, by its process id."""
+        """Return the banner of each worker by its process id."""
         return {
             line["pid"]: line["banner"]
             for line in self.lines()
@@ -50,15 +50,15 @@ class Journal:
         )
 
     def wait_for_leader(self, other_than: int | None = None) -> int:
-        """The process that has fetched the newest change; it says so after it serves it."""
+        """Wait for the entry of the process that has fetched the newest change."""
         leaders: list[int] = []
 
-        def has_said_so() -> bool:
+        def has_written() -> bool:
             changes = [line for line in self.lines() if line["what"] == "changed"]
             leaders[:] = [line["pid"] for line in changes if line["leader"]]
             return bool(leaders) and leaders[-1] != other_than
 
-        eventually(has_said_so, lambda: f"{leaders}")
+        eventually(has_written, lambda: f"{leaders}")
         return leaders[-1]
 
 
@@ -107,11 +107,11 @@ def test_twelve_workers_cost_one_stream_and_one_call_a_change(
     assert emulator.streams_opened == 1
     changed: list[dict[str, Any]] = []
 
-    def all_have_said_so() -> bool:
+    def all_have_written() -> bool:
         changed[:] = [line for line in journal.lines() if line["what"] == "changed"]
         return len(changed) == 12 * 20
 
-    eventually(all_have_said_so, lambda: f"{len(changed)} changes were sent")
+    eventually(all_have_written, lambda: f"{len(changed)} changes were sent")
     assert len([line for line in changed if line["leader"]]) == 20
     for server in servers:
         assert server.stop() == 0
@@ -120,7 +120,7 @@ def test_twelve_workers_cost_one_stream_and_one_call_a_change(
 
 
 @pytest.mark.parametrize("worker", ["sync", "gthread", "gevent"])
-def test_workers_of_each_class_share(
+def test_workers_of_each_class_share_one_stream(
     serve: Serve,
     redis_server: RedisServer,
     emulator: Emulator,
@@ -144,7 +144,7 @@ def test_workers_of_each_class_share(
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "paused"])
-def test_another_leads_when_the_leader_is(
+def test_another_worker_leads_when_the_leader_is(
     serve: Serve, emulator: Emulator, journal: Journal, number: signal.Signals
 ) -> None:
     emulator.set_flag("banner_text", value="at the start")
@@ -157,7 +157,7 @@ def test_another_leads_when_the_leader_is(
     os.kill(leader, number)
     journal.dead.add(leader)
     emulator.set_flag("banner_text", value="meanwhile")
-    # Gunicorn starts another worker in the place of one that was killed.
+    # Gunicorn replaces a worker that was killed.
     others = 3 if number is signal.SIGKILL else 2
     journal.wait_for(others, "meanwhile")
     journal.wait_for_leader(other_than=leader)
@@ -166,7 +166,7 @@ def test_another_leads_when_the_leader_is(
         journal.wait_for(2, "under the second")
         os.kill(leader, signal.SIGCONT)
         journal.dead.clear()
-        # It wakes believing that it leads; it takes what the others have.
+        # It resumes as the leader that it no longer is, and takes the flags of the others.
         journal.wait_for(3, "under the second")
         emulator.set_flag("banner_text", value="together")
         journal.wait_for(3, "together")
@@ -174,7 +174,7 @@ def test_another_leads_when_the_leader_is(
     assert "Traceback" not in server.output, server.output
 
 
-def test_webhook_to_any_worker_reaches_all(
+def test_a_webhook_at_one_worker_reaches_all(
     serve: Serve, emulator: Emulator, journal: Journal
 ) -> None:
     emulator.set_flag("banner_text", value="at the start")

@@ -1,4 +1,4 @@
-"""``FLAGSMITH_REDIS_URL``: what it takes, what it refuses, and what it never repeats."""
+"""``FLAGSMITH_REDIS_URL``: valid values, refused values, and no password in errors."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from tests.support.waiting import eventually
         ),
     ],
 )
-def test_usable_url_is_shown_without_its_password(url: str, shown: str) -> None:
+def test_a_valid_url_is_shown_without_its_password(url: str, shown: str) -> None:
     check_url(url)
     assert redacted_url(url) == shown
 
@@ -61,13 +61,13 @@ def test_usable_url_is_shown_without_its_password(url: str, shown: str) -> None:
         ("redis://host/hidden", "its path is not the number of a database"),
         ("redis://host?hidden=1", "in its query it takes no option but client_name, db, "),
         ("redis://host?socket_timeout=hidden", "in its query it takes no option but"),
-        # Each would fail at the first call, or later.
+        # Each of these would fail at the first call or later.
         ("redis://host?decode_responses=True", "in its query it takes no option but"),
         ("redis://host?max_connections=1", "in its query it takes no option but"),
         ("redis://host?protocol=3", "in its query it takes no option but"),
         ("redis://host?hidden", "in its query it takes no option but"),
         ("redis://host?db=hidden", "it is not one"),
-        # A password that is not escaped would count as host, path or option, and be logged.
+        # Part of a password that is not escaped would be host, path or option, and be logged.
         ("redis://:hid?den@127.0.0.1:6701/0", "it holds an @ after a / or a ?"),
         ("redis://hidden:12?34@127.0.0.1:6701/0", "it holds an @ after a / or a ?"),
         ("redis+sentinel://me:1/hidden@host/mymaster", "it holds an @ after a / or a ?"),
@@ -85,7 +85,7 @@ def test_usable_url_is_shown_without_its_password(url: str, shown: str) -> None:
         ("redis+sentinel://host/mymaster?hidden=1", "no options but theirs"),
     ],
 )
-def test_wrong_url_stops_the_start(url: str, reason: str) -> None:
+def test_a_wrong_url_is_an_error_at_the_start(url: str, reason: str) -> None:
     app = Flask("shop")
     app.config.update(FLAGSMITH_ENVIRONMENT_KEY="ser.key", FLAGSMITH_REDIS_URL=url)
     with pytest.raises(ConfigError) as caught:
@@ -98,7 +98,7 @@ def test_wrong_url_stops_the_start(url: str, reason: str) -> None:
 
 
 @pytest.mark.slow
-def test_missing_package_says_what_to_install() -> None:
+def test_a_missing_package_is_an_error_with_the_command_that_installs_it() -> None:
     code = """
 import sys
 sys.modules["redis"] = None
@@ -122,7 +122,7 @@ except ConfigError as error:
     assert "pip install 'flask-flagsmith-realtime[redis]'" in done.stdout
 
 
-def test_socket_file(tmp_path: Path, members: Members) -> None:
+def test_redis_behind_a_socket_file(tmp_path: Path, members: Members) -> None:
     path = tmp_path / "redis.sock"
     server = RedisServer(tmp_path, "--unixsocket", str(path)).start()
     members.settings["FLAGSMITH_REDIS_URL"] = f"unix://{path}"
@@ -165,7 +165,7 @@ def test_tls_is_verified(tmp_path: Path, members: Members) -> None:
 
 @pytest.fixture
 def sentinel(tmp_path: Path, redis_server: RedisServer) -> Iterator[int]:
-    """The port of a sentinel that watches the Redis."""
+    """A sentinel that watches the Redis: its port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     settings = tmp_path / "sentinel.conf"

@@ -1,4 +1,4 @@
-"""What lies in Redis: who may write it, and what is made of it."""
+"""The store in Redis: the lock, writing and reading flags, messages, damaged data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EXPIRY_SECONDS = 0.5
 
 
 class Stores:
-    """Makes stores, each one another process to the others."""
+    """Makes stores. To Redis, each one is a process of its own."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -55,12 +55,12 @@ def snapshot(document: dict[str, Any], epoch: float | None, name: str = "name") 
 
 
 def write(store: RedisStore, flags: Snapshot, replaced: float | None = None) -> bool:
-    """Write, and tell whether it was taken."""
+    """Write, and return whether Redis took it."""
     version = new_version()
     return store.write(flags, version, replaced) == version
 
 
-def test_one_leads_until_its_lock_expires_or_is_released(stores: Stores) -> None:
+def test_a_process_leads_until_its_lock_expires_or_is_released(stores: Stores) -> None:
     first, second = stores(), stores()
     assert first.beat("live").leads
     assert not second.beat("live").leads
@@ -74,7 +74,7 @@ def test_one_leads_until_its_lock_expires_or_is_released(stores: Stores) -> None
     assert first.beat("live").leads
 
 
-def test_leader_tells_how_it_is_supplied(stores: Stores, redis_server: RedisServer) -> None:
+def test_the_leader_reports_its_state(stores: Stores, redis_server: RedisServer) -> None:
     leader, other = stores(), stores()
     assert leader.beat("polling").report == "polling"
     # Only the leader's report counts.
@@ -86,7 +86,7 @@ def test_leader_tells_how_it_is_supplied(stores: Stores, redis_server: RedisServ
     assert other.beat("live").version is None
 
 
-def test_lock_without_an_end_gets_one(stores: Stores, redis_server: RedisServer) -> None:
+def test_a_lock_without_an_expiry_gets_one(stores: Stores, redis_server: RedisServer) -> None:
     first, second = stores(), stores()
     assert first.beat("live").leads
     redis_server.client.persist(redis_server.keys()["leader"])
@@ -94,7 +94,7 @@ def test_lock_without_an_end_gets_one(stores: Stores, redis_server: RedisServer)
     eventually(lambda: second.beat("live").leads)
 
 
-def test_lock_with_an_end_too_far_gets_a_nearer_one(
+def test_a_lock_with_a_distant_expiry_gets_a_nearer_one(
     stores: Stores, redis_server: RedisServer
 ) -> None:
     first, second = stores(), stores()
@@ -104,7 +104,7 @@ def test_lock_with_an_end_too_far_gets_a_nearer_one(
     eventually(lambda: second.beat("live").leads)
 
 
-def test_what_was_written_is_read(stores: Stores, document: dict[str, Any]) -> None:
+def test_written_flags_are_read(stores: Stores, document: dict[str, Any]) -> None:
     store = stores()
     assert store.read() is None
     assert write(store, snapshot(document, 2.25))
@@ -117,7 +117,7 @@ def test_what_was_written_is_read(stores: Stores, document: dict[str, Any]) -> N
     assert store.beat("live").version == stored.version
 
 
-def test_newer_epoch_is_never_replaced_by_an_older_one(
+def test_a_newer_epoch_is_never_replaced_by_an_older_one(
     stores: Stores, document: dict[str, Any]
 ) -> None:
     leader, other = stores(), stores()
@@ -129,7 +129,7 @@ def test_newer_epoch_is_never_replaced_by_an_older_one(
     assert write(other, snapshot(document, 3.0))
 
 
-def test_of_two_contents_of_one_epoch_the_leader_s_counts(
+def test_of_two_contents_with_one_epoch_the_leaders_is_kept(
     stores: Stores, document: dict[str, Any]
 ) -> None:
     leader, other = stores(), stores()
@@ -139,13 +139,15 @@ def test_of_two_contents_of_one_epoch_the_leader_s_counts(
     assert write(leader, snapshot(document, 2.0, "two"))
 
 
-def test_leader_that_was_paused_replaces_nothing(stores: Stores, document: dict[str, Any]) -> None:
+def test_a_leader_that_was_paused_replaces_nothing(
+    stores: Stores, document: dict[str, Any]
+) -> None:
     paused, leader = stores(), stores()
     assert paused.beat("live").leads
     assert write(paused, snapshot(document, 2.0, "one"))
     eventually(lambda: leader.beat("live").leads)
     assert write(leader, snapshot(document, 2.0, "two"))
-    # It wakes, with what it had fetched before.
+    # It resumes with the flags that it had fetched before.
     assert not write(paused, snapshot(document, 2.0, "one"))
     assert not write(paused, snapshot(document, 1.0), replaced=2.0)
     stored = paused.read()
@@ -153,9 +155,7 @@ def test_leader_that_was_paused_replaces_nothing(stores: Stores, document: dict[
     assert stored.snapshot.pages == snapshot(document, 2.0, "two").pages
 
 
-def test_leader_may_go_back_on_purpose_and_says_so(
-    stores: Stores, document: dict[str, Any]
-) -> None:
+def test_a_leader_can_replace_flags_by_older_ones(stores: Stores, document: dict[str, Any]) -> None:
     leader, other = stores(), stores()
     assert leader.beat("live").leads
     assert write(leader, snapshot(document, 5.0))
@@ -176,7 +176,7 @@ def test_leader_may_go_back_on_purpose_and_says_so(
     assert stored.replaced is None
 
 
-def test_answers_without_an_epoch_are_the_leader_s(
+def test_only_the_leader_stores_flags_without_an_epoch(
     stores: Stores, document: dict[str, Any]
 ) -> None:
     leader, other = stores(), stores()
@@ -186,7 +186,9 @@ def test_answers_without_an_epoch_are_the_leader_s(
     assert write(leader, snapshot(document, None, "two"))
 
 
-def test_same_flags_once_more_are_no_news(stores: Stores, document: dict[str, Any]) -> None:
+def test_storing_the_same_flags_again_keeps_the_version(
+    stores: Stores, document: dict[str, Any]
+) -> None:
     store = stores()
     assert store.beat("live").leads
     first = store.write(snapshot(document, 2.0), new_version())
@@ -200,7 +202,9 @@ def test_same_flags_once_more_are_no_news(stores: Stores, document: dict[str, An
     assert stored.snapshot.fetched_at == 99.5
 
 
-def test_messages_tell_when_to_look(stores: Stores, document: dict[str, Any]) -> None:
+def test_messages_announce_flags_notes_and_a_free_lock(
+    stores: Stores, document: dict[str, Any]
+) -> None:
     store = stores()
     with stores().subscribe() as subscription:
         assert store.beat("live").leads
@@ -281,7 +285,7 @@ def test_flags_that_are_too_large_are_not_fetched(
         store.read()
 
 
-def test_names_in_redis_are_digests_of_url_and_key() -> None:
+def test_keys_have_digests_of_url_and_environment_key() -> None:
     digests = {
         fleet_digest(url, key)
         for url in ("https://one.example/api/v1/", "https://two.example/api/v1/")
@@ -291,7 +295,7 @@ def test_names_in_redis_are_digests_of_url_and_key() -> None:
     assert all(len(digest) == 64 for digest in digests)
 
 
-def test_keys_lie_in_one_slot_of_a_cluster(
+def test_all_keys_are_in_one_slot_of_a_cluster(
     stores: Stores, redis_server: RedisServer, document: dict[str, Any]
 ) -> None:
     store = stores()
@@ -301,7 +305,7 @@ def test_keys_lie_in_one_slot_of_a_cluster(
     assert len(tags) == 1
 
 
-def test_password_is_in_no_error(redis_server: RedisServer) -> None:
+def test_no_error_has_the_password(redis_server: RedisServer) -> None:
     config = Config(
         environment_key="ser.key", redis_url=f"redis://me:hidden@127.0.0.1:{redis_server.port}/0"
     )

@@ -1,4 +1,4 @@
-"""A fleet in good health: one stream, one call a change, and everybody follows."""
+"""A fleet without faults: one stream, one call a change, and all members follow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.waiting import eventually
 
 
-def test_cold_start_of_fifty_makes_one_call(members: Members, emulator: Emulator) -> None:
+def test_a_cold_start_of_fifty_members_costs_one_call(members: Members, emulator: Emulator) -> None:
     emulator.set_flag("banner_text", value="cold")
     members.start(50)
     members.wait_for("cold")
@@ -25,24 +25,28 @@ def test_cold_start_of_fifty_makes_one_call(members: Members, emulator: Emulator
     assert emulator.wait_for_streams(1)
 
 
-def test_change_costs_one_call_and_everybody_follows(members: Members, emulator: Emulator) -> None:
+def test_a_change_costs_one_call_and_reaches_all_members(
+    members: Members, emulator: Emulator
+) -> None:
     members.start(4)
     assert emulator.wait_for_streams(1)
     leader = members.leader
-    heard = {member.app.name: Received(flags_changed, member.app) for member in members.all}
+    received = {member.app.name: Received(flags_changed, member.app) for member in members.all}
     before = calls(emulator)
     for number in range(5):
         emulator.set_flag("banner_text", value=f"number {number}")
         members.wait_for(f"number {number}")
     assert calls(emulator) == before + 5
     assert emulator.streams == emulator.streams_opened == 1
-    for name, received in heard.items():
-        assert received.wait(5)["changes"]["banner_text"].after.value == "number 4"
-        # Once per fleet: in the one that fetched.
-        assert {content["leader"] for content in received.all} == {name == leader.app.name}
+    for name, signals in received.items():
+        assert signals.wait(5)["changes"]["banner_text"].after.value == "number 4"
+        # Once per fleet: in the member that fetched.
+        assert {content["leader"] for content in signals.all} == {name == leader.app.name}
 
 
-def test_new_member_starts_from_redis_without_a_call(members: Members, emulator: Emulator) -> None:
+def test_a_new_member_starts_from_redis_without_a_call(
+    members: Members, emulator: Emulator
+) -> None:
     members.start(1)
     assert emulator.wait_for_streams(1)
     emulator.set_flag("banner_text", value="stored")
@@ -56,7 +60,7 @@ def test_new_member_starts_from_redis_without_a_call(members: Members, emulator:
     assert emulator.streams_opened == 1
 
 
-def test_filled_redis_serves_a_start_while_flagsmith_is_away(
+def test_a_member_starts_from_redis_during_an_outage_of_flagsmith(
     members: Members, redis_server: RedisServer, emulator: Emulator
 ) -> None:
     emulator.set_flag("banner_text", value="stored")
@@ -76,7 +80,7 @@ def test_filled_redis_serves_a_start_while_flagsmith_is_away(
     emulator.start()
 
 
-def test_restarted_leader_catches_up_with_one_call(members: Members, emulator: Emulator) -> None:
+def test_a_restarted_leader_catches_up_with_one_call(members: Members, emulator: Emulator) -> None:
     (first,) = members.start(1)
     assert emulator.wait_for_streams(1)
     members.stop(first)
@@ -90,7 +94,7 @@ def test_restarted_leader_catches_up_with_one_call(members: Members, emulator: E
     assert calls(emulator) == before + 1
 
 
-def test_orderly_shutdown_lets_another_lead_at_once(members: Members, emulator: Emulator) -> None:
+def test_a_leader_that_stops_hands_over_at_once(members: Members, emulator: Emulator) -> None:
     members.start(3)
     assert emulator.wait_for_streams(1)
     leader = members.leader
@@ -112,7 +116,7 @@ def test_remote_evaluation_is_shared(members: Members, emulator: Emulator) -> No
     assert calls(emulator) == 2
 
 
-def test_identity_override_reaches_everybody_at_the_same_epoch(
+def test_an_override_for_an_identity_reaches_all_members_although_the_epoch_stays(
     members: Members, emulator: Emulator
 ) -> None:
     members.start(3, LIVE_REFRESH_INTERVAL_SECONDS=0.3)
@@ -124,7 +128,9 @@ def test_identity_override_reaches_everybody_at_the_same_epoch(
         assert received.wait()["changes"]["banner_text"].targeting_changed
 
 
-def test_a_poll_without_a_change_tells_nobody(members: Members, emulator: Emulator) -> None:
+def test_a_poll_without_a_change_sends_no_signal_in_followers(
+    members: Members, emulator: Emulator
+) -> None:
     members.start(2, LIVE_REFRESH_INTERVAL_SECONDS=0.2)
     leader = members.leader
     members.wait_for_flags()
@@ -144,16 +150,16 @@ def test_two_environments_share_a_redis(members: Members, redis_server: RedisSer
         members.start(2)
         members.wait_for_flags()
         here = members.all[0].banner
-        strangers = Members({**other.config, "FLAGSMITH_REDIS_URL": redis_server.url})
-        strangers.start(2)
-        strangers.wait_for("of the other")
-        assert strangers.leader.calls == 1
+        others = Members({**other.config, "FLAGSMITH_REDIS_URL": redis_server.url})
+        others.start(2)
+        others.wait_for("of the other")
+        assert others.leader.calls == 1
         assert {member.banner for member in members.all} == {here}
-        for member in strangers.all:
+        for member in others.all:
             member.stop()
 
 
-def test_environment_key_is_nowhere_in_redis(
+def test_the_environment_key_is_not_in_redis(
     members: Members, redis_server: RedisServer, emulator: Emulator
 ) -> None:
     messages = redis_server.client.pubsub()
@@ -178,7 +184,7 @@ def test_threads_are_named_daemons(members: Members) -> None:
     assert all(thread.daemon for thread in ours)
 
 
-def test_flags_of_a_follower_are_as_old_as_the_leader_s(
+def test_the_age_of_a_followers_flags_is_that_of_the_leaders(
     members: Members, emulator: Emulator
 ) -> None:
     members.start(2, LIVE_REFRESH_INTERVAL_SECONDS=0.3)
@@ -186,17 +192,17 @@ def test_flags_of_a_follower_are_as_old_as_the_leader_s(
     members.wait_for_flags()
     (follower,) = members.of_role("follower")
     began, before = time.time(), leader.calls
-    # The same flags again; the follower has nothing to read.
+    # The leader fetches the same flags again; the follower has nothing to read.
     eventually(lambda: leader.calls >= before + 8)
     eventually(lambda: (follower.flagsmith.status.age_seconds or 0) < time.time() - began)
     eventually(lambda: follower.flagsmith.status.state == "live")
 
 
-def test_follower_is_live_while_the_leader_is(members: Members, emulator: Emulator) -> None:
+def test_a_follower_has_the_state_of_its_leader(members: Members, emulator: Emulator) -> None:
     members.start(3, ENVIRONMENT_REFRESH_INTERVAL_SECONDS=0.3)
     assert members.leader
     members.wait_for_state("live")
-    # Nothing is due for long: it is only the leader who knows.
+    # Only the leader notices: a follower makes no calls.
     emulator.stop()
     members.wait_for_state("stale")
     for member in members.all:
@@ -205,14 +211,14 @@ def test_follower_is_live_while_the_leader_is(members: Members, emulator: Emulat
     members.wait_for_state("live")
 
 
-def test_follower_of_one_that_polls_is_polling(members: Members) -> None:
+def test_a_follower_of_a_polling_leader_is_polling(members: Members) -> None:
     members.start(2, ENABLE_REALTIME_UPDATES=False)
     assert members.leader
     members.wait_for_flags()
     assert [member.flagsmith.status.state for member in members.all] == ["polling"] * 2
 
 
-def test_status_tells_who_leads(members: Members, redis_server: RedisServer) -> None:
+def test_the_status_shows_the_leader(members: Members, redis_server: RedisServer) -> None:
     members.start(2)
     leader = members.leader
     assert leader.flagsmith.status.leader is True
@@ -220,11 +226,11 @@ def test_status_tells_who_leads(members: Members, redis_server: RedisServer) -> 
     assert follower.flagsmith.status.leader is False
     redis_server.stop()
     members.wait_for_role("alone")
-    # There is no fleet for now.
+    # No process leads or follows.
     assert [member.flagsmith.status.leader for member in members.all] == [None, None]
 
 
-def test_storm_of_webhooks_at_a_follower_is_told_as_often_as_it_can_help(
+def test_a_storm_of_webhooks_at_a_follower_sends_one_message_an_interval(
     members: Members, redis_server: RedisServer, emulator: Emulator
 ) -> None:
     members.start(2, REFRESH_MIN_INTERVAL_SECONDS=0.3)
@@ -249,10 +255,10 @@ def test_storm_of_webhooks_at_a_follower_is_told_as_often_as_it_can_help(
     assert leader.calls > before
 
 
-def test_only_the_leader_asks_redis_what_a_webhook_said(
+def test_only_the_leader_reads_the_hint_of_a_webhook(
     members: Members, redis_server: RedisServer
 ) -> None:
-    # There are no beats but those that are asked for.
+    # No heartbeat is due during the test; only messages cause one.
     members.pace = replace(QUICK, beat_seconds=300.0, expiry_seconds=900.0)
     members.start(4)
     assert members.leader
@@ -265,7 +271,7 @@ def test_only_the_leader_asks_redis_what_a_webhook_said(
     before = scripts_run(redis_server)
     for _ in range(10):
         redis_server.client.publish(channel, "note")
-    # This one is for all; it comes after the others.
+    # This message concerns all members; it comes after the others.
     redis_server.client.publish(channel, "free")
     eventually(lambda: scripts_run(redis_server) >= before + 10 + 4)
     assert scripts_run(redis_server) == before + 10 + 4
@@ -276,7 +282,9 @@ def scripts_run(server: RedisServer) -> int:
 
 
 @pytest.mark.parametrize("timeout", [0, 5])
-def test_first_read_waits_for_nobody_but_the_first_flags(members: Members, timeout: float) -> None:
+def test_the_first_read_waits_no_longer_than_the_startup_timeout(
+    members: Members, timeout: float
+) -> None:
     (member,) = members.start(1, STARTUP_TIMEOUT_SECONDS=timeout)
     with member.app.app_context():
         assert flags.get_feature_value("banner_text", default="by default")

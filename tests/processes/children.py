@@ -1,4 +1,4 @@
-"""A program whose child processes read flags: ``python children.py METHOD``."""
+"""A program whose child processes read flags: ``python -m tests.processes.children METHOD``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.served import create_app
 
 
 def follow(app: Flask, who: str) -> None:
-    """Say what the banner is, until it is 'after'."""
+    """Print each banner until it is 'after'."""
     heard = threading.Event()
 
     @flags_changed.connect_via(app)
@@ -32,12 +32,12 @@ def follow(app: Flask, who: str) -> None:
 
 
 def child() -> None:
-    """Follow in a child that makes an app of its own."""
+    """Follow in a child with an app of its own."""
     follow(create_app(), "child")
 
 
 def main() -> None:
-    """Have a child, and follow beside it."""
+    """Start a child, and follow in both processes."""
     app = create_app()
     method = sys.argv[1]
     if method == "short-lived":

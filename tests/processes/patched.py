@@ -1,4 +1,4 @@
-"""The app of a project that has gevent patch before all else."""
+"""An app in whose process gevent patches first."""
 
 from __future__ import annotations
 

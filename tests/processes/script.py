@@ -1,4 +1,4 @@
-"""An app that is run as a script: ``python script.py [debug]``."""
+"""An app that runs as a script: ``python script.py [debug]``."""
 
 from __future__ import annotations
 

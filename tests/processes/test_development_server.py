@@ -1,4 +1,4 @@
-"""The development server and commands: one stream with the reloader, none for a command."""
+"""The development server and commands: one stream with the reloader, no network for a command."""
 
 from __future__ import annotations
 

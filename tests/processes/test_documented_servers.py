@@ -1,4 +1,4 @@
-"""The servers' set-ups that the page on deployment shows."""
+"""The configurations of servers that the page on deployment shows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def state():
 
 
 def shown(caption: str) -> str:
-    """The code that the page shows under a caption."""
+    """Return the code under a caption."""
     pattern = rf"   :caption: {re.escape(caption)}\n\n((?:    .*\n|\n)+)"
     return textwrap.dedent(re.findall(pattern, DEPLOYMENT.read_text())[0])
 

@@ -1,4 +1,4 @@
-"""Forks without a server: children go on by themselves and leave their parent alone."""
+"""Forks without a server: parent and child each follow on their own connections."""
 
 from __future__ import annotations
 

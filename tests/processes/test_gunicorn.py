@@ -1,4 +1,4 @@
-"""gunicorn: every worker follows every change, however it was started."""
+"""gunicorn: every worker follows every change, with each worker class and with preloading."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_preloading_master_forks_without_threads(serve: Serve, emulator: Emula
     assert "multi-threaded" not in server.output
 
 
-def test_workers_follow_whose_master_has_patched_for_gevent(
+def test_workers_follow_after_their_master_was_patched_by_gevent(
     serve: Serve, emulator: Emulator
 ) -> None:
     emulator.set_flag("banner_text", value="before")
@@ -60,7 +60,7 @@ def test_workers_follow_whose_master_has_patched_for_gevent(
             app="tests.processes.patched:app",
         )
     )
-    # The master waits without letting gevent's loop run: what it does itself cannot be relied on.
+    # The master waits outside of gevent's loop, so its own engine may not run.
     server.wait_for_all(WORKERS, lambda answer: answer["banner"] == "before")
     emulator.set_flag("banner_text", value="after")
     server.wait_for_all(WORKERS, lambda answer: answer["banner"] == "after")
@@ -71,7 +71,7 @@ def test_workers_follow_whose_master_has_patched_for_gevent(
     assert emulator.wait_for_streams(0)
 
 
-def test_workers_that_are_replaced_follow(serve: Serve, emulator: Emulator) -> None:
+def test_replaced_workers_follow(serve: Serve, emulator: Emulator) -> None:
     server = serve(gunicorn("--workers", "1", "--max-requests", "5", "--preload"))
     pids = set()
     for number in range(8):

@@ -1,4 +1,4 @@
-"""uWSGI, which forks without Python's fork handlers: its workers follow all the same."""
+"""uWSGI, which forks without calling Python's fork handlers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WORKERS = 2
 
 
 def uwsgi(*options: str) -> list[str]:
-    """The command line of a uWSGI."""
+    """Return the command line of a uWSGI."""
     return [
         *(str(BIN / "uwsgi"), "--http-socket", "127.0.0.1:0", "--need-app"),
         *("--processes", str(WORKERS), "--master", "--die-on-term"),

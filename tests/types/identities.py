@@ -1,4 +1,4 @@
-"""What a type checker makes of identities and of guarding views."""
+"""The types of identities and of ``flag_required``."""
 
 from flask import Flask
 from flask.views import View

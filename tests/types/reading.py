@@ -1,4 +1,4 @@
-"""What a type checker makes of reading flags. Each comment is what it has to say of its line."""
+"""The types of reading flags. Each comment is the type checker's report for its line."""
 
 from typing_extensions import reveal_type
 

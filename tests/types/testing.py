@@ -1,4 +1,4 @@
-"""What a type checker makes of overriding flags in tests."""
+"""The types of overriding flags in tests."""
 
 from collections.abc import Iterator
 

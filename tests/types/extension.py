@@ -1,4 +1,4 @@
-"""What a type checker makes of the extension, the signals and the errors."""
+"""The types of the extension, the signals and the errors."""
 
 from flask import Flask
 from typing_extensions import reveal_type
