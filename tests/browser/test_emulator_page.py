@@ -55,6 +55,7 @@ def test_unsaved_input_is_kept(emulator: Emulator, open_page: Open) -> None:
 def test_a_refused_edit_is_reported_and_undone(emulator: Emulator, open_page: Open) -> None:
     page = open_page(emulator.url)
     emulator.delete_flag("beta_dashboard")
+    expect(page.locator("#features")).not_to_contain_text("beta_dashboard")
     page.get_by_label("More about button_colour").click()
     page.get_by_label("Percentage of variant 1").fill("90")
     page.get_by_role("button", name="Save variants").and_(page.locator(":visible")).click()

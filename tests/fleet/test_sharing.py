@@ -205,8 +205,7 @@ def test_a_follower_has_the_state_of_its_leader(members: Members, emulator: Emul
     # Only the leader notices: a follower makes no calls.
     emulator.stop()
     members.wait_for_state("stale")
-    for member in members.all:
-        assert member.flagsmith.status.last_error
+    eventually(lambda: all(member.flagsmith.status.last_error for member in members.all))
     emulator.start()
     members.wait_for_state("live")
 
