@@ -135,11 +135,12 @@ class API:
 
     def _fetch_document(self, held: Snapshot | None) -> Snapshot:
         url = urljoin(self._config.api_url, "environment-document/")
+        document = None if held is None else held.document
         pages: list[Page] = []
         epochs: list[float] = []
         try:
             for response, body in self._document_pages(url):
-                page = further_page(body) if pages else first_page(body)
+                page = (further_page if pages else first_page)(body, document)
                 pages.append(page)
                 epoch = parse_iso_epoch(page.updated_at)
                 if epoch is None:

@@ -7,8 +7,6 @@ from .changes import FlagChange, diff
 from .decoding import MAX_BYTES, decode, json_text
 from .document import (
     Document,
-    FeatureState,
-    FlagState,
     Page,
     decode_identity,
     first_page,
@@ -25,6 +23,7 @@ from .epochs import (
 from .evaluation import Evaluation
 from .flag import Experiment, Flag, FlagValue, default_flag, parse_value
 from .identity import Identity, TraitConfig, Traits, TraitValue
+from .schema import FeatureState, FlagState
 from .snapshot import Snapshot, snapshot_of_flags, snapshot_of_pages
 
 __all__ = [

@@ -16,8 +16,9 @@ from typing import Any
 import msgspec
 
 from ..exceptions import InvalidDocumentError
-from .document import Document, FeatureState
+from .document import Document
 from .flag import Flag
+from .schema import FeatureState
 from .snapshot import Snapshot
 
 

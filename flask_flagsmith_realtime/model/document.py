@@ -1,159 +1,34 @@
-"""The types of Flagsmith's answers, and their strict decoding.
+"""Environment documents, and the strict decoding of Flagsmith's answers.
 
-An answer is decoded and validated in one pass, in C, by msgspec: a malformed one is refused as a
-whole, with the path of the member and what it must be. Members without a type here are let through:
-Flagsmith may add some.
+A malformed document is refused as a whole, with the path of the member and what it must be.
 
-The bytes of an environment document are kept: they are what is stored, shared and compared. Two
-documents with the same bytes for their feature states and segments share the decoded objects. The
-overrides of an identity stay undecoded until that identity is evaluated, so thousands of them cost
-their bytes and an index. A malformed override thus spoils one identity, not the document.
-
-All objects are immutable, and none of the types is tracked by the garbage collector: a large
-document does not cause full collections.
+The bytes of a document are kept: they are what is stored, shared and compared. Two documents with
+the same bytes for their feature states or segments share the decoded objects. The overrides of an
+identity stay undecoded until that identity is evaluated, so thousands of them cost their bytes and
+an index. A malformed override thus affects one identity, not the document.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Annotated, Any, Literal, TypeAlias
-from uuid import UUID
+from typing import Annotated, Any
 
 import msgspec
 
 from ..exceptions import InvalidDocumentError
-from .conditions import check_condition
 from .decoding import decode, json_text
-from .flag import Experiment, Flag, FlagValue
-
-#: How deeply rules may be nested, so that their evaluation finds room on any stack.
-_MAX_RULE_DEPTH = 32
+from .schema import FeatureStates, FlagState, JSONObject, Project, Settings
 
 
-class _Object(msgspec.Struct, frozen=True, gc=False):
-    """A JSON object."""
-
-
-class Feature(_Object, frozen=True):
-    """A feature."""
-
-    id: int
-    name: str
-    type: str | None = None
-
-
-class VariantOption(_Object, frozen=True):
-    """One of the values of a multivariate feature."""
-
-    value: FlagValue
-    key: str | None = None
-
-
-class Variant(_Object, frozen=True):
-    """A share of the identities that get one of a multivariate feature's values."""
-
-    multivariate_feature_option: VariantOption
-    percentage_allocation: float
-    id: int | None = None
-    mv_fs_value_uuid: str | None = None
-
-    def __post_init__(self) -> None:
-        _ = self.priority
-
-    @property
-    def priority(self) -> int:
-        """The place of the variant among those of its feature: the lowest number comes first."""
-        return self.id or UUID(self.mv_fs_value_uuid or "").int
-
-
-class FeatureSegment(_Object, frozen=True):
-    """The priority of a segment's override of a feature: the lowest number wins."""
-
-    priority: float
-
-
-class FeatureState(_Object, frozen=True):
-    """The state of a feature: in the environment, for a segment or for an identity."""
-
-    feature: Feature
-    enabled: bool
-    feature_state_value: FlagValue
-    django_id: int | None = None
-    featurestate_uuid: str | None = None
-    feature_segment: FeatureSegment | None = None
-    multivariate_feature_state_values: tuple[Variant, ...] | None = None
-
-    def __post_init__(self) -> None:
-        if not self.django_id and self.featurestate_uuid is None:
-            raise ValueError("Object missing required field `featurestate_uuid`")
-
-
-FeatureStates: TypeAlias = tuple[FeatureState, ...]
-
-
-class Condition(_Object, frozen=True):
-    """A condition that a trait, or a part of the evaluation context, meets or not."""
-
-    operator: str
-    value: str | int | float | bool | list[Any] | None
-    property_: str | None = None
-
-    def __post_init__(self) -> None:
-        check_condition(self.operator, self.property_, self.value)
-
-
-class Rule(_Object, frozen=True):
-    """A rule: what its type says of its conditions and inner rules."""
-
-    type: Literal["ALL", "ANY", "NONE"]
-    conditions: tuple[Condition, ...] = ()
-    rules: tuple[Rule, ...] = ()
-
-
-class Segment(_Object, frozen=True):
-    """A segment: the identities that all of its rules match, and what it overrides for them."""
-
-    id: int
-    name: str
-    rules: tuple[Rule, ...]
-    feature_states: FeatureStates | None = None
-
-    def __post_init__(self) -> None:
-        rules: Sequence[Rule] = self.rules
-        for _ in range(_MAX_RULE_DEPTH):
-            rules = [inner for rule in rules for inner in rule.rules]
-        if rules:
-            raise ValueError("the rules are nested too deeply")
-
-
-class Project(_Object, frozen=True):
-    """A project: what is the same in all of its environments."""
-
-    segments: tuple[Segment, ...]
-    name: str | None = None
-    enable_realtime_updates: bool | None = None
-    hide_disabled_flags: bool | None = None
-    server_key_only_feature_ids: tuple[int, ...] | None = None
-
-
-class Settings(_Object, frozen=True):
-    """Settings of the environment."""
-
-    hide_disabled_flags: bool | None = None
-    hide_sensitive_data: bool | None = None
-    use_identity_overrides_in_local_eval: bool | None = None
-    use_identity_composite_key_for_hashing: bool | None = None
-
-
-class _IdentityOverride(_Object, frozen=True):
+class _IdentityOverride(JSONObject, frozen=True):
     identifier: str
     identity_features: msgspec.Raw
 
 
-class _FurtherPage(_Object, frozen=True):
+class _FurtherPage(JSONObject, frozen=True):
     identity_overrides: tuple[_IdentityOverride, ...]
     updated_at: Any = None
 
@@ -167,41 +42,7 @@ class _FirstPage(Settings, frozen=True, kw_only=True):
     updated_at: Any = None
 
 
-class FlagMetadata(_Object, frozen=True):
-    """The metadata of a flag."""
-
-    experiment: Experiment | None = None
-
-
-class FlagState(_Object, frozen=True):
-    """A flag, as ``flags/`` and ``identities/`` answer it."""
-
-    feature: Feature
-    enabled: bool
-    feature_state_value: FlagValue
-    variant: str | None = None
-    reason: str | None = None
-    metadata: FlagMetadata | None = None
-
-    def flag(self, make: Callable[..., Flag] = Flag) -> Flag:
-        """Return it as a flag.
-
-        :param make: makes a flag, or returns an equal one.
-        """
-        feature = self.feature
-        return make(
-            feature.name,
-            self.enabled,
-            self.feature_state_value,
-            feature.id,
-            self.variant,
-            False,
-            self.reason,
-            None if self.metadata is None else self.metadata.experiment,
-        )
-
-
-class _Identity(_Object, frozen=True):
+class _Identity(JSONObject, frozen=True):
     flags: tuple[FlagState, ...]
 
 
@@ -218,15 +59,13 @@ class Page:
     """A page of an environment document. Most documents have one.
 
     :param body: the page as it came, without a byte order mark.
+    :param updated_at: its ``updated_at``, the moment of the environment's last change.
+    :param content: what it holds; ``None`` for a page that the held document has, too.
     """
 
     body: bytes
-    content: _FirstPage | _FurtherPage
-
-    @property
-    def updated_at(self) -> Any:
-        """The page's ``updated_at``: the moment of the environment's last change."""
-        return self.content.updated_at
+    updated_at: Any
+    content: _FirstPage | _FurtherPage | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,12 +73,14 @@ class Document:
     """An environment document.
 
     :param pages: the bytes of its pages.
+    :param updated_at: the ``updated_at`` of each page.
     :param environment_id: the client-side key, which names the environment's stream.
     :param name: the environment's name.
     :param settings: the environment's settings, as far as they matter here.
     """
 
     pages: tuple[bytes, ...] = field(repr=False)
+    updated_at: tuple[Any, ...]
     environment_id: str = field(repr=False)
     name: str
     settings: Settings = field(repr=False)
@@ -297,22 +138,22 @@ class Document:
         return digest.hexdigest()
 
 
-def first_page(body: bytes) -> Page:
+def first_page(body: bytes, held: Document | None = None) -> Page:
     """Decode the first page of an environment document.
 
+    :param held: an earlier document. Its first page is not decoded again.
     :raises InvalidDocumentError: naming the member that is wrong.
     """
-    body = json_text(body)
-    return Page(body, decode(_first_page, body))
+    return _held_page(body, held) or _page(_first_page, body)
 
 
-def further_page(body: bytes) -> Page:
+def further_page(body: bytes, held: Document | None = None) -> Page:
     """Decode another page, of which the identity overrides count.
 
+    :param held: an earlier document. Its pages are not decoded again.
     :raises InvalidDocumentError: naming the member that is wrong.
     """
-    body = json_text(body)
-    return Page(body, decode(_further_page, body))
+    return _held_page(body, held) or _page(_further_page, body)
 
 
 def document_of(pages: Sequence[Page], held: Document | None = None) -> Document:
@@ -325,32 +166,34 @@ def document_of(pages: Sequence[Page], held: Document | None = None) -> Document
     bodies = tuple(page.body for page in pages)
     if held is not None and held.pages == bodies:
         return held
-    head: Any = pages[0].content
-    overrides = {
-        override.identifier: override.identity_features
-        for page in pages
-        for override in page.content.identity_overrides or ()
-    }
-    held_raws = (None, None) if held is None else held._raw_parts
+    first, *further = pages
+    head: Any = first.content or decode(_first_page, first.body)
+    contents = [page.content or decode(_further_page, page.body) for page in further]
+    states, project = (None, None) if held is None else held._raw_parts
     document = Document(
         pages=bodies,
+        updated_at=tuple(page.updated_at for page in pages),
         environment_id=head.api_key,
         name=head.name,
         settings=Settings(*(getattr(head, name) for name in Settings.__struct_fields__)),
         feature_states=(
             held.feature_states
-            if held is not None and held_raws[0] == head.feature_states
+            if held is not None and states == head.feature_states
             else decode(_feature_states, head.feature_states, "$.feature_states")
         ),
         project=(
             held.project
-            if held is not None and held_raws[1] == head.project
+            if held is not None and project == head.project
             else decode(_project, head.project, "$.project")
         ),
         _raw_parts=(head.feature_states, head.project),
-        _overrides=overrides,
+        _overrides={
+            override.identifier: override.identity_features
+            for content in (head, *contents)
+            for override in content.identity_overrides or ()
+        },
     )
-    # The pages may differ all the same: an override's identity_uuid is another one in each answer.
+    # The bytes can differ all the same: an override's identity_uuid differs from answer to answer.
     return held if held is not None and held.is_same_as(document) else document
 
 
@@ -368,3 +211,17 @@ def decode_identity(body: bytes) -> tuple[FlagState, ...]:
     :raises InvalidDocumentError: naming the member that is wrong.
     """
     return decode(_identity, json_text(body)).flags
+
+
+def _page(decoder: msgspec.json.Decoder[Any], body: bytes) -> Page:
+    body = json_text(body)
+    content = decode(decoder, body)
+    return Page(body, content.updated_at, content)
+
+
+def _held_page(body: bytes, held: Document | None) -> Page | None:
+    if held is not None:
+        for known, updated_at in zip(held.pages, held.updated_at, strict=True):
+            if known == body:
+                return Page(known, updated_at)
+    return None

@@ -23,10 +23,11 @@ from flag_engine.engine import get_evaluation_result
 from flagsmith.mappers import map_environment_document_to_context
 from werkzeug.utils import cached_property
 
-from .document import Document, FeatureState, Rule, Segment
+from .document import Document
 from .flag import Flag
 from .identity import TraitValue
 from .patterns import BOUNDED_REGEX
+from .schema import FeatureState, Rule, Segment
 
 #: How many different flags the identities of one environment share.
 _MAX_SHARED_FLAGS = 10_000

@@ -16,9 +16,10 @@ from werkzeug.utils import cached_property
 
 from .browser_rules import BrowserRules, browser_rules_of
 from .decoding import json_text
-from .document import Document, FeatureState, Page, decode_flags, document_of
+from .document import Document, Page, decode_flags, document_of
 from .evaluation import Evaluation
 from .flag import Flag
+from .schema import FeatureState
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from flask_flagsmith_realtime import Flag, Identity
 from flask_flagsmith_realtime.identities.local import LocalIdentities
-from flask_flagsmith_realtime.logs import OncePerCause
+from flask_flagsmith_realtime.logs import OncePerCause, SafeLogger
 from tests.support.snapshots import snapshot_of_document
 
 # The SDK compares versions with text, in a way that its library for versions will give up.
@@ -211,7 +211,7 @@ class NoFailures(OncePerCause):
     """Fails the test if an identity cannot be evaluated."""
 
     def __init__(self) -> None:
-        super().__init__(logging.getLogger(__name__), "evaluation", "")
+        super().__init__(SafeLogger(logging.getLogger(__name__)), "evaluation", "")
 
     def problem(self, message: str) -> None:
         raise AssertionError(message)

@@ -167,6 +167,105 @@ def test_what_decides_for_single_identities_is_a_change(
     assert changes[name].before == changes[name].after
 
 
+# Only the type of a value.
+
+
+def set_values(document: Document, place: str, value: object) -> None:
+    """Set a value in one of the places that decide on a flag."""
+    if place == "environment":
+        state(document, "max_items").update(feature_state_value=value)
+    elif place == "segment":
+        segment(document, 1)["feature_states"][0].update(feature_state_value=value)
+    elif place == "identity":
+        override(document).update(feature_state_value=value)
+    elif place == "variant":
+        variant = state(document, "button_colour")["multivariate_feature_state_values"][0]
+        variant["multivariate_feature_option"].update(value=value)
+    else:
+        condition(document).update(value=value)
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ("environment", "max_items"),
+        ("segment", "banner_text"),
+        ("identity", "new_checkout"),
+        ("variant", "button_colour"),
+        ("condition", "beta_dashboard"),
+    ],
+)
+@pytest.mark.parametrize(("was", "now"), [(1, True), (0, False), (1, 1.0), (True, 1.0)])
+def test_a_change_of_type_alone_is_a_change(
+    place: str, name: str, was: object, now: object
+) -> None:
+    before, after = recorded.environment_document(), recorded.environment_document()
+    set_values(before, place, was)
+    set_values(after, place, now)
+    held = snapshot(before)
+    changes = diff(held, snapshot_of_document(after, 5.0, 7.0, held))
+    assert changes.keys() == {name}
+    assert changes[name].targeting_changed is (place != "environment")
+
+
+# Places in a list.
+
+
+def with_lists(document: Document) -> Document:
+    """The document with two overrides, two variants and two segments for one feature."""
+    other = copy.deepcopy(document["identity_overrides"][0])
+    other["identifier"] = "bob"
+    state_of_bob = copy.deepcopy(other["identity_features"][0])
+    state_of_bob["feature"] = {"id": 2, "name": "banner_text"}
+    other["identity_features"].append(state_of_bob)
+    document["identity_overrides"].append(other)
+    second = copy.deepcopy(segment(document, 1)["feature_states"][0])
+    second["feature_segment"] = {"priority": 7}
+    segment(document, 0)["feature_states"].append(second)
+    return document
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda document: document["identity_overrides"].reverse(),
+        lambda document: document["identity_overrides"][1]["identity_features"].reverse(),
+        lambda document: document["project"]["segments"].reverse(),
+        lambda document: segment(document, 0)["feature_states"].reverse(),
+        lambda document: state(document, "button_colour")[
+            "multivariate_feature_state_values"
+        ].reverse(),
+        lambda document: document["identity_overrides"][0].update(identity_uuid="another"),
+        lambda document: override(document).update(new="member"),
+    ],
+    ids=["identities", "overrides", "segments", "states", "variants", "uuid", "new member"],
+)
+def test_a_place_that_decides_nothing_is_no_change(edit: Callable[[Document], object]) -> None:
+    before, after = (with_lists(recorded.environment_document()) for _ in range(2))
+    edit(after)
+    assert after != before
+    assert diff(snapshot(before), snapshot(after)) == {}
+
+
+def test_the_first_of_two_segments_with_the_same_priority_decides() -> None:
+    before, after = (with_lists(recorded.environment_document()) for _ in range(2))
+    for document in (before, after):
+        for number in (0, 1):
+            for found in segment(document, number)["feature_states"]:
+                found["feature_segment"] = {"priority": 1}
+    after["project"]["segments"].reverse()
+    assert diff(snapshot(before), snapshot(after)).keys() == {"banner_text"}
+
+
+def test_an_override_that_becomes_malformed_is_a_change() -> None:
+    def edit(document: Document) -> None:
+        document["identity_overrides"][0]["identity_features"] = [5]
+
+    changes = changes_by(edit)
+    assert changes.keys() == {"new_checkout"}
+    assert changes["new_checkout"].targeting_changed
+
+
 @pytest.mark.parametrize(
     "edit",
     [

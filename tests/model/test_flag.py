@@ -17,6 +17,15 @@ def test_a_flag_is_truthy_only_when_enabled() -> None:
     assert not Flag("a")
 
 
+def test_values_of_different_types_make_different_flags() -> None:
+    flags = [Flag("a", True, value) for value in (1, 1.0, True)]
+    assert len(set(flags)) == 3
+    assert flags[0] != flags[1] != flags[2] != flags[0]
+    assert flags[0] == Flag("a", True, 1, reason="STATIC")
+    assert hash(flags[0]) == hash(Flag("a", True, 1, reason="STATIC"))
+    assert flags[0] != "a"
+
+
 def test_equality_leaves_the_reason_out() -> None:
     assert Flag("a", True, reason="STATIC") == Flag("a", True, reason="DEFAULT")
     assert Flag("a", True) != Flag("a", False)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from flask_flagsmith_realtime.model.document import first_page
+from flask_flagsmith_realtime.model.document import first_page, further_page
 from flask_flagsmith_realtime.model.flag import Flag
 from flask_flagsmith_realtime.model.snapshot import (
     Snapshot,
@@ -106,6 +106,24 @@ def test_what_two_documents_have_in_common_is_decoded_once(local: Snapshot) -> N
     assert after.document is not None
     assert local.document is not None
     assert after.document.project is local.document.project
+
+
+def test_a_page_with_the_same_bytes_is_not_decoded_again(local: Snapshot) -> None:
+    (body,) = local.pages
+    page = first_page(bytes(bytearray(body)), local.document)
+    assert page.body is body
+    assert page.content is None
+    assert page.updated_at == "2026-11-24T00:07:26.063340+00:00"
+    further = further_page(b'{"identity_overrides": [], "updated_at": "later"}', local.document)
+    assert further.content is not None
+    both = snapshot_of_pages([page, further], 6.0, 8.0, held=local)
+    assert both.document is local.document
+    paged = snapshot_of_pages([first_page(body), further], 6.0, 8.0)
+    again = [first_page(body, paged.document), further_page(further.body, paged.document)]
+    assert [page.content for page in again] == [None, None]
+    assert [page.updated_at for page in again] == [page.updated_at, "later"]
+    assert snapshot_of_pages(again, 7.0, 9.0, held=paged).document is paged.document
+    assert snapshot_of_pages(again, 7.0, 9.0).flags == local.flags
 
 
 def test_a_list_of_flags_with_the_same_bytes_is_decoded_once(remote: Snapshot) -> None:
