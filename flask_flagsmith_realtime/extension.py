@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import Blueprint, Flask, current_app
 
-from . import health, signals, webhook
+from . import browser, health, signals, webhook
 from .app_state import EXTENSION, AppState, state_of
 from .cli import flagsmith
 from .config import read_config
-from .current import context_app, flags
+from .current import context_app, current_flags, flags
 from .exceptions import ConfigError, NotInitializedError
 from .identities import IdentityLoader
 from .model import FlagChange, FlagValue, Identity
@@ -49,6 +49,7 @@ class FlagsmithRealtime:
         self._on_change = OnChange()
         self._loader = IdentityLoader()
         self._apps: weakref.WeakSet[Flask] = weakref.WeakSet()
+        self._browser = browser.make_blueprint(current_flags)
         self._health = health.make_blueprint(lambda: self.status)
         self._webhook = webhook.make_blueprint(
             lambda: state_of(current_app).config.webhook_secret,
@@ -92,6 +93,14 @@ class FlagsmithRealtime:
         :raises NotInitializedError: if the extension serves no app, or several.
         """
         return state_of(self._app_meant()).engine.status()
+
+    @property
+    def browser(self) -> Blueprint:
+        """A blueprint for browsers at ``/flagsmith/browser``, for
+        ``app.register_blueprint(flagsmith.browser)``: open pages follow changes, and Flagsmith's
+        JavaScript SDK works on the app's own origin. ``url_prefix`` replaces
+        ``/flagsmith/browser``."""
+        return self._browser
 
     @property
     def health(self) -> Blueprint:

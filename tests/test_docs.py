@@ -32,7 +32,7 @@ TEXTS = [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGES.r
 _COMMAND_LINE = re.compile(r"\$ (?:if )?flask (?:--app \S+ )?flagsmith (.+)")
 COMMANDS = flagsmith.list_commands(click.Context(flagsmith))
 
-_COMMAND = re.compile(r"flask flagsmith ([a-z]+)")
+_COMMAND = re.compile(r"flask flagsmith ([a-z]+(?:-[a-z]+)*)")
 
 
 def name_of(path: Path) -> str:
@@ -96,7 +96,9 @@ def test_quickstart_shows_what_the_emulator_prints() -> None:
 
 
 def test_every_command_is_described() -> None:
-    headings = re.findall(r"^(\w+)\n-+$", DOCS.joinpath("commands.rst").read_text(), re.MULTILINE)
+    headings = re.findall(
+        r"^([\w-]+)\n-+$", DOCS.joinpath("commands.rst").read_text(), re.MULTILINE
+    )
     assert sorted(headings) == COMMANDS
 
 

@@ -17,6 +17,7 @@ __all__ = ["flagsmith"]
 
 #: The modules and names of the commands.
 _COMMANDS = {
+    "browser-state": ("browser_state", "browser_state"),
     "list": ("commands", "list_flags"),
     "get": ("commands", "get_flag"),
     "watch": ("commands", "watch"),

@@ -57,10 +57,10 @@ def trait_value(text: str) -> str | int | float | bool:
     return read if isinstance(read, (str, int, float)) else text
 
 
-_identity_option = click.option(
+identity_option = click.option(
     "--identity", metavar="IDENTIFIER", help="The identity; without it, the environment's flags."
 )
-_traits_option = click.option(
+traits_option = click.option(
     "--trait",
     "traits",
     metavar="NAME=VALUE",
@@ -72,8 +72,8 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.
 
 
 @click.command("list", short_help="Show all features.")
-@_identity_option
-@_traits_option
+@identity_option
+@traits_option
 @_json_option
 def list_flags(identity: str | None, traits: dict[str, Any], as_json: bool) -> None:
     """Show all features: on or off, their values, and why.
@@ -85,12 +85,12 @@ def list_flags(identity: str | None, traits: dict[str, Any], as_json: bool) -> N
       flask flagsmith list
       flask flagsmith list --identity ann --trait plan=pro --trait age=42
     """
-    flags, error = _read(_load_app(), identity, traits)
+    flags, error = read_flags(load_app(), identity, traits)
     found = sorted(flags.all_flags(), key=lambda flag: flag.feature_name)
     if error is not None and not found:
         raise click.ClickException(str(error))
     if error is not None:
-        _warn(error)
+        warn(error)
     if as_json:
         click.echo(json.dumps([_as_dict(flag) for flag in found], indent=2))
     elif found:
@@ -101,8 +101,8 @@ def list_flags(identity: str | None, traits: dict[str, Any], as_json: bool) -> N
 
 @click.command("get", short_help="Show one feature; the exit status is its state.")
 @click.argument("name")
-@_identity_option
-@_traits_option
+@identity_option
+@traits_option
 @_json_option
 @click.pass_context
 def get_flag(
@@ -121,14 +121,14 @@ def get_flag(
     Example:
       if flask flagsmith get maintenance; then echo "closed"; fi
     """
-    flags, error = _read(_load_app(), identity, traits)
+    flags, error = read_flags(load_app(), identity, traits)
     if name not in flags:
         if error is not None:
             raise click.ClickException(str(error))
         click.echo(f"Error: {_unknown(name, flags)}", err=True)
         context.exit(EXIT_UNKNOWN)
     if error is not None:
-        _warn(error)
+        warn(error)
     flag = flags.get_flag(name)
     if as_json:
         click.echo(json.dumps(_as_dict(flag), indent=2))
@@ -151,7 +151,7 @@ def watch(as_json: bool) -> None:
       flask flagsmith watch
       12:04:07  banner_text  "Hi" → "Bye"
     """
-    state = _load_app()
+    state = load_app()
     if state.config.offline_file is not None:
         raise click.ClickException(
             "FLAGSMITH_OFFLINE_FILE is set: flags come from that file and never change. Unset it "
@@ -195,7 +195,7 @@ def examine(context: click.Context, as_json: bool) -> None:
     context.exit(1 if any(f.level is Level.FAILED for f in findings) else 0)
 
 
-def _load_app() -> AppState:
+def load_app() -> AppState:
     """Load the command's app, and open its context until the command ends."""
     context = click.get_current_context()
     try:
@@ -210,7 +210,7 @@ def _load_app() -> AppState:
     return state
 
 
-def _read(
+def read_flags(
     state: AppState, identity: str | None, traits: dict[str, Any]
 ) -> tuple[Flags, FetchError | None]:
     """Read flags with one fetch and no thread.
@@ -253,7 +253,7 @@ def _as_dict(flag: Flag) -> dict[str, Any]:
     return dataclasses.asdict(flag)
 
 
-def _warn(error: FetchError) -> None:
+def warn(error: FetchError) -> None:
     click.echo(f"Warning: {error} These are the flags that the app serves meanwhile.", err=True)
 
 

@@ -22,6 +22,7 @@ from ..client import API, StreamError, describe_failure
 from ..config import Config
 from ..exceptions import FetchError, FlagsmithRealtimeError, InvalidDocumentError
 from ..model import Snapshot
+from ..reading import BROWSER_BLUEPRINT
 from ..storage import unpack
 from . import network, verdicts
 from .findings import Finding, failed, ok, warning
@@ -65,6 +66,8 @@ def examine(app: Flask, config: Config) -> Iterator[Finding]:
         yield _examine_fleet(config)
     if config.webhook_secret is not None:
         yield verdicts.diagnose_webhook(config.webhook_secret, _webhook_paths(app))
+    if BROWSER_BLUEPRINT in app.blueprints:
+        yield verdicts.diagnose_browser(config)
 
 
 def _examine_flagsmith(config: Config, key: str) -> Iterator[Finding]:

@@ -24,6 +24,19 @@ _SETTLED_SECONDS = 120.0
 _SHORT_SECRET = 16
 
 
+def diagnose_browser(config: Config) -> Finding:
+    """Say how open pages follow changes. Which server runs the app cannot be seen from here."""
+    if config.browser_streams == 0:
+        return ok("browser", "open pages poll every 30 s: FLAGSMITH_BROWSER_STREAMS is 0")
+    return ok(
+        "browser",
+        f"at most {config.browser_streams} event streams to open pages in each process",
+        "A worker that serves one request at a time, such as gunicorn's sync worker, opens none: "
+        "pages then poll every 30 s. Use gunicorn --worker-class gthread --threads 32, or gevent. "
+        "A quarter of a process's threads stays free.",
+    )
+
+
 def diagnose_settings(settings: Mapping[str, Any]) -> Iterator[Finding]:
     """Check the names of the app's settings; ``init_app`` has checked their values."""
     unknown = unknown_settings(settings)

@@ -12,15 +12,18 @@ from .gevent_support import greenlets_are_threads, greenlets_will_be_threads, sp
 from .threads import make_thread, start_thread
 from .uwsgi import warn_without_uwsgi_threads
 from .watchdog import Watch, watch
+from .workers import concurrent_requests, is_worker_stopping
 
 __all__ = [
     "Watch",
     "after_fork",
     "close_after_fork",
+    "concurrent_requests",
     "greenlets_are_threads",
     "greenlets_will_be_threads",
     "is_forked",
     "is_preloading_master",
+    "is_worker_stopping",
     "make_thread",
     "refuse_eventlet",
     "register_engine",

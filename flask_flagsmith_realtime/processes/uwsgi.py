@@ -45,6 +45,11 @@ def warn_without_uwsgi_threads() -> None:
         )
 
 
+def thread_count() -> int:
+    """Return the number of threads of each worker; 0 if this is not uWSGI."""
+    return 0 if _uwsgi is None else int(_uwsgi.opt.get("threads", 1))
+
+
 def _import() -> Any:
     try:
         import uwsgi  # a module that exists inside uWSGI only

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .flags import UNSET, Flags, Identities, Unset
+from .browser import BROWSER_BLUEPRINT, BrowserFlags
+from .flags import UNSET, Flags, Identities, Unset, flags_for_browser
 from .missing import MissingFeatures, OnMissing
 from .overrides import (
     Layer,
@@ -15,7 +16,9 @@ from .overrides import (
 from .recording import Reads, RecordingFlags
 
 __all__ = [
+    "BROWSER_BLUEPRINT",
     "UNSET",
+    "BrowserFlags",
     "Flags",
     "Identities",
     "Layer",
@@ -28,5 +31,6 @@ __all__ = [
     "Unset",
     "changes_by",
     "check_overrides",
+    "flags_for_browser",
     "overridden_snapshot",
 ]

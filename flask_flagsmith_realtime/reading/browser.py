@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,16 +20,32 @@ _UNKNOWN_ENVIRONMENT = "unknown"
 
 @dataclass(frozen=True)
 class BrowserFlags:
-    """The flags that a browser may have.
+    """Flags of which a browser may have some.
 
-    :param flags: the flags, without those that Flagsmith hides from browsers.
+    :param mapping: the flags by feature name. Not defaults, unless they are named: one of a feature
+        that is hidden from browsers is not known as such before Flagsmith has answered.
     :param identity: the identity whose flags these are; ``None`` for the environment's.
     :param snapshot: the snapshot that they come from.
     """
 
-    flags: Sequence[Flag]
+    mapping: Mapping[str, Flag]
     identity: Identity | None
     snapshot: Snapshot | None
+
+    def visible(self) -> list[Flag]:
+        """Returns the flags without those that Flagsmith hides from browsers."""
+        hide = self.rules.reason_to_hide
+        return [flag for flag in self.mapping.values() if hide(flag) is None]
+
+    def check_visible(self) -> None:
+        """Checks that a browser may have all of the flags.
+
+        :raises HiddenFeatureError: if Flagsmith hides one of them from browsers.
+        """
+        for flag in self.mapping.values():
+            reason = self.rules.reason_to_hide(flag)
+            if reason is not None:
+                raise HiddenFeatureError(flag.feature_name, reason)
 
     @property
     def rules(self) -> BrowserRules:
@@ -53,7 +69,7 @@ class BrowserFlags:
         :param traits: include the identity's traits, unless the environment hides them.
         """
         addresses = _addresses(self.epoch)
-        flags = {sdk_name(flag.feature_name): _sdk_flag(flag) for flag in self.flags}
+        flags = {sdk_name(flag.feature_name): _sdk_flag(flag) for flag in self.visible()}
         context: dict[str, Any] = {"environment": {"apiKey": self.environment_id}}
         if self.identity is not None:
             context["identity"] = {
@@ -83,34 +99,6 @@ class BrowserFlags:
         }
 
 
-def browser_flags(
-    flags: Mapping[str, Flag], snapshot: Snapshot | None, identity: Identity | None
-) -> BrowserFlags:
-    """Returns all flags that a browser may have.
-
-    :param flags: flags of Flagsmith and of tests. Not defaults: one of a feature that is hidden
-        from browsers is not known as such before Flagsmith has answered.
-    """
-    rules = BrowserRules() if snapshot is None else snapshot.browser_rules
-    visible = [flag for flag in flags.values() if rules.reason_to_hide(flag) is None]
-    return BrowserFlags(visible, identity, snapshot)
-
-
-def named_browser_flags(
-    flags: Sequence[Flag], snapshot: Snapshot | None, identity: Identity | None
-) -> BrowserFlags:
-    """Returns flags that were named one by one.
-
-    :raises HiddenFeatureError: if Flagsmith hides one of them from browsers.
-    """
-    rules = BrowserRules() if snapshot is None else snapshot.browser_rules
-    for flag in flags:
-        reason = rules.reason_to_hide(flag)
-        if reason is not None:
-            raise HiddenFeatureError(flag.feature_name, reason)
-    return BrowserFlags(flags, identity, snapshot)
-
-
 def sdk_name(feature_name: str) -> str:
     """Returns the name under which the JavaScript SDK looks a feature up."""
     return feature_name.lower().replace(" ", "_")
@@ -118,8 +106,21 @@ def sdk_name(feature_name: str) -> str:
 
 def _sdk_flag(flag: Flag) -> dict[str, Any]:
     # Without the reason, which names segments.
-    content = {"id": flag.feature_id, "enabled": flag.enabled, "value": flag.value}
-    return content if flag.variant is None else {**content, "variant": flag.variant}
+    content: dict[str, Any] = {
+        "id": flag.feature_id,
+        "enabled": flag.enabled,
+        "value": flag.value,
+    }
+    if flag.variant is not None:
+        content["variant"] = flag.variant
+    if flag.experiment is not None:
+        experiment = flag.experiment
+        content["experiment"] = {
+            "id": experiment.id,
+            "name": experiment.name,
+            "inExperiment": experiment.in_experiment,
+        }
+    return content
 
 
 def _addresses(epoch: float | None) -> dict[str, str]:

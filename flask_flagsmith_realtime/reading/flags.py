@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 
 from ..logs import OncePerCause, SafeLogger
 from ..model import Flag, FlagValue, Identity, Snapshot, Traits, parse_value
-from .browser import BrowserFlags, browser_flags, named_browser_flags
+from .browser import BrowserFlags
 from .missing import OnMissing
 
 
@@ -245,13 +245,16 @@ class Flags:
         :raises HiddenFeatureError: if a named feature must not go to a browser.
         :raises FeatureNotFoundError: if one is missing and ``FLAGSMITH_STRICT`` is on.
         """
-        return self._browser_flags(*feature_names).sdk_options(traits=traits)
-
-    def _browser_flags(self, *feature_names: str) -> BrowserFlags:
+        flags = flags_for_browser(self)
         if feature_names:
-            named = [self.get_flag(name) for name in feature_names]
-            return named_browser_flags(named, self._snapshot, self._identity)
-        return browser_flags(self._flags, self._snapshot, self._identity)
+            # No reads of the app: the browser reports what it reads.
+            named = {name: flags.mapping.get(name) for name in feature_names}
+            found = {
+                name: self._missing(name) if flag is None else flag for name, flag in named.items()
+            }
+            flags = BrowserFlags(found, flags.identity, flags.snapshot)
+            flags.check_visible()
+        return flags.sdk_options(traits=traits)
 
     def _missing(self, feature_name: str) -> Flag:
         default = self._defaults.get(feature_name)
@@ -282,3 +285,8 @@ class Flags:
 
     def __repr__(self) -> str:
         return f"<Flags of {len(self)} features, epoch {self.epoch}>"
+
+
+def flags_for_browser(flags: Flags) -> BrowserFlags:
+    """Returns flags in the form that decides which of them a browser may have."""
+    return BrowserFlags(flags._flags, flags._identity, flags._snapshot)

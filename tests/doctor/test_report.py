@@ -128,3 +128,12 @@ def test_a_snapshot_file_behind_the_api_is_a_warning(
 ) -> None:
     snapshots = Snapshot({}, kept, 0.0, "id"), Snapshot({}, answered, 0.0, "id")
     assert [found.level for found in diagnose_kept(*snapshots, now)] == levels
+
+
+def test_open_pages_need_a_worker_with_threads(emulator: Emulator) -> None:
+    app = app_with(emulator.config, BROWSER_STREAMS=8)
+    app.register_blueprint(FlagsmithRealtime().browser)
+    finding = find(app, "browser")
+    assert finding["level"] == "ok"
+    assert "at most 8 event streams" in finding["message"]
+    assert "--worker-class gthread" in finding["advice"]

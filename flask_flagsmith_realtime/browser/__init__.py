@@ -1,0 +1,12 @@
+"""Browsers: a blueprint with an event stream for open pages, and Flagsmith's SDK API on the app's
+own origin.
+
+Views answer from the snapshot of this process. What a browser gets is decided in
+:mod:`..reading.browser`; for whom, by the app's identity loader.
+"""
+
+from __future__ import annotations
+
+from .blueprint import make_blueprint
+
+__all__ = ["make_blueprint"]

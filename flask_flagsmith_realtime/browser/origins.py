@@ -1,0 +1,59 @@
+"""Same-origin policy and CORS: which pages may use the browser endpoints. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+from werkzeug.datastructures import Headers
+
+_PREFLIGHT = {
+    "Access-Control-Allow-Headers": (
+        "Content-Type, X-Environment-Key, Flagsmith-Application-Name, "
+        "Flagsmith-Application-Version, Flagsmith-SDK-User-Agent"
+    ),
+    "Access-Control-Max-Age": "86400",
+}
+
+
+def is_allowed(headers: Headers, host: str, origins: Collection[str]) -> bool:
+    """Returns whether a request comes from a page of the app itself or of a listed origin.
+
+    Browsers say so in ``Sec-Fetch-Site``, which no proxy between browser and app makes wrong. Over
+    plain HTTP they leave it out; then the host of ``Origin`` is compared. Requests of other
+    programs have neither header, and no cookies of a victim.
+
+    :param host: the host that the request was sent to.
+    :param origins: the listed origins.
+    """
+    origin, site = headers.get("Origin"), headers.get("Sec-Fetch-Site")
+    if origin is not None and origin in origins:
+        return True
+    if site is not None:
+        return site in ("same-origin", "none")
+    return origin is None or urlsplit(origin).netloc == host
+
+
+def add_cors(
+    response: Headers, request: Headers, origins: Collection[str], methods: str | None = None
+) -> None:
+    """Lets a page of a listed origin read an answer.
+
+    :param response: the headers of the answer.
+    :param request: the headers of the request.
+    :param origins: the listed origins.
+    :param methods: for the answer to a preflight request, the allowed methods.
+    """
+    if not origins:
+        return
+    # Also on answers to other origins: a cache must not give those to a listed one.
+    response.add("Vary", "Origin")
+    origin = request.get("Origin")
+    if origin is None or origin not in origins:
+        return
+    response["Access-Control-Allow-Origin"] = origin
+    response["Access-Control-Allow-Credentials"] = "true"
+    response["Access-Control-Expose-Headers"] = "Retry-After, X-Flagsmith-Document-Updated-At"
+    if methods is not None:
+        response.update(_PREFLIGHT)
+        response["Access-Control-Allow-Methods"] = methods

@@ -1,0 +1,135 @@
+// @ts-check
+// Open pages follow changes of feature flags.
+
+const LIVE = "[data-flagsmith-live]:not([data-flagsmith-live] *)";
+const url = new URL("events", import.meta.url).href;
+
+/** @param {Document} page */
+const epochOf = (page) => Number(page.getElementById("flagsmith-live")?.dataset.epoch);
+/** @param {number} ms @param {(value: any) => void} act */
+const later = (ms, act) => setTimeout(act, ms * (0.8 + 0.4 * Math.random()));
+const alike = (a, b) => a.nodeName === b.nodeName && a.id === b.id;
+
+let newest = epochOf(document) || 0;
+let again = false;
+let busy = false;
+let source, channel, following, timer, hiding;
+
+/** @param {number | null} epoch null: a change without an epoch */
+function learn(epoch) {
+  if (epoch !== null && !(epoch > newest)) return;
+  newest = epoch ?? newest;
+  if (source) channel?.postMessage(epoch);
+  refresh();
+  document.dispatchEvent(new CustomEvent("flagsmith:change", { detail: { epoch } }));
+}
+
+/** Fetches the page until it is new enough: a worker can be behind. */
+async function refresh() {
+  again = true;
+  if (busy) return;
+  busy = true;
+  for (let ms = 100; again && ms < 9000 && document.querySelector(LIVE); ms *= 1.4) {
+    again = false;
+    const { href } = location;
+    const text = await fetch(href, { cache: "no-store" }).then((r) => r.text()).catch(String);
+    const page = new DOMParser().parseFromString(text, "text/html");
+    if (href === location.href && epochOf(page) >= newest) update(page);
+    else again = true;
+    if (again) await new Promise((done) => later(ms, done));
+  }
+  busy = false;
+}
+
+/** @param {Document} page */
+function update(page) {
+  /** @type {any} */
+  const focus = document.activeElement;
+  const unnamed = page.querySelectorAll(`${LIVE}:not([id])`).values();
+  for (const old of document.querySelectorAll(LIVE)) {
+    const fresh = old.id ? page.getElementById(old.id) : unnamed.next().value;
+    if (fresh && !fresh.isEqualNode(old))
+      morph(old, fresh).dispatchEvent(new Event("flagsmith:refreshed", { bubbles: true }));
+  }
+  if (focus?.isConnected) focus.focus({ preventScroll: true });
+}
+
+/** Changes only what differs. @param {any} old @param {any} fresh */
+function morph(old, fresh) {
+  if (old.isEqualNode(fresh)) return;
+  if (!alike(old, fresh)) return old.replaceWith(fresh), fresh;
+  if (!old.attributes) return (old.nodeValue = fresh.nodeValue);
+  for (const { name } of [...old.attributes, ...fresh.attributes]) {
+    const value = fresh.getAttribute(name);
+    if (name === "open") continue; // a visitor's choice
+    if (value === null) old.removeAttribute(name);
+    else if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  }
+  const rest = [...old.childNodes];
+  for (const child of [...fresh.childNodes]) {
+    const at = rest.findIndex((node, i) => alike(node, child) && (child.attributes || !i));
+    const skipped = rest.splice(0, at < 0 ? 0 : at);
+    old.append(...skipped);
+    rest.push(...skipped);
+    if (at < 0) old.insertBefore(child, rest[0] ?? null);
+    else morph(rest.shift(), child);
+  }
+  for (const node of rest) node.remove();
+  return old;
+}
+
+function connect(tries = 0) {
+  source = new EventSource(`${url}?since=${newest || ""}`);
+  source.onopen = () => (tries = 0);
+  source.addEventListener("environment_updated", ({ data }) => learn(JSON.parse(data).updated_at));
+  // Unless refused, the browser connects again by itself.
+  source.onerror = () => source.readyState === 2 && poll(tries + 1);
+}
+
+/** Asks for the epoch until there is room for a connection. @param {number} tries */
+async function poll(tries) {
+  const { signal } = following;
+  const { updated_at, stream } = await fetch(new URL("epoch", url), { cache: "no-store", signal })
+    .then((answer) => answer.json())
+    .catch(Object);
+  if (updated_at > newest) learn(updated_at);
+  const ms = stream === false ? 30000 : Math.min(1000 * 2 ** tries, 30000);
+  if (!signal.aborted) timer = later(ms, () => (stream ? connect(tries) : poll(tries + 1)));
+}
+
+function follow() {
+  if (following || document.hidden) return;
+  const { signal } = (following = new AbortController());
+  if (!navigator.locks || !window.BroadcastChannel) return connect();
+  // The tab with the lock connects, and tells the others.
+  channel = new BroadcastChannel(url);
+  channel.onmessage = ({ data }) => {
+    if (data !== "?") learn(data);
+    else if (source) channel.postMessage(newest);
+  };
+  channel.postMessage("?");
+  const lead = () => {
+    connect();
+    return new Promise((done) => (signal.onabort = done));
+  };
+  navigator.locks.request(url, { signal }, lead).catch(String);
+}
+
+function letGo() {
+  following?.abort();
+  source?.close();
+  channel?.close();
+  clearTimeout(timer);
+  following = source = channel = undefined;
+}
+
+addEventListener("visibilitychange", () => {
+  clearTimeout(hiding);
+  if (document.hidden) hiding = setTimeout(letGo, 60000);
+  else follow();
+});
+// Turbo can show an older page again.
+addEventListener("turbo:load", () => epochOf(document) < newest && refresh());
+addEventListener("pagehide", letGo);
+addEventListener("pageshow", follow);
+follow();

@@ -1,0 +1,1 @@
+"""Tests of what the blueprint for browsers answers, without a browser."""

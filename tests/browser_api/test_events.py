@@ -1,0 +1,77 @@
+"""Which events a browser gets, and which it does not need."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from flask_flagsmith_realtime.browser.events import Events, parse_epoch
+
+
+def epochs(text: str | None) -> float | str | None:
+    """The epoch of an event; "nothing" if there is none."""
+    if text is None:
+        return "nothing"
+    fields = dict(line.split(": ", 1) for line in text.strip().splitlines())
+    assert fields["event"] == "environment_updated"
+    assert text.endswith("\n\n")
+    epoch: float | None = json.loads(fields["data"])["updated_at"]
+    assert fields.get("id") == (None if epoch is None else repr(epoch))
+    return epoch
+
+
+@pytest.mark.parametrize(
+    ("known", "served", "event"),
+    [
+        (None, 5.5, 5.5),
+        (4.0, 5.5, 5.5),
+        (5.5, 5.5, "nothing"),
+        (6.0, 5.5, "nothing"),
+        (None, None, None),
+        (5.5, None, "nothing"),
+    ],
+)
+def test_the_first_event_is_news_only(
+    known: float | None, served: float | None, event: float | str | None
+) -> None:
+    assert epochs(Events(known).begin(served)) == event
+
+
+def test_a_newer_epoch_is_an_event() -> None:
+    events = Events(None)
+    events.begin(1.0)
+    assert epochs(events.changed(2.0)) == 2.0
+    assert epochs(events.changed(3.0)) == 3.0
+
+
+def test_what_the_browser_knows_from_another_process_is_no_event() -> None:
+    events = Events(3.0)
+    events.begin(1.0)
+    assert epochs(events.changed(2.0)) == "nothing"
+    assert epochs(events.changed(3.0)) == "nothing"
+    assert epochs(events.changed(4.0)) == 4.0
+
+
+def test_a_change_without_a_newer_epoch_is_an_event_without_an_epoch() -> None:
+    events = Events(2.0)
+    events.begin(2.0)
+    assert epochs(events.changed(2.0)) is None
+    assert epochs(events.changed(1.0)) is None
+    assert epochs(events.changed(None)) is None
+    assert epochs(events.changed(3.0)) == 3.0
+
+
+def test_the_first_snapshot_of_a_process_is_an_event() -> None:
+    events = Events(None)
+    events.begin(None)
+    assert epochs(events.changed(2.0)) == 2.0
+
+
+@pytest.mark.parametrize("text", [None, "", "x", "nan", "inf", "-inf", "1e999", "1,5"])
+def test_no_epoch(text: str | None) -> None:
+    assert parse_epoch(text) is None
+
+
+def test_an_epoch() -> None:
+    assert parse_epoch("1673546928.02806") == 1673546928.02806
