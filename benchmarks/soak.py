@@ -1,13 +1,15 @@
-"""The soak: random faults and random changes against gunicorn, for as long as one likes.
+"""The soak: random faults and random changes against gunicorn, for any time.
 
-Two apps, one in local and one in remote evaluation, each with a Flagsmith of its own that is
-tormented (see :mod:`.torment`), in several workers, at default settings. The last change is made
-while faults go on, then they stop: each worker must show it, never have gone back to older flags,
-and have cost no more calls and connections than promised::
+Two apps, one in local and one in remote evaluation, with default settings, in several workers. Each
+has a Flagsmith of its own, which changes and fails at random, see :mod:`.torment`; receivers of
+signals block, log handlers block and raise, see :mod:`.soak_app`. The last change is made before
+the faults end. Then each worker must serve it and must have sent a signal for it; none may ever
+have served older or wrong flags, lost a change between two signals, or made more calls and
+connections than promised::
 
     python -m benchmarks.soak --minutes 10 --seed 1
 
-Ends with status 1 if anything was not as promised.
+Ends with status 1 if a promise was broken.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ import argparse
 import sys
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import requests
@@ -28,27 +32,29 @@ from .torment import Torment
 
 #: A poll of 60 s, 10 % late, of a call that hangs for 10 s; and as much again.
 PATIENCE_SECONDS = 160.0
-#: Fetches for one epoch, or after one failure: one, and eight tries again.
+#: Fetches for one epoch, or after one failure: one, and eight retries.
 FETCHES = 9
 SHORTEST_POLL_SECONDS = 0.9 * 60.0
 MOST_NEW_DESCRIPTORS = 8
 MOST_NEW_MEMORY_MIB = 128
+#: The members of an answer that have to be right at the end.
+BANNERS = ("banner", "identity_banner", "signalled")
 
 Answer = dict[str, Any]
 
 
 class Load(threading.Thread):
-    """Requests, one after the other, for as long as the soak lasts."""
+    """Sends requests, one after the other, until it is stopped."""
 
     def __init__(self, url: str) -> None:
         super().__init__(daemon=True)
         self._url = url
-        self._over = threading.Event()
+        self._stopping = threading.Event()
         self.seconds: list[float] = []
         self.failures: list[str] = []
 
     def run(self) -> None:
-        while not self._over.wait(0.02):
+        while not self._stopping.wait(0.02):
             began = time.perf_counter()
             try:
                 requests.get(self._url, timeout=30).raise_for_status()
@@ -57,12 +63,12 @@ class Load(threading.Thread):
             self.seconds.append(time.perf_counter() - began)
 
     def stop(self) -> None:
-        self._over.set()
+        self._stopping.set()
         self.join()
 
 
 class Report:
-    """A table, and what was not as promised."""
+    """A table on the screen, and the promises that were broken."""
 
     def __init__(self) -> None:
         self.broken: list[str] = []
@@ -72,20 +78,20 @@ class Report:
         print(f"{what:<34}" + "".join(f"{figure!s:>14}" for figure in figures) + f"   {bound}")
 
     def bounded(self, what: str, figures: list[float], bounds: list[float]) -> None:
-        """Print a row of figures that have bounds."""
+        """Print a row of figures with bounds."""
         most = " / ".join(f"{bound:.0f}" for bound in bounds)
         self.line(what, *[f"{figure:.0f}" for figure in figures], bound=f"at most {most}")
         if any(figure > bound for figure, bound in zip(figures, bounds, strict=True)):
             self.broken.append(what)
 
     def grown(self, what: str, before: int, after: int, bound: int) -> None:
-        """Print a row of what has a bound at the end."""
+        """Print a row with a bound for the figure at the end."""
         self.line(what, before, after, bound=f"at most {bound}")
         if after > bound:
             self.broken.append(what)
 
     def promised(self, what: str, kept: bool) -> None:
-        """Print a row that has to be true."""
+        """Print a row for a promise."""
         self.line(what, "yes" if kept else "NO")
         if not kept:
             self.broken.append(what)
@@ -99,16 +105,40 @@ def main() -> int:
     options = parser.parse_args()
     lanes = Lanes({name: Lane(name) for name in ("local", "remote")})
     try:
-        return soak(lanes, options.minutes * 60, options.workers, options.seed)
+        results = soak(lanes, options.minutes * 60, options.workers, options.seed)
+        broken = report_on(results, options.seed)
     finally:
         lanes.close()
+    print("as promised" if not broken else f"NOT as promised: {broken}")
+    return 1 if broken else 0
 
 
-def soak(lanes: Lanes, seconds: float, workers: int, seed: str) -> int:
-    """Run it and print what came of it."""
+@dataclass(frozen=True)
+class Results:
+    """What a soak left behind.
+
+    :param seconds: how long it lasted, and until the flags were right after its end.
+    :param before: the figures of the workers with the local lane before it.
+    :param after: the figures of the workers by lane after it.
+    """
+
+    lanes: Lanes
+    torments: dict[str, Torment]
+    workers: int
+    load: Load
+    seconds: float
+    settled_seconds: float
+    before: list[Answer]
+    after: dict[str, list[Answer]]
+
+
+def soak(lanes: Lanes, seconds: float, workers: int, seed: str) -> Results:
+    """Run it."""
     remote = {"ENVIRONMENT_KEY": MisbehavingFlagsmith.client_side_key}
     torments = {name: Torment(lane.flagsmith, f"{seed} {name}") for name, lane in lanes.items()}
-    lanes.serve({"remote": remote}, "--workers", str(workers))
+    lanes.serve(
+        {"remote": remote}, "--workers", str(workers), app="benchmarks.soak_app:create_app()"
+    )
     for lane in lanes.values():
         settle(lane, workers, BEFORE)
         lane.flagsmith.wait_for_streams(workers)
@@ -127,27 +157,60 @@ def soak(lanes: Lanes, seconds: float, workers: int, seed: str) -> int:
     after = {
         name: settle(lane, workers, str(torments[name].changes)) for name, lane in lanes.items()
     }
-    settled = time.monotonic() - ended
+    settled_seconds = time.monotonic() - ended
     load.stop()
-    lasted = time.monotonic() - began
+    seconds = time.monotonic() - began
+    return Results(lanes, torments, workers, load, seconds, settled_seconds, before, after)
 
+
+def report_on(results: Results, seed: str) -> list[str]:
+    """Print the results.
+
+    :returns: the promises that were broken.
+    """
     report = Report()
-    print(f"{lasted / 60:.1f} minutes, {workers} workers, seed {seed}\n")
+    print(f"{results.seconds / 60:.1f} minutes, {results.workers} workers, seed {seed}\n")
+    _report_costs(report, results)
+    for name, share in (("median", 50), ("95 %", 95), ("longest", 100)):
+        ages = [percentile(share, ages_of(answers)) for answers in results.after.values()]
+        report.line(f"seen after, {name}", *(f"{age:.3f} s" for age in ages))
+    report.line("lines in the log", results.lanes.server.output.count("lagsmith"))
+    print()
+    _report_promises(report, results)
+    for what, unit, most in (
+        ("threads", 1, 0),
+        ("descriptors", 1, MOST_NEW_DESCRIPTORS),
+        ("memory_kib", 1024, MOST_NEW_MEMORY_MIB),
+    ):
+        local = results.before, results.after["local"]
+        first, last = (max(answer[what] for answer in answers) // unit for answers in local)
+        name = what.removesuffix("_kib")
+        report.grown(f"{name}, before and after", first, last, first + most)
+    faults = sum((torment.faults for torment in results.torments.values()), Counter())
+    # Each worker has one log and one set of receivers for both of its apps.
+    faults += sum((Counter(answer["faults"]) for answer in results.after["local"]), Counter())
+    print("\nfaults: " + ", ".join(f"{fault} ({count})" for fault, count in sorted(faults.items())))
+    return report.broken
+
+
+def _report_costs(report: Report, results: Results) -> None:
+    lanes, workers = results.lanes, results.workers
+    torments = results.torments.values()
     report.line("", *lanes)
-    report.line("changes", *(torment.changes for torment in torments.values()))
-    report.line("moments of change", *(torment.moments for torment in torments.values()))
-    report.line("faults", *(sum(torment.faults.values()) for torment in torments.values()))
+    report.line("changes", *(torment.changes for torment in torments))
+    report.line("moments of change", *(torment.moments for torment in torments))
+    report.line("faults", *(sum(torment.faults.values()) for torment in torments))
     calls = [refetches(lane) for lane in lanes.values()]
     report.bounded(
         "calls for the environment",
         [len(asked) for asked in calls],
-        [most_calls(lanes[name], torment, workers, lasted) for name, torment in torments.items()],
+        [most_calls(results, name) for name in lanes],
     )
     report.line(
         "calls a worker and moment",
         *(
             f"{len(asked) / workers / torment.moments:.2f}"
-            for asked, torment in zip(calls, torments.values(), strict=True)
+            for asked, torment in zip(calls, torments, strict=True)
         ),
     )
     report.bounded(
@@ -159,44 +222,36 @@ def soak(lanes: Lanes, seconds: float, workers: int, seed: str) -> int:
     report.bounded(
         "connections of the stream",
         [len(opened) for opened in connections],
-        [workers * (lasted + 2)] * 2,
+        [workers * (results.seconds + 2)] * 2,
     )
     report.bounded(
         "most of them in 10 s",
         [most_within(10, opened) for opened in connections],
         [workers * (10 + 1)] * 2,
     )
-    for name, share in (("median", 50), ("95 %", 95), ("longest", 100)):
-        ages = [percentile(share, ages_of(answers)) for answers in after.values()]
-        report.line(f"seen after, {name}", *(f"{age:.3f} s" for age in ages))
-    output = lanes.server.output
-    report.line("lines in the log", output.count("lagsmith"))
-    print()
-    report.promised(f"right flags, {settled:.0f} s after the end", kept=True)
-    everybody = [answer for answers in after.values() for answer in answers]
-    report.promised("never back to older flags", not any(a["fell"] for a in everybody))
-    report.promised("no traceback", "Traceback" not in output)
-    report.promised("the key went nowhere else", not any(x.flagsmith.leaks for x in lanes.values()))
+
+
+def _report_promises(report: Report, results: Results) -> None:
+    figures = [answer for answers in results.after.values() for answer in answers]
+    leaks = [lane.flagsmith.leaks for lane in results.lanes.values()]
+    seconds = results.load.seconds
+    report.promised(f"right flags, {results.settled_seconds:.0f} s after the end", kept=True)
+    report.promised("never back to older flags", not any(a["falls"] for a in figures))
+    report.promised("never wrong flags", not any(a["wrong_banners"] for a in figures))
     report.promised(
-        f"{len(load.seconds)} requests answered, p50 {percentile(50, load.seconds) * 1000:.1f}, "
-        f"p99 {percentile(99, load.seconds) * 1000:.1f}, most {max(load.seconds) * 1000:.0f} ms",
-        not load.failures,
+        "no change between two signals lost", not any(a["lost_changes"] for a in figures)
     )
-    for what, unit, most in (
-        ("threads", 1, 0),
-        ("descriptors", 1, MOST_NEW_DESCRIPTORS),
-        ("memory_kib", 1024, MOST_NEW_MEMORY_MIB),
-    ):
-        first, last = (max(a[what] for a in now) // unit for now in (before, after["local"]))
-        name = what.removesuffix("_kib")
-        report.grown(f"{name}, before and after", first, last, first + most)
-    print("\nfaults: " + ", ".join(sorted({f for t in torments.values() for f in t.faults})))
-    print("as promised" if not report.broken else f"NOT as promised: {report.broken}")
-    return 1 if report.broken else 0
+    report.promised("no traceback", "Traceback" not in results.lanes.server.output)
+    report.promised("the key went nowhere else", not any(leaks))
+    report.promised(
+        f"{len(seconds)} requests answered, p50 {percentile(50, seconds) * 1000:.1f}, "
+        f"p99 {percentile(99, seconds) * 1000:.1f}, most {max(seconds) * 1000:.0f} ms",
+        not results.load.failures,
+    )
 
 
 def settle(lane: Lane, workers: int, banner: str) -> list[Answer]:
-    """Wait until all workers show a banner."""
+    """Wait until all workers serve a banner, also to an identity, and have sent a signal for it."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     path = f"/{lane.name}/figures"
     found: dict[int, Answer] = {}
@@ -204,28 +259,30 @@ def settle(lane: Lane, workers: int, banner: str) -> list[Answer]:
         while time.monotonic() < deadline:
             asked = [pool.submit(lane.server.get, path) for _ in range(4 * workers)]
             found |= {answer["pid"]: answer for answer in (task.result() for task in asked)}
-            if len(found) == workers and all(a["banner"] == banner for a in found.values()):
+            seen = {answer[key] for answer in found.values() for key in BANNERS}
+            if len(found) == workers and seen == {banner}:
                 return list(found.values())
             time.sleep(0.25)
-    shown = [answer["banner"] for answer in found.values()]
-    raise TimeoutError(f"{lane.name} still shows {shown}, not {banner}\n{lane.server.output}")
+    raise TimeoutError(f"{lane.name} still has {seen}, not {banner}\n{lane.server.output}")
 
 
 def refetches(lane: Lane) -> list[Request]:
-    """The calls for the environment; identities are asked for by requests."""
+    """Return the calls for the environment. Those for identities are caused by requests."""
     return [*lane.flagsmith.environment_document.requests, *lane.flagsmith.flags.requests]
 
 
-def most_calls(lane: Lane, torment: Torment, workers: int, lasted: float) -> float:
-    """How many calls are promised at the most."""
+def most_calls(results: Results, name: str) -> float:
+    """Return the largest number of calls of a lane that keeps the promise."""
+    torment = results.torments[name]
     api_faults = sum(n for fault, n in torment.faults.items() if fault.startswith("API"))
-    polls = lasted / SHORTEST_POLL_SECONDS + 1
+    polls = results.seconds / SHORTEST_POLL_SECONDS + 1
     a_worker = FETCHES * (torment.moments + len(torment.unreal) + api_faults) + polls
-    return workers * a_worker + lane.flagsmith.stream.count + torment.unnumbered
+    connections = results.lanes[name].flagsmith.stream.count
+    return results.workers * a_worker + connections + torment.unnumbered
 
 
 def most_within(seconds: float, asked: list[Request]) -> int:
-    """How many requests there were at the most within some seconds."""
+    """Return the largest number of requests within some seconds."""
     times = sorted(request.at for request in asked)
     most = first = 0
     for last, at in enumerate(times):
@@ -236,12 +293,12 @@ def most_within(seconds: float, asked: list[Request]) -> int:
 
 
 def ages_of(answers: list[Answer]) -> list[float]:
-    """How old each state was when a worker had it, but for its first."""
+    """Return the age of each state when a worker had it, except for its first."""
     return [age for answer in answers for age in answer["ages"][1:]]
 
 
 def percentile(share: float, figures: list[float]) -> float:
-    """What so many per cent do not exceed."""
+    """Return the figure that so many percent do not exceed."""
     ordered = sorted(figures)
     return ordered[min(int(len(ordered) * share / 100), len(ordered) - 1)]
 

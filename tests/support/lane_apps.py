@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import threading
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +21,13 @@ from flask_flagsmith_realtime import FlagsmithRealtime, Identity, flags, snapsho
 
 def create_app() -> DispatcherMiddleware:
     """Make all apps."""
+    return mount(make_app)
+
+
+def mount(make: Callable[[str, Mapping[str, Any]], Flask]) -> DispatcherMiddleware:
+    """Make all apps by a function of their name and settings."""
     lanes = json.loads(os.environ["LANES"])
-    apps: dict[str, Any] = {f"/{name}": make_app(name, lanes[name]) for name in lanes}
+    apps: dict[str, Any] = {f"/{name}": make(name, lanes[name]) for name in lanes}
     return DispatcherMiddleware(NotFound(), apps)
 
 
@@ -35,13 +38,9 @@ def make_app(name: str, settings: Mapping[str, Any]) -> Flask:
     #: The states that this process has served, in order.
     epochs: list[float] = []
     banners: list[Any] = []
-    #: The age of each new state at its arrival, in seconds.
-    ages: list[float] = []
 
     @snapshot_refreshed.connect_via(app)
     def note(app: Flask, snapshot: Any) -> None:
-        if epochs[-1:] != [snapshot.epoch]:
-            ages.append(time.time() - snapshot.epoch)
         epochs.append(snapshot.epoch)
         banner = snapshot.flags["banner_text"].value
         if banners[-1:] != [banner]:
@@ -62,18 +61,6 @@ def make_app(name: str, settings: Mapping[str, Any]) -> Flask:
     @app.get("/banner")
     def banner() -> dict[str, Any]:
         return {"pid": os.getpid(), "banner": flags.get_feature_value("banner_text", "default")}
-
-    @app.get("/figures")
-    def figures() -> dict[str, Any]:
-        return {
-            "pid": os.getpid(),
-            "banner": flags.get_feature_value("banner_text", "default"),
-            "fell": epochs != sorted(epochs),
-            "ages": ages,
-            "threads": threading.active_count(),
-            "descriptors": len(os.listdir("/proc/self/fd")),
-            "memory_kib": memory_kib("VmRSS"),
-        }
 
     @app.get("/identity")
     def of_identity() -> dict[str, Any]:

@@ -83,17 +83,23 @@ class Lanes(dict[str, Lane]):
     def server(self) -> Served:
         return self._servers[-1]
 
-    def serve(self, settings: Mapping[str, Mapping[str, Any]] | None = None, *options: str) -> None:
+    def serve(
+        self,
+        settings: Mapping[str, Mapping[str, Any]] | None = None,
+        *options: str,
+        app: str = "tests.support.lane_apps:create_app()",
+    ) -> None:
         """Start the server.
 
         :param settings: settings by lane, without their prefix.
         :param options: options of gunicorn.
+        :param app: what gunicorn serves.
         """
         configs = {name: {**lane.flagsmith.config} for name, lane in self.items()}
         for name, own in (settings or {}).items():
             configs[name] |= {f"FLAGSMITH_{key}": value for key, value in own.items()}
         workers = ("--workers", str(WORKERS), "--worker-class", "gthread", "--threads", "4")
-        command = gunicorn(*workers, *options, app="tests.support.lane_apps:create_app()")
+        command = gunicorn(*workers, *options, app=app)
         environment = {"LANES": json.dumps(configs)}
         self._servers.append(Served(command, environment))
         for lane in self.values():
