@@ -1,7 +1,7 @@
-"""The environment that is read in the benchmark of reading: as many features as wanted.
+"""The environment of the benchmark of reading, of any number of features.
 
-Of ten features, seven are the same for everybody, two are overridden for a segment, and one is
-split by percentage. Ten are read, one of each place.
+Of ten features, seven are the same for all identities, two are overridden for a segment, and one is
+split by percentage. Ten are read: seven, two and one of each kind.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ TRAITS: dict[str, Any] = {"plan": "pro", "age": 37, "country": "FR"}
 
 OVERRIDES_A_SEGMENT = 5
 
-#: What is read in one request. All are on for Alice.
+#: The features that one request reads. All are enabled for Alice.
 READ = tuple(f"feature_{number}" for number in range(0, 110, 11))[:10]
 
 
 def is_overridden(number: int) -> bool:
-    """Whether a feature is on for customers with the plan 'pro' only."""
+    """Return whether a feature is enabled only for customers with the plan 'pro'."""
     return number % 10 in (3, 8)
 
 
 def is_split(number: int) -> bool:
-    """Whether a feature has variants."""
+    """Return whether a feature has variants."""
     return number % 10 == 5
 
 
 def document(features: int) -> dict[str, Any]:
-    """The environment as a Flagsmith environment document."""
+    """Return the environment document."""
     states = [_state(number) for number in range(features)]
     overridden = [number for number in range(features) if is_overridden(number)]
     segments = [

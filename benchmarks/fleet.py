@@ -1,10 +1,9 @@
-"""What a fleet costs, and how soon the last of it follows: 1, 12 and 400 processes.
+"""The costs of a fleet of 1, 12 and 400 processes, and the time until its last serves a change.
 
-A local Flagsmith and a redis-server of its own, both on loopback; 20 changes, one after the other.
-Of each it is counted how many streams stand, how many calls of the API were made, and how long it
-took from the change until the last process served it. 1 and 12 are processes, with and without
-Redis. The 400 are 8 processes of 50 engines each, for what they do is the same, but so many
-processes do not fit on a small machine; they share its cores, which is most of the time they take.
+A local Flagsmith and a redis-server, both on loopback; 20 changes, one after the other. The table
+has the open streams, the calls to the API, and the time from a change until the last process serves
+it. 1 and 12 are processes, with and without Redis. The 400 are 8 processes of 50 engines each,
+since so many processes do not fit on a small machine; most of the time they wait for its cores.
 
 Run by hand; needs redis-server::
 
@@ -37,13 +36,13 @@ from .environment import document
 CHANGES = 20
 FEATURES = 200
 PATIENCE_SECONDS = 120.0
-#: Longer than FLAGSMITH_REFRESH_MIN_INTERVAL_SECONDS, which would be measured otherwise.
+#: Longer than FLAGSMITH_REFRESH_MIN_INTERVAL_SECONDS, which would otherwise be part of the time.
 SPACING_SECONDS = 0.4
 
 
 @dataclass(frozen=True)
 class Size:
-    """How many processes there are, and how many engines in each."""
+    """The number of processes, and of engines in each."""
 
     processes: int
     engines: int = 1
@@ -55,7 +54,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Result:
-    """What was counted and measured."""
+    """The counts and times."""
 
     streams: int
     calls: int
@@ -63,7 +62,7 @@ class Result:
 
 
 def member() -> None:
-    """One process: follows the flags and writes down each state that it serves, and when."""
+    """Follow the flags in one process, and print each state with its time."""
     apps = []
     lock = threading.Lock()
 
@@ -83,7 +82,7 @@ def member() -> None:
 
 
 class Members:
-    """The processes, and what they have written down."""
+    """The processes, and the states that they have printed."""
 
     def __init__(self, size: Size, settings: dict[str, str]) -> None:
         self._arrived = threading.Condition()
@@ -132,7 +131,7 @@ class Members:
 
 @contextlib.contextmanager
 def redis_server() -> Iterator[str]:
-    """A Redis that keeps nothing. Gives its URL."""
+    """Run a Redis without persistence, and return its URL."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory() as directory:
@@ -148,7 +147,7 @@ def redis_server() -> Iterator[str]:
 
 
 def measure(size: Size, redis_url: str | None) -> Result:
-    """Start the processes, make the changes, count."""
+    """Start the processes, make the changes, and return the counts and times."""
     with Emulator(document=document(FEATURES), recycle_seconds=3600) as emulator:
         emulator.set_flag("feature_0", value="at the start")
         settings = dict(emulator.config)

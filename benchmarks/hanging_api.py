@@ -1,7 +1,7 @@
-"""What a request takes while Flagsmith's API hangs, against what it takes when all is calm.
+"""The duration of a request while Flagsmith's API hangs, compared with its usual duration.
 
-An app under gunicorn in local evaluation; its view reads a flag. Calm and hanging rounds take
-turns. In a hanging round the refetch hangs, so does the stream, and changes are made all the time::
+An app under gunicorn in local evaluation; its view reads a flag. Usual and hanging rounds
+alternate. In a hanging round the fetches and the stream hang, while changes are announced::
 
     python -m benchmarks.hanging_api --rounds 20
 """
@@ -62,7 +62,7 @@ def compare(lanes: Lanes, rounds: int) -> None:
 
 
 def ask(lanes: Lanes, times: Times) -> None:
-    """Ask for each path many times, over one connection each."""
+    """Request each path many times, over one connection each."""
     for path, taken in times.items():
         with requests.Session() as session:
             for _ in range(REQUESTS_A_ROUND):
@@ -72,7 +72,7 @@ def ask(lanes: Lanes, times: Times) -> None:
 
 
 def ask_while_it_hangs(lanes: Lanes, times: Times, banner: str) -> None:
-    """The same while all that Flagsmith is asked for hangs, in all workers."""
+    """Request each path while all calls to Flagsmith hang, in all workers."""
     flagsmith = lanes["api"].flagsmith
     flagsmith.environment_document.always(answers.hang)
     calls, streams = flagsmith.environment_document.count, flagsmith.stream.count
@@ -85,7 +85,7 @@ def ask_while_it_hangs(lanes: Lanes, times: Times, banner: str) -> None:
     ask(lanes, times)
     over.set()
     announcing.join()
-    assert flagsmith.environment_document.count == calls + WORKERS, "it did not hang"
+    assert flagsmith.environment_document.count == calls + WORKERS, "the fetch did not hang"
     assert flagsmith.stream.count == streams
     flagsmith.environment_document.always(answers.truth)
     flagsmith.stream.always(PLAIN)
@@ -94,14 +94,14 @@ def ask_while_it_hangs(lanes: Lanes, times: Times, banner: str) -> None:
 
 
 def announce(lanes: Lanes, over: threading.Event) -> None:
-    """Announce the newest state over and over."""
+    """Announce the newest epoch again and again."""
     flagsmith = lanes["api"].flagsmith
     while not over.wait(0.02):
         flagsmith.announce(flagsmith.truth.version.epoch)
 
 
 def percentile(share: int, times: list[float]) -> float:
-    """What so many per cent do not exceed."""
+    """Return a percentile."""
     return sorted(times)[len(times) * share // 100]
 
 

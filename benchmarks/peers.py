@@ -1,7 +1,7 @@
-"""The same reading by other libraries, each in its in-process or offline mode: no network.
+"""Reading with other libraries, each in its in-process or offline mode, without network.
 
-Each function sets a library up with the environment of :mod:`.environment` and returns what a view
-does: read ten flags, and count those that are on.
+Each function initializes a library with the environment of :mod:`.environment` and returns the
+function that a view calls: it reads ten flags and counts those that are enabled.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Read = Callable[[], int]
 
 
 class _Document:
-    """A document as the Flagsmith SDK's offline mode asks for it."""
+    """Provides a document to the Flagsmith SDK's offline mode."""
 
     def __init__(self, features: int) -> None:
         self._document = document(features)
@@ -33,7 +33,7 @@ def _flagsmith(features: int) -> Any:
 
 
 def dictionary(features: int) -> Read:
-    """The limit: a dict that somebody else keeps."""
+    """Read a dict: the lower limit."""
     flags = {f"feature_{number}": True for number in range(features)}
     return lambda: sum(flags[name] for name in READ)
 
@@ -73,7 +73,7 @@ def growthbook(features: int) -> Read:
     all_features = {f"feature_{number}": feature(number) for number in range(features)}
     attributes = {"id": IDENTIFIER, **TRAITS}
 
-    # Kept for all requests, which is its fastest way: a new one takes all features over each time.
+    # One object for all requests, its fastest way: a new one copies all features.
     book = GrowthBook(features=all_features)
 
     def read() -> int:

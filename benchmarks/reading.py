@@ -1,9 +1,9 @@
-"""What reading ten flags adds to a request, here and with other libraries.
+"""The time that reading ten flags adds to a request, here and with other libraries.
 
 One process, one WSGI call at a time, no server and no network: each subject is a Flask app whose
-view reads ten flags of an environment of 200 and of 1,000 features. The subjects take turns, and
-what counts is the median, over all rounds, of what a call takes more than one of the same app's
-other view, the same but without flags, right before and after::
+view reads ten flags of an environment of 200 and of 1,000 features. The subjects alternate. The
+result is the median, over all rounds, of the difference between a call and the calls right before
+and after it of another view of the same app, which reads no flag::
 
     make bench
     python -m benchmarks.reading --rounds 200
@@ -48,7 +48,7 @@ Subject = Callable[[int], Flask]
 
 
 def app_of(read: Callable[[], int]) -> Flask:
-    """An app with two views: one that reads, and one that does the same without flags."""
+    """Return an app with two views: one reads flags, the other does the same without flags."""
     app = Flask("bench")
 
     @app.get("/read")
@@ -63,7 +63,7 @@ def app_of(read: Callable[[], int]) -> Flask:
 
 
 def count() -> int:
-    """What is left of reading without flags."""
+    """Stand in for the reading of flags."""
     return sum(True for name in READ)
 
 
@@ -91,7 +91,7 @@ def somebody_known() -> Identity:
 
 def somebody_new() -> Callable[[], Identity]:
     numbers = itertools.count()
-    return lambda: Identity(f"somebody {next(numbers)}", TRAITS)
+    return lambda: Identity(f"identity {next(numbers)}", TRAITS)
 
 
 SUBJECTS: dict[str, Subject] = {
@@ -106,12 +106,12 @@ SUBJECTS: dict[str, Subject] = {
     "Flagsmith SDK: environment flags": peer(peers.flagsmith_environment),
     "OpenFeature over the Flagsmith SDK": peer(peers.openfeature),
 }
-#: Milliseconds a call: fewer will do.
+#: These take milliseconds a call, and so get fewer calls.
 SLOW = ("Flagsmith SDK: environment flags", "OpenFeature over the Flagsmith SDK")
 
 
 def call(app: Flask, path: str = "/read") -> None:
-    """One request, as a server makes it."""
+    """Call the app as a server does."""
     environ = {**ENVIRON, "PATH_INFO": path}
     answer: Any = app.wsgi_app(environ, lambda status, headers, *_: None)
     for _ in answer:
@@ -120,7 +120,7 @@ def call(app: Flask, path: str = "/read") -> None:
 
 
 def time_of(app: Flask, path: str, calls: int) -> float:
-    """Microseconds of this thread's work a call: what else the machine does is left out."""
+    """Return the microseconds of this thread's CPU time for a call."""
     begin = time.thread_time()
     for _ in range(calls):
         call(app, path)
@@ -128,7 +128,7 @@ def time_of(app: Flask, path: str, calls: int) -> float:
 
 
 def measure(features: int, rounds: int) -> dict[str, float]:
-    """What each subject adds to a call, in microseconds."""
+    """Return the time that each subject adds to a call, in microseconds."""
     apps = {name: make(features) for name, make in SUBJECTS.items()}
     added: dict[str, list[float]] = {name: [] for name in apps}
     for app in apps.values():
@@ -146,8 +146,8 @@ def measure(features: int, rounds: int) -> dict[str, float]:
 
 
 def memory_of_an_identity(features: int) -> float:
-    """Bytes that are kept for an identity that read ten flags."""
-    identities = iter([Identity(f"somebody {n}", {**TRAITS, "n": n}) for n in range(1100)])
+    """Return the bytes that are kept for an identity after reading ten flags."""
+    identities = iter([Identity(f"identity {n}", {**TRAITS, "n": n}) for n in range(1100)])
     app = ours(lambda: next(identities))(features)
     for _ in range(50):
         call(app)
@@ -164,7 +164,7 @@ def memory_of_an_identity(features: int) -> float:
 
 
 def cost_of_a_receiver(features: int, rounds: int) -> float:
-    """Microseconds that a receiver of ``flag_evaluated`` which does nothing adds to ten reads."""
+    """Return the microseconds that an empty receiver of ``flag_evaluated`` adds to ten reads."""
 
     def receive(app: Flask, **_: Any) -> None:
         pass
@@ -182,7 +182,7 @@ def cost_of_a_receiver(features: int, rounds: int) -> float:
 
 
 def table(columns: dict[int, dict[str, float]]) -> Iterator[str]:
-    """The results as a table in reStructuredText, which is fit to read as it is."""
+    """Return the results as a table in reStructuredText."""
     width = max(map(len, SUBJECTS))
     rule = f"{'=' * width} " + " ".join("=" * 14 for _ in columns)
     yield rule
@@ -207,7 +207,7 @@ def main() -> None:
     kept = {features: memory_of_an_identity(features) for features in SIZES}
     figures = ", ".join(f"{kept[features]:,.0f} at {features:,} features" for features in SIZES)
     print(f"\nBytes kept for an identity (of {MOST_IDENTITIES:,} at most): {figures}.")
-    # Some of the libraries leave threads behind that do not end by themselves.
+    # Some of the libraries leave threads that do not end by themselves.
     sys.stdout.flush()
 
 
