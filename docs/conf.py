@@ -1,4 +1,4 @@
-"""How Sphinx builds these pages: ``make docs``."""
+"""The configuration of Sphinx: ``make docs``."""
 
 from __future__ import annotations
 
@@ -34,10 +34,13 @@ default_role = "code"
 nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(flask|Flask|blinker|collections|flagsmith|os)(\..*)?"),
-    # What annotations name that is nobody's to import.
-    (r"py:class", r"(.*\.)?(Document|Identities|OnExposure|OnMissing|Otherwise|Unset|_\w+)"),
+    # Private names in annotations.
+    (
+        r"py:class",
+        r"(.*\.)?(Document|Evaluation|Identities|OnExposure|OnMissing|Otherwise|Unset|_\w+)",
+    ),
     # Sphinx before 9 does not find types.
-    (r"py:class", r"FlagValue|TraitValue|Override"),
+    (r"py:class", r"FlagValue|TraitValue|Traits|Override"),
 ]
 
 add_module_names = False
@@ -80,5 +83,5 @@ def take_comment(
 
 
 def setup(app: Sphinx) -> None:
-    """Tell Sphinx of it."""
+    """Register the handler."""
     app.connect("autodoc-process-docstring", take_comment)
