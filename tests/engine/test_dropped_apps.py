@@ -2,40 +2,52 @@
 
 from __future__ import annotations
 
-import gc
-import os
-import threading
+import json
+import subprocess
+import sys
 
-from flask import Flask
-
-from flask_flagsmith_realtime import FlagsmithRealtime, flags
 from flask_flagsmith_realtime.emulator import Emulator
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS
 
+# A process of its own: threads and descriptors of other tests must not count.
+_PROGRAM = """
+import gc, json, os, sys, threading, time
+from flask import Flask
+from flask_flagsmith_realtime import FlagsmithRealtime, flags
 
-def use(emulator: Emulator) -> None:
+def use():
     app = Flask("dropped")
-    app.config.update(emulator.config)
+    app.config.update(json.loads(sys.argv[1]))
     FlagsmithRealtime(app)
     with app.app_context():
         assert flags["banner_text"]
 
+def left():
+    gc.collect()
+    threads = [thread.name for thread in threading.enumerate() if "flagsmith" in thread.name]
+    return threads, len(os.listdir("/proc/self/fd"))
 
-def engine_threads() -> int:
-    names = ("flagsmith-refresher", "flagsmith-listener", "flagsmith-dispatcher")
-    return sum(thread.name in names for thread in threading.enumerate())
+def wait_until(condition):
+    deadline = time.monotonic() + float(sys.argv[2])
+    while not condition():
+        assert time.monotonic() < deadline, left()
+        time.sleep(0.05)
+
+use()
+wait_until(lambda: not left()[0])
+_, descriptors = left()
+for _ in range(20):
+    use()
+wait_until(lambda: left() == ([], descriptors))
+"""
 
 
 def test_threads_and_sockets_of_a_dropped_app_are_freed(emulator: Emulator) -> None:
-    use(emulator)
-    gc.collect()
-    eventually(lambda: not engine_threads())
-    before = len(os.listdir("/proc/self/fd"))
-    for _ in range(20):
-        use(emulator)
-
-    def are_gone() -> bool:
-        gc.collect()
-        return not engine_threads() and len(os.listdir("/proc/self/fd")) <= before + 2
-
-    eventually(are_gone, lambda: [thread.name for thread in threading.enumerate()])
+    patience = str(PATIENCE_SECONDS)
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, json.dumps(emulator.config), patience],
+        capture_output=True,
+        text=True,
+        timeout=3 * PATIENCE_SECONDS,
+    )
+    assert done.returncode == 0, done.stderr
