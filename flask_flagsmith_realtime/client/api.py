@@ -96,9 +96,10 @@ class API:
             return self._fetch_document(held)
         return self._fetch_flags(held)
 
-    def fetch_identity(self, identity: Identity) -> Sequence[FlagState]:
+    def fetch_identity(self, identity: Identity) -> tuple[Sequence[FlagState], float | None]:
         """Fetch one identity's flags, within ``FLAGSMITH_REQUEST_TIMEOUT_SECONDS`` in all.
 
+        :returns: the flags, and the epoch in the answer's header.
         :raises IdentityRefusedError: if Flagsmith does not accept this identity.
         :raises FetchError: if there is no usable answer.
         """
@@ -110,9 +111,9 @@ class API:
             return post_json(self._session, url, self._headers, content, seconds)
 
         with Deadline(self._sockets, seconds) as deadline:
-            _, body = self._call(url, post, _LARGEST_BODY_BYTES, deadline)
+            response, body = self._call(url, post, _LARGEST_BODY_BYTES, deadline)
         try:
-            return decode_identity(body)
+            return decode_identity(body), parse_epoch_header(response.headers.get(EPOCH_HEADER))
         except InvalidDocumentError as error:
             raise _unusable(url, error) from None
 

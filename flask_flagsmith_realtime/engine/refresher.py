@@ -58,6 +58,8 @@ class Refresher:
         self._delays = OncePerCause(
             logger, "announcement", "Flagsmith's API serves what the stream announced."
         )
+        #: The epoch of the last change that was announced.
+        self._announced: float | None = None
         #: The last unexpected error, whose traceback is in the log.
         self._crash: str | None = None
         self._process = os.getpid()
@@ -102,6 +104,7 @@ class Refresher:
         now = time.monotonic()
         if mail.hint is not None:
             self._schedule.hinted(mail.hint.moment, now)
+            self._announced = mail.hint.moment or time.time()
         for transition in mail.transitions:
             if isinstance(transition, Connected):
                 self._schedule.connected(now)
@@ -111,19 +114,23 @@ class Refresher:
                 publisher.dispatcher.disconnected(transition.reason)
         if mail.greeted is not None:
             self._schedule.greeted(mail.greeted.epoch)
-        if mail.unnumbered:
-            self._schedule.announced(None, now)
-        if mail.newest is not None:
-            self._schedule.announced(mail.newest, now)
+        if mail.unnumbered and self._schedule.announced(None, now):
+            self._announced = time.time()
+        if mail.newest is not None and self._schedule.announced(mail.newest, now):
+            self._announced = mail.newest
         self._mailbox.known = self._schedule.known
 
     def _refresh(self, publisher: Publisher) -> None:
         self._schedule.started(time.monotonic())
         self._activity.calling()
+        announced = self._announced
         try:
             snapshot = self._api.fetch(publisher.held)
             if not self._is_over:
-                self._answered(self._checked(snapshot, publisher), publisher)
+                snapshot = self._checked(snapshot, publisher)
+                if self._schedule.remote:
+                    snapshot = replace(snapshot, announced=announced)
+                self._answered(snapshot, publisher)
         except FetchError as error:
             self._failed(error, publisher)
         except Exception as error:

@@ -85,7 +85,8 @@ class SharedFlags:
             step = compare(
                 held.epoch,
                 stored.snapshot.epoch,
-                same=held.has_same_content(stored.snapshot),
+                same=held.has_same_content(stored.snapshot)
+                and held.announced == stored.snapshot.announced,
                 leads=leads,
                 replaced=stored.replaced,
             )

@@ -36,6 +36,8 @@ class Snapshot:
     :param answer: in remote evaluation, the bytes of the answer of ``flags/``.
     :param server_date: the ``Date`` of the API's answer, in seconds since 1970; ``None`` if it had
         none, or if the snapshot comes from elsewhere.
+    :param announced: in remote evaluation, the epoch of the last change that was announced before
+        it was fetched. The flags may be newer than ``epoch``, whose header lags.
     """
 
     flags: Mapping[str, Flag]
@@ -46,6 +48,7 @@ class Snapshot:
     evaluation: Evaluation | None = field(default=None, repr=False)
     answer: bytes | None = field(default=None, repr=False)
     server_date: float | None = field(default=None, repr=False)
+    announced: float | None = field(default=None, repr=False)
 
     @property
     def pages(self) -> tuple[bytes, ...]:
@@ -70,7 +73,7 @@ class Snapshot:
         """A digest that is the same for snapshots that have the same content."""
         if self.document is not None:
             return self.document.digest()
-        return sha256(self.answer or b"").hexdigest()
+        return sha256(b"%r %s" % (self.announced, self.answer or b"")).hexdigest()
 
     @cached_property
     def targeting(self) -> frozenset[str]:

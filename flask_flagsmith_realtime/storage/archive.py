@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -47,6 +48,7 @@ class _Archive(msgspec.Struct):
     kind: Any = None
     epoch: Any = None
     fetched_at: Any = None
+    announced: Any = None
     pages: tuple[msgspec.Raw, ...] = ()
 
 
@@ -79,6 +81,7 @@ def pack(snapshot: Snapshot, environment_key: str) -> bytes:
             _DOCUMENT if local else _FLAGS,
             snapshot.epoch,
             snapshot.fetched_at,
+            snapshot.announced,
             tuple(msgspec.Raw(page) for page in pages),
         )
     )
@@ -111,7 +114,9 @@ def unpack(data: bytes, environment_key: str) -> Snapshot:
     if local:
         pages = [first_page(first), *map(further_page, further)]
         return snapshot_of_pages(pages, epoch, fetched_at)
-    return snapshot_of_flags(first, epoch, fetched_at, environment_key)
+    announced = None if archive.announced is None else _moment("announced", archive.announced)
+    snapshot = snapshot_of_flags(first, epoch, fetched_at, environment_key)
+    return replace(snapshot, announced=announced)
 
 
 def _decompressed(data: bytes) -> bytes:

@@ -227,7 +227,7 @@ def test_recycled_connections_are_not_worth_a_word(
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (data_event("nonsense"), "an event of it was ignored: the data is not JSON"),
+        (data_event("nonsense"), "an event of it was ignored: the data is not a JSON object"),
         (event(True), "an event of it was ignored: an epoch is a number, not bool"),
         (b"data: \xff\n\n", "it sent bytes that are not UTF-8"),
         (b"data: " + bytes(2**20), "it sent an event larger than 1 MiB"),

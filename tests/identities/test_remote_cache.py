@@ -12,7 +12,7 @@ from flask_flagsmith_realtime import (
 )
 from flask_flagsmith_realtime.identities.remote import MOST_IDENTITIES
 from tests.support.apps import MakeApp, Received
-from tests.support.misbehaving import MisbehavingFlagsmith, answers, data_event
+from tests.support.misbehaving import MisbehavingFlagsmith
 from tests.support.remote_identities import ALICE, read
 from tests.support.waiting import eventually
 
@@ -42,31 +42,6 @@ def test_a_newer_epoch_expires_an_answer(
     assert read(app) == "new"
     assert read(app) == "new"
     assert flagsmith.identities.count == 2
-
-
-def test_a_lagging_epoch_header_hides_no_change(
-    make_remote_app: MakeApp, flagsmith: MisbehavingFlagsmith
-) -> None:
-    # The flags are new at once, the epoch in the header is not.
-    flagsmith.flags.always(answers.lagging_header(3600))
-    flagsmith.identities.always(answers.lagging_header(3600))
-    app = make_remote_app(IDENTITY_TTL_SECONDS=3600)
-    changed = Received(flags_changed, app)
-    read(app)
-    flagsmith.change("banner_text", value="new")
-    changed.wait()
-    assert read(app) == "new"
-    # A second answer confirms the first; the same state costs no call for the identity.
-    flagsmith.wait_for(lambda: flagsmith.flags.count == 3)
-    read(app)
-    assert flagsmith.identities.count == 2
-    # A newer header then costs one call: what changed may not show in the environment.
-    flagsmith.flags.always(answers.truth)
-    flagsmith.say(data_event("{}"))
-    eventually(lambda: epoch_of(app) == flagsmith.truth.version.epoch)
-    read(app)
-    read(app)
-    assert flagsmith.identities.count == 3
 
 
 def test_a_request_reads_one_answer_from_begin_to_end(

@@ -55,7 +55,8 @@ def test_what_is_packed_is_unpacked(key: str, epoch: float | None) -> None:
 def test_an_archive_names_its_environment_by_a_digest(key: str) -> None:
     data = pack(snapshot(key), key)
     archive = json.loads(data)
-    assert archive.keys() == {"format", "environment", "kind", "epoch", "fetched_at", "pages"}
+    members = {"format", "environment", "kind", "epoch", "fetched_at", "announced", "pages"}
+    assert archive.keys() == members
     assert archive["environment"] == environment_digest(key)
     assert archive["kind"] == ("environment-document" if key == SERVER_KEY else "flags")
     assert key.encode() not in data
