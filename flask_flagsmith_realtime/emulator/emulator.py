@@ -131,6 +131,7 @@ class Emulator:
             "FLAGSMITH_ENVIRONMENT_KEY": self.server_side_key,
             "FLAGSMITH_API_URL": self.api_url,
             "FLAGSMITH_REALTIME_API_URL": self.realtime_api_url,
+            "FLAGSMITH_EVENTS_API_URL": self.events_api_url,
         }
 
     @property

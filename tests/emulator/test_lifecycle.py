@@ -20,6 +20,7 @@ def test_it_has_addresses_and_settings(emulator: Emulator) -> None:
         "FLAGSMITH_ENVIRONMENT_KEY": emulator.server_side_key,
         "FLAGSMITH_API_URL": emulator.api_url,
         "FLAGSMITH_REALTIME_API_URL": emulator.realtime_api_url,
+        "FLAGSMITH_EVENTS_API_URL": emulator.events_api_url,
     }
     assert emulator.server_side_key.startswith("ser.")
 
