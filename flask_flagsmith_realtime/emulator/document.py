@@ -14,8 +14,9 @@ from importlib.resources import files
 from typing import Any, TypeAlias, cast
 from uuid import uuid4
 
-from flagsmith.api.types import EnvironmentModel
-from flagsmith.mappers import map_environment_document_to_context
+from ..exceptions import InvalidDocumentError
+from ..model import Document as AppDocument
+from ..model import first_page, snapshot_of_pages
 
 Document: TypeAlias = dict[str, Any]
 
@@ -53,7 +54,7 @@ def parse(text: str) -> Document:
 
 
 def check(document: Any) -> Document:
-    """Validate the members that the emulator and the Flagsmith SDK read.
+    """Validate the members that the emulator and apps read.
 
     :returns: the document, in which optional members are filled in.
     :raises DocumentError: if a member is missing or invalid.
@@ -72,12 +73,20 @@ def check(document: Any) -> Document:
             state.setdefault("multivariate_feature_state_values", [])
             state.setdefault("feature_segment", None)
             state["feature"].setdefault("type", "STANDARD")
-        map_environment_document_to_context(cast(EnvironmentModel, document))
+        _decode(document)
     except KeyError as error:
         raise DocumentError(f"it is not an environment document: {error} is missing") from None
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError, InvalidDocumentError) as error:
         raise DocumentError(f"it is not an environment document: {error}") from None
     return document
+
+
+def _decode(document: Document) -> None:
+    """Decode a document as an app does."""
+    body = json.dumps(document, allow_nan=False).encode()
+    decoded = snapshot_of_pages([first_page(body)], epoch=None, fetched_at=0).document
+    for identity in document["identity_overrides"]:
+        cast(AppDocument, decoded).overrides_of(identity["identifier"])
 
 
 def parse_moment(text: str) -> datetime:

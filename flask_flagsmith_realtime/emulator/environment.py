@@ -1,23 +1,20 @@
 """One version of an environment, and all that is read out of it.
 
 An :class:`Environment` never changes: :class:`.state.State` replaces it as a whole, so any thread
-reads the one it holds without a lock. Identities are evaluated as the Flagsmith server does:
-segments and percentage splits by the official SDK, the overrides of an identity by its exact
-identifier.
+reads the one it holds without a lock. Identities are evaluated by the same code as in an app with
+local evaluation, which recordings of a real server are compared with.
 """
 
 from __future__ import annotations
 
-import copy
+import json
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
 
-from flagsmith import Flagsmith
-from flagsmith.api.types import EnvironmentModel
-
+from ..model import Evaluation, Flag, Snapshot, first_page, snapshot_of_pages
 from . import document as documents
 from .document import Document, TraitValue
 from .override_texts import OverrideTexts, as_json
@@ -59,7 +56,7 @@ class Environment:
     @cached_property
     def served_document(self) -> bytes:
         """The document that the API serves: no traits, and no identity without overrides."""
-        return self._with_overrides(self._served_overrides)
+        return self._joined(self.document, self._served_overrides)
 
     def served_page(self, size: int, after: str | None) -> tuple[bytes, str | None]:
         """Return the document with some of the identity overrides.
@@ -73,14 +70,15 @@ class Environment:
         start = 0 if after is None else bisect_right(self._served_identifiers, after)
         page = self._sorted_overrides[start : start + size]
         has_more = start + size < len(self._sorted_overrides)
-        return self._with_overrides(page), page[-1]["identifier"] if has_more else None
+        return self._joined(self.document, page), page[-1]["identifier"] if has_more else None
 
-    def _with_overrides(self, entries: Sequence[Mapping[str, Any]]) -> bytes:
+    def _joined(self, document: Document, overrides: Sequence[Mapping[str, Any]]) -> bytes:
+        """Serialize a document with other identity overrides, which are serialized already."""
         members = [
             as_json(name)
             + b":"
-            + (self._texts.join(entries) if name == "identity_overrides" else as_json(value))
-            for name, value in self.document.items()
+            + (self._texts.join(overrides) if name == "identity_overrides" else as_json(value))
+            for name, value in document.items()
         ]
         return b"{" + b",".join(members) + b"}"
 
@@ -146,75 +144,68 @@ class Environment:
 
     def evaluate(self, identifier: str, traits: Mapping[str, TraitValue]) -> list[Served]:
         """Return the features as an identity gets them, in the environment's order."""
-        overridden = dict(self._evaluate_overrides(identifier))
-        flags = self._targeting.get_identity_flags(identifier, cast(Any, dict(traits))).all_flags()
-        served = []
-        for flag in flags:
-            # The number of a state stands where the SDK looks for a feature's id.
-            state = self._targeting_states[flag.feature_id]
-            if flag.feature_name in overridden:
-                served.append(overridden[flag.feature_name])
-                continue
-            variant = flag.variant
-            if state["feature"]["type"] == "MULTIVARIATE" and self.segment_of(state) is not None:
-                variant = variant or "control"  # The SDK has none for a segment's override.
-            served.append(Served(state, flag.value, variant, flag.reason or "STATIC"))
-        return served
+        evaluation = self._evaluation
+        identity = evaluation.identity(identifier, _set(traits))
+        overridden = self._evaluate_overrides(identifier)
+        states = {state["feature"]["name"]: state for state in self.overrides(identifier)}
+        return [
+            Served(
+                state=states[name] if name in overridden else self._states[flag.feature_id or 0],
+                value=flag.value,
+                variant=flag.variant,
+                reason=flag.reason or "STATIC",
+            )
+            for name, flag in evaluation.evaluate_all(identity, overridden).items()
+        ]
 
     def segments_of(
         self, identifier: str, traits: Mapping[str, TraitValue]
     ) -> list[Mapping[str, Any]]:
         """Return the segments that an identity is in."""
-        found = self._targeting.get_identity_segments(identifier, cast(Any, dict(traits)))
-        ids = {segment.id for segment in found}
-        return [s for s in self.document["project"]["segments"] if s["id"] in ids]
+        identity = self._evaluation.identity(identifier, _set(traits))
+        names = self._evaluation.evaluate_segments(identity, self._evaluate_overrides(identifier))
+        return [s for s in self.document["project"]["segments"] if s["name"] in names]
 
-    def _evaluate_overrides(self, identifier: str) -> Iterator[tuple[str, Served]]:
-        states = self.overrides(identifier)
-        if not states:
-            return
-        sdk = _evaluator(self.document, states, segments=[])
-        for flag in sdk.get_identity_flags(identifier).all_flags():
-            state = states[flag.feature_id]
-            yield flag.feature_name, Served(state, flag.value, flag.variant, OVERRIDE_REASON)
+    def _evaluate_overrides(self, identifier: str) -> Mapping[str, Flag]:
+        entry = self.identities.get(identifier)
+        if entry is None or not entry["identity_features"]:
+            return {}
+        snapshot = self._with_numbers([entry], held=self._rules)
+        evaluation = cast(Evaluation, snapshot.evaluation)
+        return evaluation.evaluate_overrides(evaluation.identity(identifier, {}))
 
     @cached_property
-    def _targeting_states(self) -> list[dict[str, Any]]:
+    def _states(self) -> list[dict[str, Any]]:
+        """The states of the environment and the segments, by their numbers."""
         return list(documents.feature_states(self.document | {"identity_overrides": []}))
 
+    @property
+    def _evaluation(self) -> Evaluation:
+        return cast(Evaluation, self._rules.evaluation)
+
     @cached_property
-    def _targeting(self) -> Flagsmith:
-        return _evaluator(
-            self.document, self.document["feature_states"], self.document["project"]["segments"]
-        )
+    def _rules(self) -> Snapshot:
+        """A copy of the document in which each state has its own feature id, for evaluation.
+
+        A feature's id is passed through to the flag, and nothing else says which of a feature's
+        states won. Evaluation itself goes by names and by the states' own ids.
+        """
+        return self._with_numbers([], held=None)
+
+    def _with_numbers(
+        self, overrides: Sequence[Mapping[str, Any]], held: Snapshot | None
+    ) -> Snapshot:
+        body = self._joined(self._numbered, overrides)
+        return snapshot_of_pages([first_page(body)], self.epoch, self.epoch, held)
+
+    @cached_property
+    def _numbered(self) -> Document:
+        numbered: Document = json.loads(as_json(self.document | {"identity_overrides": []}))
+        for number, state in enumerate(documents.feature_states(numbered)):
+            state["feature"]["id"] = number
+        return numbered
 
 
-def _evaluator(
-    document: Document, states: list[dict[str, Any]], segments: list[dict[str, Any]]
-) -> Flagsmith:
-    """Make an SDK that evaluates some feature states and segments of a document.
-
-    It passes a feature's id through to the flag, and says in no other way which of a feature's
-    states won. So each state gets its number as the feature's id, in a copy. Evaluation itself goes
-    by names and by the states' own ids.
-    """
-    copied: Document = {
-        "api_key": document["api_key"],
-        "name": document["name"],
-        "feature_states": copy.deepcopy(states),
-        "project": {"segments": copy.deepcopy(segments)},
-        "identity_overrides": [],
-    }
-    for number, state in enumerate(documents.feature_states(copied)):
-        state["feature"]["id"] = number
-    return Flagsmith(offline_mode=True, offline_handler=_Document(copied))
-
-
-class _Document:
-    """An offline handler of the SDK that holds its document."""
-
-    def __init__(self, document: Document) -> None:
-        self._document = document
-
-    def get_environment(self) -> EnvironmentModel:
-        return cast(EnvironmentModel, self._document)
+def _set(traits: Mapping[str, TraitValue]) -> dict[str, Any]:
+    """The traits that have a value."""
+    return {key: value for key, value in traits.items() if value is not None}

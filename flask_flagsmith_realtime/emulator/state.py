@@ -21,6 +21,7 @@ from pathlib import Path
 
 from . import document as documents
 from .document import Document, DocumentError
+from .edits import EditError
 from .environment import Environment
 from .journal import Change, Journal
 from .listeners import Listener, Listeners
@@ -154,7 +155,10 @@ class State:
         what = edit(document)
         checked = set(map(id, before))
         fresh = [entry for entry in document["identity_overrides"] if id(entry) not in checked]
-        documents.check(document | {"identity_overrides": fresh})
+        try:
+            documents.check(document | {"identity_overrides": fresh})
+        except DocumentError as error:
+            raise EditError(f"the document would be invalid: {error}") from None
         return document, what
 
     def _replace(self, document: Document) -> None:

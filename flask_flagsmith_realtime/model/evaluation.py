@@ -107,8 +107,9 @@ class Evaluation:
             features, segments = self._whole_context_with(overrides)
             evaluated = self._evaluate(features, segments, identity)
             return {name: overrides.get(name, flag) for name, flag in evaluated.items()}
+        flags = {**self.untargeted, **overrides}
         return {
-            name: overrides[name] if name in overrides else self.evaluate_flag(name, identity)
+            name: flags[name] if name in flags else self.evaluate_flag(name, identity)
             for name in self.flags
         }
 

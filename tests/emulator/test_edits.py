@@ -140,6 +140,11 @@ def test_traits_decide_and_none_removes_one(emulator: Emulator) -> None:
         (lambda e: e.delete_identity_override("ben", "pricing"), "is not overridden"),
         (lambda e: e.delete_identity_override("zoe", "pricing"), "has no overrides"),
         (lambda e: e.set_traits("ada", **{"": 1}), "the trait needs a name"),
+        (
+            lambda e: e.set_segment("x", [rule_of({"operator": "REGEX", "value": "("})]),
+            r"would be invalid: .*\$\.project\.segments\[2\]",
+        ),
+        (lambda e: e.set_segment("x", [{"type": "MOST"}]), "would be invalid: .*MOST"),
     ],
 )
 def test_an_invalid_change_is_refused_and_changes_nothing(
