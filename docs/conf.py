@@ -33,6 +33,7 @@ default_role = "code"
 # be built without a network.
 nitpicky = True
 nitpick_ignore_regex = [
+    (r"py:.*", r"(openfeature|opentelemetry|prometheus_client)(\..*)?"),
     (r"py:.*", r"(flask|Flask|blinker|collections|flagsmith|os)(\..*)?"),
     # Private names in annotations.
     (

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from .activity import POLLING, Activity
-from .status import Now, Status, make_status
+from .status import Now, State, Status, make_status
 
 __all__ = [
     "POLLING",
     "Activity",
     "Now",
+    "State",
     "Status",
     "make_status",
 ]

@@ -1,0 +1,114 @@
+"""Metrics for Prometheus: in one process, and in gunicorn's workers with multi-process mode."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from prometheus_client import CollectorRegistry
+
+from flask_flagsmith_realtime import FlagsmithRealtime, flags
+from flask_flagsmith_realtime.emulator import Emulator
+from flask_flagsmith_realtime.integrations import prometheus
+from tests.support.apps import MakeApp
+from tests.support.paths import ROOT
+from tests.support.servers import Serve, gunicorn
+from tests.support.waiting import PATIENCE_SECONDS, eventually
+
+DASHBOARD = ROOT / "docs" / "_static" / "grafana-dashboard.json"
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+def test_metrics_follow_the_signals(
+    make_app: MakeApp, emulator: Emulator, registry: CollectorRegistry
+) -> None:
+    app = make_app()
+    prometheus.init_app(app, registry=registry, evaluations=True)
+
+    def value(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(name, {"app": app.name, **labels})
+
+    with app.app_context():
+        assert flags.is_feature_enabled("banner_text")
+        flags.is_feature_enabled("banner_text")
+        flags.is_feature_enabled("no_such_feature")
+    assert emulator.wait_for_streams(1)
+    emulator.set_flag("banner_text", value="new")
+    eventually(lambda: value("flagsmith_flag_changes_total", feature="banner_text") == 1)
+    eventually(lambda: value("flagsmith_environment_epoch_seconds") == emulator.epoch)
+    eventually(lambda: value("flagsmith_processes", state="live") == 1)
+    assert value("flagsmith_processes", state="polling") == 0
+    assert value("flagsmith_stream_connections_total") == 1
+    assert (value("flagsmith_refreshes_total", result="ok") or 0) >= 2
+    assert value("flagsmith_last_refresh_timestamp_seconds")
+    counted = {
+        sample.labels["feature"]: sample.value
+        for metric in registry.collect()
+        for sample in metric.samples
+        if sample.name == "flagsmith_evaluations_total"
+    }
+    assert counted == {"banner_text": 1}
+    emulator.stop()
+    FlagsmithRealtime().stop(app)
+    FlagsmithRealtime().start(app)
+    eventually(lambda: value("flagsmith_refreshes_total", result="failed"))
+
+
+def test_apps_share_a_registry(make_app: MakeApp, registry: CollectorRegistry) -> None:
+    apps = [make_app(), make_app()]
+    for app in apps:
+        prometheus.init_app(app, registry=registry)
+    for app in apps:
+        with app.app_context():
+            assert flags.epoch
+    eventually(
+        lambda: all(
+            registry.get_sample_value(
+                "flagsmith_refreshes_total", {"app": app.name, "result": "ok"}
+            )
+            for app in apps
+        )
+    )
+
+
+def test_workers_of_gunicorn_are_summed(serve: Serve, emulator: Emulator, tmp_path: Path) -> None:
+    server = serve(
+        gunicorn("--workers", "2", app="tests.integrations.metrics_app:create_app()"),
+        {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)},
+    )
+    server.wait_for_all(2, lambda answer: True)
+    assert emulator.wait_for_streams(2)
+    emulator.set_flag("banner_text", value="new")
+
+    def value(pattern: str) -> float:
+        text = requests.get(f"{server.url}/metrics", timeout=PATIENCE_SECONDS).text
+        return sum(float(number) for number in re.findall(rf"^{pattern} (\S+)$", text, re.M))
+
+    changes = r'flagsmith_flag_changes_total\{app="metered",feature="banner_text"\}'
+    eventually(lambda: value(changes) == 2)
+    live = r'flagsmith_processes\{app="metered",state="live"\}'
+    eventually(lambda: value(live) == 2)
+    # The oldest of all workers.
+    epoch = r'flagsmith_environment_epoch_seconds\{app="metered"\}'
+    eventually(lambda: value(epoch) == pytest.approx(emulator.epoch, abs=1e-3))
+    assert server.stop() == 0
+
+
+def test_dashboard_shows_metrics_that_exist(registry: CollectorRegistry) -> None:
+    prometheus._Metrics(registry)
+    known = {name for names in registry._collector_to_names.values() for name in names}
+    dashboard: dict[str, Any] = json.loads(DASHBOARD.read_text())
+    queries = [
+        target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", ())
+    ]
+    shown = {name for query in queries for name in re.findall(r"\bflagsmith_\w+", query)}
+    assert shown
+    assert shown <= known
