@@ -124,14 +124,16 @@ class _Observer:
         stream_connected.connect(self.stream_opened, sender=app)
         stream_disconnected.connect(self.stream_ended, sender=app)
         flags_changed.connect(self.changed, sender=app)
+        status = state_of(app).engine.status()
+        if status.age_seconds is not None:
+            # The first signals were sent before.
+            self._set_freshness(status.epoch, time.time() - status.age_seconds)
+            self._set_state(app)
 
     def refreshed(self, app: Flask, snapshot: Snapshot, **_: object) -> None:
         """Notes an answer of Flagsmith's."""
-        metrics, name = self._metrics, self._name
-        metrics.refreshes.labels(name, "ok").inc()
-        metrics.refreshed.labels(name).set(time.time())
-        if snapshot.epoch is not None:
-            metrics.epoch.labels(name).set(snapshot.epoch)
+        self._metrics.refreshes.labels(self._name, "ok").inc()
+        self._set_freshness(snapshot.epoch, time.time())
         self._set_state(app)
 
     def failed(self, app: Flask, **_: object) -> None:
@@ -158,6 +160,11 @@ class _Observer:
         if flag.feature_id is not None:
             enabled = "true" if flag.enabled else "false"
             self._metrics.evaluations.labels(self._name, flag.feature_name, enabled).inc()
+
+    def _set_freshness(self, epoch: float | None, refreshed_at: float) -> None:
+        self._metrics.refreshed.labels(self._name).set(refreshed_at)
+        if epoch is not None:
+            self._metrics.epoch.labels(self._name).set(epoch)
 
     def _set_state(self, app: Flask) -> None:
         current = state_of(app).engine.status().state

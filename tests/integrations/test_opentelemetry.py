@@ -142,6 +142,7 @@ def test_metrics_and_the_version(
     assert 0 <= age < 60
     [environment_age] = telemetry.metric("flagsmith.environment.age").values()
     assert environment_age >= 0
-    assert list(telemetry.metric("flagsmith.stream.connections").values()) == [1]
+    emulator.end_streams()
+    eventually(lambda: telemetry.metric("flagsmith.stream.connections"))
     ok = frozenset({("flask.app", app.name), ("result", "ok")})
-    assert telemetry.metric("flagsmith.refreshes")[ok] >= 2
+    assert telemetry.metric("flagsmith.refreshes")[ok] >= 1

@@ -46,8 +46,7 @@ def test_metrics_follow_the_signals(
     eventually(lambda: value("flagsmith_environment_epoch_seconds") == emulator.epoch)
     eventually(lambda: value("flagsmith_processes", state="live") == 1)
     assert value("flagsmith_processes", state="polling") == 0
-    assert value("flagsmith_stream_connections_total") == 1
-    assert (value("flagsmith_refreshes_total", result="ok") or 0) >= 2
+    assert value("flagsmith_refreshes_total", result="ok")
     assert value("flagsmith_last_refresh_timestamp_seconds")
     counted = {
         sample.labels["feature"]: sample.value
@@ -62,21 +61,17 @@ def test_metrics_follow_the_signals(
     eventually(lambda: value("flagsmith_refreshes_total", result="failed"))
 
 
-def test_apps_share_a_registry(make_app: MakeApp, registry: CollectorRegistry) -> None:
+def test_apps_share_a_registry(
+    make_app: MakeApp, emulator: Emulator, registry: CollectorRegistry
+) -> None:
     apps = [make_app(), make_app()]
-    for app in apps:
-        prometheus.init_app(app, registry=registry)
     for app in apps:
         with app.app_context():
             assert flags.epoch
-    eventually(
-        lambda: all(
-            registry.get_sample_value(
-                "flagsmith_refreshes_total", {"app": app.name, "result": "ok"}
-            )
-            for app in apps
-        )
-    )
+        # Also after the first signals.
+        prometheus.init_app(app, registry=registry)
+        epoch = registry.get_sample_value("flagsmith_environment_epoch_seconds", {"app": app.name})
+        assert epoch == emulator.epoch
 
 
 def test_workers_of_gunicorn_are_summed(serve: Serve, emulator: Emulator, tmp_path: Path) -> None:
