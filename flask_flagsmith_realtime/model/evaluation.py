@@ -24,7 +24,7 @@ from flagsmith.mappers import map_environment_document_to_context
 from werkzeug.utils import cached_property
 
 from .document import Document
-from .flag import Flag
+from .flag import Experiment, Flag
 from .identity import TraitValue
 from .patterns import BOUNDED_REGEX
 from .schema import FeatureState, Rule, Segment
@@ -172,15 +172,22 @@ class Evaluation:
         self, states: Iterable[FeatureState], segments: Sequence[Any]
     ) -> tuple[Context, Context]:
         """Have the SDK make the features and segments of an evaluation context."""
+        feature_states = msgspec.to_builtins(states)
         document: Any = {
             "api_key": self._document.environment_id,
             "name": self._document.name,
-            "feature_states": msgspec.to_builtins(states),
+            "feature_states": feature_states,
             "project": {"segments": segments},
         }
         context: Any = map_environment_document_to_context(document)
+        for state in feature_states:
+            _add_experiment(context["features"][state["feature"]["name"]], state)
         for segment in context["segments"].values():
             _bound_patterns(segment["rules"])
+        for plain in segments:
+            overrides = context["segments"][str(plain["id"])]["overrides"]
+            for override, state in zip(overrides, plain["feature_states"], strict=False):
+                _add_experiment(override, state)
         return context["features"], context["segments"]
 
     def _whole_context_with(self, overrides: Mapping[str, Flag]) -> tuple[Context, Context]:
@@ -231,6 +238,7 @@ class Evaluation:
             variant,
             False,
             reason,
+            result["metadata"].get("experiment"),
         )
 
     def _overridden(self, state: FeatureState, identity: Context) -> Flag:
@@ -261,6 +269,13 @@ def _plain(segment: Segment, states: Sequence[FeatureState]) -> Any:
         "rules": msgspec.to_builtins(segment.rules),
         "feature_states": msgspec.to_builtins(states),
     }
+
+
+def _add_experiment(context: Any, state: Any) -> None:
+    """Add to a feature or an override what the SDK leaves out: the experiment of its state."""
+    experiment = (state["metadata"] or {}).get("experiment")
+    if experiment is not None:
+        context["metadata"]["experiment"] = Experiment(**experiment)
 
 
 def _bound_patterns(rules: Iterable[Any]) -> None:

@@ -62,6 +62,12 @@ class FeatureSegment(JSONObject, frozen=True):
     priority: float
 
 
+class FlagMetadata(JSONObject, frozen=True):
+    """The metadata of a flag, or of a state of its feature."""
+
+    experiment: Experiment | None = None
+
+
 class FeatureState(JSONObject, frozen=True):
     """The state of a feature: in the environment, for a segment or for an identity."""
 
@@ -72,6 +78,7 @@ class FeatureState(JSONObject, frozen=True):
     featurestate_uuid: str | None = None
     feature_segment: FeatureSegment | None = None
     multivariate_feature_state_values: tuple[Variant, ...] | None = None
+    metadata: FlagMetadata | None = None
 
     def __post_init__(self) -> None:
         if not self.django_id and self.featurestate_uuid is None:
@@ -133,12 +140,6 @@ class Settings(JSONObject, frozen=True):
     hide_sensitive_data: bool | None = None
     use_identity_overrides_in_local_eval: bool | None = None
     use_identity_composite_key_for_hashing: bool | None = None
-
-
-class FlagMetadata(JSONObject, frozen=True):
-    """The metadata of a flag."""
-
-    experiment: Experiment | None = None
 
 
 class FlagState(JSONObject, frozen=True):

@@ -48,7 +48,7 @@ def app(flagsmith_extension: FlagsmithRealtime) -> Flask:
     return app
 
 
-@pytest.mark.parametrize("key", ["client_side_key"])
+@pytest.mark.parametrize("key", ["client_side_key", "server_side_key"])
 def test_exposures_of_an_experiment(
     flagsmith_extension: FlagsmithRealtime, make_app: MakeApp, emulator: Emulator, key: str
 ) -> None:
