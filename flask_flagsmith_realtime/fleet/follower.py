@@ -104,8 +104,9 @@ class RedisSource:
 
     def _read(self, publisher: Publisher) -> None:
         try:
-            stored = self._shared.read(replaces_damage=False)
-            found = self._shared.reconcile(publisher.held, stored, leads=False)
+            held = publisher.held
+            stored = self._shared.read(held, replaces_damage=False)
+            found = self._shared.reconcile(held, stored, leads=False)
             if found is not None:
                 publisher.publish(found, fetched=False)
         except StoreError as error:

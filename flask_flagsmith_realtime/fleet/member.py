@@ -220,7 +220,7 @@ class FleetMember:
         role = Role.LEADER if beat.leads else Role.FOLLOWER
         if role is not self._role:
             # Read before anything is stopped: this may fail.
-            stored = self._shared.read(replaces_damage=beat.leads)
+            stored = self._shared.read(None, replaces_damage=beat.leads)
             delay = self._election.answered(beat.leads, beat.lock_seconds)
             self._change_role(role, stored)
         else:
@@ -250,7 +250,8 @@ class FleetMember:
         if isinstance(source, RedisSource):
             source.look()
             return
-        stored = self._shared.read(replaces_damage=self._holds_lock)
+        # As a whole: a follower may have found it damaged.
+        stored = self._shared.read(None, replaces_damage=self._holds_lock)
         found = self._shared.reconcile(self._publisher.held, stored, leads=self._holds_lock)
         if found is not None:
             # Another process believed that it leads. The source goes on from its epoch.

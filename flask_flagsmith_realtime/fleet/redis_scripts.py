@@ -35,8 +35,14 @@ local marks = redis.call('HMGET', KEYS[1], 'version', 'note', 'fetched_at', 'rep
 return {holder == ARGV[1] and 1 or 0, redis.call('PTTL', KEYS[2]), replaced, unpack(marks, 1, 4)}
 """
 
-#: Reads the shared flags; only their version if they are larger than ``ARGV[1]`` bytes.
+#: Reads the shared flags; only their version if they are larger than ``ARGV[1]`` bytes, and no data
+#: if their content and epoch are ``ARGV[2]`` and ``ARGV[3]``, those of the flags that the process
+#: holds.
 READ = """
+local marks = redis.call('HMGET', KEYS[1], 'version', 'epoch', 'fetched_at', 'replaced', 'content')
+if marks[1] and marks[5] == ARGV[2] and marks[2] == ARGV[3] then
+    return {marks[1], marks[2], marks[3], marks[4], ''}
+end
 if redis.call('HSTRLEN', KEYS[1], 'data') > tonumber(ARGV[1]) then
     return redis.call('HMGET', KEYS[1], 'version')
 end

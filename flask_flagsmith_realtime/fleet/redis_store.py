@@ -181,18 +181,20 @@ class RedisStore:
             removed=_text(removed) or None,
         )
 
-    def read(self) -> Stored | None:
+    def read(self, held: Snapshot | None = None) -> Stored | None:
         """Reads the shared flags and validates them like an answer of the API.
 
+        :param held: the flags that this process holds. The same flags are not transferred.
         :returns: the flags; ``None`` if there are none.
         :raises DamagedError: if they cannot be used.
         """
-        version, *content = self._run(redis_scripts.READ, _LARGEST_BYTES)
+        marks = ("", "") if held is None else (held.content_digest, _number(held.epoch))
+        version, *content = self._run(redis_scripts.READ, _LARGEST_BYTES, *marks)
         if version is None:
             return None
         version = version.decode("utf-8", "replace")
         try:
-            return Stored(version, *self._unpack(*content))
+            return Stored(version, *self._unpack(held, *content))
         except (InvalidDocumentError, TypeError, ValueError) as error:
             raise DamagedError(
                 f"what lies in it at {self._keys[0]} is not usable ({error})", version
@@ -264,6 +266,7 @@ class RedisStore:
 
     def _unpack(
         self,
+        held: Snapshot | None,
         epoch: bytes | None = None,
         fetched_at: bytes | None = None,
         replaced: bytes | None = None,
@@ -271,7 +274,7 @@ class RedisStore:
     ) -> tuple[Snapshot, float | None]:
         if data is None:
             raise ValueError(f"it is larger than {_LARGEST_BYTES // 2**20} MiB, or not there")
-        snapshot = unpack(data, self._environment_key)
+        snapshot = unpack(data, self._environment_key) if data or held is None else held
         if _seconds(_text(epoch)) != snapshot.epoch:
             raise ValueError("its epoch is not that of its data")
         snapshot = dataclasses.replace(snapshot, fetched_at=float(fetched_at or b""))

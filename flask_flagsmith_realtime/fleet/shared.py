@@ -40,15 +40,16 @@ class SharedFlags:
         self.known = self.failed_read = None
         self.failed_writes.clear()
 
-    def read(self, *, replaces_damage: bool) -> Stored | None:
+    def read(self, held: Snapshot | None, *, replaces_damage: bool) -> Stored | None:
         """Reads the shared flags.
 
+        :param held: the flags that this process holds.
         :param replaces_damage: ``True`` for the leader: it removes what cannot be used. Others
             report it to the leader; their version of this package may be too old to read it.
         :raises StoreError: if Redis or its content cannot be used.
         """
         try:
-            stored = self._store.read()
+            stored = self._store.read(held)
         except DamagedError as error:
             if not replaces_damage:
                 self._store.report_corruption()

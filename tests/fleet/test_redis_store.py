@@ -86,6 +86,22 @@ def test_the_leader_reports_its_state(stores: Stores, redis_server: RedisServer)
     assert other.beat("live").version is None
 
 
+def test_flags_that_are_held_already_are_not_transferred(
+    stores: Stores, redis_server: RedisServer, document: dict[str, Any]
+) -> None:
+    leader, follower = stores(), stores()
+    assert leader.beat("live").leads
+    leader.write(snapshot(document, 2.0), new_version())
+    held = follower.read()
+    assert held is not None
+    redis_server.client.hset(redis_server.keys()["environment"], "data", "not read")
+    again = follower.read(held.snapshot)
+    assert again is not None
+    assert again.snapshot.has_same_content(held.snapshot)
+    with pytest.raises(DamagedError):
+        follower.read()
+
+
 def test_a_lock_without_an_expiry_gets_one(stores: Stores, redis_server: RedisServer) -> None:
     first, second = stores(), stores()
     assert first.beat("live").leads
