@@ -21,6 +21,7 @@ from flask_flagsmith_realtime.emulator import Emulator
 from tests.support.apps import Received
 from tests.support.fleets import Members
 from tests.support.logs import events
+from tests.support.waiting import eventually
 
 
 class EdgeProxy:
@@ -156,7 +157,7 @@ def test_flags_are_polled_when_the_proxy_refuses_the_stream(
     members.wait_for_flags()
     edge_proxy.flagsmith.set_flag("banner_text", value="polled")
     members.wait_for("polled")
-    assert "stream_trouble" in events(caplog)
+    eventually(lambda: "stream_trouble" in events(caplog))
 
 
 def test_the_stream_of_flagsmith_works_beside_the_proxy(
