@@ -260,7 +260,8 @@ class RedisStore:
         self._sockets.shut_down()
 
     def close(self) -> None:
-        """Closes idle connections."""
+        """Closes all connections and refuses new ones: the thread of a fetch may still write."""
+        self._sockets.end()
         with contextlib.suppress(Exception):
             self._client.connection_pool.disconnect(inuse_connections=False)
 

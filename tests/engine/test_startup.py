@@ -185,17 +185,15 @@ def test_strict_does_not_fail_before_flagsmith_has_answered(
         assert not flags["new_checkout"]
 
 
-def test_strict_names_the_missing_feature_and_the_nearest(make_app: MakeApp) -> None:
+def test_a_missing_feature_is_an_error_in_strict_mode(make_app: MakeApp) -> None:
     app = make_app(STRICT=True)
     with app.app_context():
-        with pytest.raises(
-            FeatureNotFoundError, match=r"'new_chekout'; did you mean 'new_checkout'"
-        ):
+        with pytest.raises(FeatureNotFoundError):
             flags.is_feature_enabled("new_chekout")
         assert flags.is_feature_enabled("new_chekout", default=True)
 
 
-def test_missing_feature_is_disabled_and_named_once(
+def test_a_missing_feature_is_disabled_and_logged_once(
     make_app: MakeApp, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = make_app()
@@ -203,5 +201,4 @@ def test_missing_feature_is_disabled_and_named_once(
         with app.app_context():
             flag = flags["new_chekout"]
             assert (flag.enabled, flag.value, flag.is_default) == (False, None, True)
-    assert caplog.text.count("'new_chekout'") == 1
-    assert "did you mean 'new_checkout'?" in caplog.text
+    assert events(caplog) == ["feature_missing"]

@@ -160,7 +160,7 @@ def test_the_app_can_be_current_app(app: Flask) -> None:
 
 def test_an_app_without_the_extension_raises() -> None:
     with (
-        pytest.raises(NotInitializedError, match=r"'shop' has no flags: call FlagsmithRealtime"),
+        pytest.raises(NotInitializedError),
         override_flags(Flask("shop"), new_checkout=True),
     ):
         pass
