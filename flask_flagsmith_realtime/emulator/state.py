@@ -25,6 +25,7 @@ from .edits import EditError
 from .environment import Environment
 from .journal import Change, Journal
 from .listeners import Listener, Listeners
+from .override_texts import as_json
 from .usage import Usage
 
 #: A state file that was written so many seconds after the document's own date was edited by hand.
@@ -116,7 +117,7 @@ class State:
         """Change what Flagsmith does not announce: traits. The epoch stays the same."""
         with self._lock:
             document, what = self._edited(edit)
-            if document != self._environment.document:
+            if _differ(document, self._environment.document):
                 self._replace(document)
                 self.journal.record_change(Change(what, None))
 
@@ -221,6 +222,22 @@ def _load(path: Path) -> Document:
     if edited_at > documents.epoch(document) + EDITED_AFTER_SECONDS:
         document["updated_at"] = _as_moment(edited_at).isoformat(timespec="microseconds")
     return document
+
+
+def _differ(one: Document, other: Document) -> bool:
+    """Compare two documents as JSON, in which ``1`` and ``true`` differ, as they do not in Python.
+
+    Entries of identities that are the same object are not looked at: there can be many.
+    """
+    entries, others = one["identity_overrides"], other["identity_overrides"]
+    rest = [as_json(document | {"identity_overrides": None}) for document in (one, other)]
+    return (
+        rest[0] != rest[1]
+        or len(entries) != len(others)
+        or any(
+            a is not b and as_json(a) != as_json(b) for a, b in zip(entries, others, strict=True)
+        )
+    )
 
 
 def _write(path: Path, text: str, moment: float) -> None:

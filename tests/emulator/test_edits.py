@@ -30,6 +30,19 @@ def get(emulator: Emulator, identifier: str, feature: str) -> tuple[bool, Any]:
     raise KeyError(feature)
 
 
+@pytest.mark.parametrize(("before", "after"), [(1, True), (0, False)])
+def test_a_silent_change_of_type_alone_is_a_change(
+    emulator: Emulator, before: int, after: bool
+) -> None:
+    emulator.set_flag("banner_text", value=before)
+    emulator.override_identity("alice", "banner_text", value=before)
+    with emulator.silent():
+        emulator.set_flag("banner_text", value=after)
+        emulator.override_identity("alice", "banner_text", value=after)
+    assert get(emulator, "bob", "banner_text")[1] is after
+    assert get(emulator, "alice", "banner_text")[1] is after
+
+
 def test_each_change_has_a_newer_epoch(emulator: Emulator) -> None:
     epochs = [emulator.epoch]
     for number in range(100):
