@@ -168,7 +168,8 @@ class Refresher:
             raise FetchError(
                 "Flagsmith's API answered with the document of another environment than before. "
                 "Does a cache in between ignore the header X-Environment-Key? If the environment's "
-                "client-side key was changed, restart the app."
+                "client-side key was changed, restart the app, without the file of "
+                "FLAGSMITH_SNAPSHOT_FILE and the fleet's keys in Redis."
             )
         now = max(snapshot.server_date or 0.0, snapshot.fetched_at)
         if snapshot.epoch is None or is_plausible(snapshot.epoch, now):

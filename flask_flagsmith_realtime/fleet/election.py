@@ -11,7 +11,8 @@ failures:
   hundreds do not ask Flagsmith in the same moment: a fifth to the whole of
   :attr:`FleetTimings.patience_seconds`.
 - The tries to join again follow a full-jitter exponential backoff.
-- A leader that cannot store flags leaves the lead to another process, and stays alone for long.
+- A leader that cannot store flags leaves the lead to another process, and stays alone for long. So
+  does a follower that cannot read them.
 - A process never goes back to an older epoch, except to one that a leader has put in the place of
   the newer one on purpose.
 """
@@ -61,7 +62,8 @@ class FleetTimings:
     :param patience_seconds: the longest time for which a process waits for a Redis that cannot be
         used before it goes on alone.
     :param longest_retry_seconds: the longest delay between two tries to join again.
-    :param unfit_seconds: how long a leader that cannot store flags stays alone. ±10 %.
+    :param unfit_seconds: how long a process that can beat, but not store or read flags, stays
+        alone. ±10 %.
     """
 
     beat_seconds: float = 5.0
@@ -120,7 +122,7 @@ class Election:
         return delay if self.role is Role.ALONE else min(delay, self._alone_at - now)
 
     def gave_up(self) -> float:
-        """Notes that heartbeats succeed, but this process cannot store flags.
+        """Notes that heartbeats succeed, but this process cannot store flags, or not read them.
 
         :returns: the delay before the next try, in seconds.
         """

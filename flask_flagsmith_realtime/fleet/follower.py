@@ -104,16 +104,16 @@ class RedisSource:
 
     def _read(self, publisher: Publisher) -> None:
         try:
-            held = publisher.held
-            stored = self._shared.read(held, replaces_damage=False)
+            held, environment_id = publisher.held, publisher.environment_id
+            stored = self._shared.read(held, environment_id, replaces_damage=False)
             found = self._shared.reconcile(held, stored, leads=False)
             if found is not None:
                 publisher.publish(found, fetched=False)
         except StoreError as error:
-            self._shared.failed_read = str(error)
+            self._shared.failed_reads.append(str(error))
         except Exception:
             # The thread survives an unexpected error: without it no change would be seen.
-            self._shared.failed_read = f"unexpectedly: {traceback.format_exc()}"
+            self._shared.failed_reads.append(f"unexpectedly: {traceback.format_exc()}")
 
     def _pass_on(self) -> None:
         """Leaves a note for the leader. If that fails, it is tried again."""

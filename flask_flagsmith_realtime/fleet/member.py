@@ -41,13 +41,16 @@ logger = BackgroundLogger(logging.getLogger(__name__))
 
 #: A leader whose writes fail so many times in a row, while heartbeats succeed, gives up the lead.
 _MOST_FAILED_WRITES = 3
+#: A follower whose reads fail so many times in a row continues alone.
+_MOST_FAILED_READS = 3
 #: After so many failed fetches in a row the leader offers the lead to another process.
 _MOST_FAILED_FETCHES = 4
 _JOIN_SECONDS = 0.4
 
 
 class _UnfitError(Exception):
-    """This process cannot lead: it cannot store flags."""
+    """This process cannot lead, since it cannot store flags; or it cannot follow, since it cannot
+    use the shared ones."""
 
 
 class FleetMember:
@@ -202,13 +205,12 @@ class FleetMember:
         """
         if len(self._shared.failed_writes) >= _MOST_FAILED_WRITES:
             raise _UnfitError(self._shared.failed_writes[-1])
-        if self._shared.failed_read is not None:
-            failed_read, self._shared.failed_read = self._shared.failed_read, None
-            raise StoreError(failed_read)
         # The lock may have been taken also where no answer comes.
         self._holds_lock = True
         beat = self._store.beat(self._activity.report)
         self._holds_lock = beat.leads
+        if not beat.leads and len(self._shared.failed_reads) >= _MOST_FAILED_READS:
+            raise _UnfitError(self._shared.failed_reads[-1])
         if beat.removed is not None:
             logger.warning(
                 "In the Redis at %s, %s was not what a fleet keeps there. It is replaced.",
@@ -220,7 +222,7 @@ class FleetMember:
         role = Role.LEADER if beat.leads else Role.FOLLOWER
         if role is not self._role:
             # Read before anything is stopped: this may fail.
-            stored = self._shared.read(None, replaces_damage=beat.leads)
+            stored = self._read(replaces_damage=beat.leads)
             delay = self._election.answered(beat.leads, beat.lock_seconds)
             self._change_role(role, stored)
         else:
@@ -251,11 +253,15 @@ class FleetMember:
             source.look()
             return
         # As a whole: a follower may have found it damaged.
-        stored = self._shared.read(None, replaces_damage=self._holds_lock)
+        stored = self._read(replaces_damage=self._holds_lock)
         found = self._shared.reconcile(self._publisher.held, stored, leads=self._holds_lock)
         if found is not None:
             # Another process believed that it leads. The source goes on from its epoch.
             self._replace_source(self._new_source(), found)
+
+    def _read(self, *, replaces_damage: bool) -> Stored | None:
+        environment_id = self._publisher.environment_id
+        return self._shared.read(None, environment_id, replaces_damage=replaces_damage)
 
     def _change_role(self, role: Role, stored: Stored | None = None) -> None:
         """Takes a role, and the source that goes with it.

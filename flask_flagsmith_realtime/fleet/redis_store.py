@@ -181,10 +181,13 @@ class RedisStore:
             removed=_text(removed) or None,
         )
 
-    def read(self, held: Snapshot | None = None) -> Stored | None:
+    def read(
+        self, held: Snapshot | None = None, environment_id: str | None = None
+    ) -> Stored | None:
         """Reads the shared flags and validates them like an answer of the API.
 
         :param held: the flags that this process holds. The same flags are not transferred.
+        :param environment_id: the environment that they have to be of, if one is known.
         :returns: the flags; ``None`` if there are none.
         :raises DamagedError: if they cannot be used.
         """
@@ -193,12 +196,14 @@ class RedisStore:
         if version is None:
             return None
         version = version.decode("utf-8", "replace")
+        place = f"what lies in it at {self._keys[0]}"
         try:
-            return Stored(version, *self._unpack(held, *content))
+            stored = Stored(version, *self._unpack(held, *content))
         except (InvalidDocumentError, TypeError, ValueError) as error:
-            raise DamagedError(
-                f"what lies in it at {self._keys[0]} is not usable ({error})", version
-            ) from None
+            raise DamagedError(f"{place} is not usable ({error})", version) from None
+        if environment_id not in (None, stored.snapshot.environment_id):
+            raise DamagedError(f"{place} is of another environment", version)
+        return stored
 
     def discard(self, version: str) -> None:
         """Removes the shared flags, unless they are another version by now."""

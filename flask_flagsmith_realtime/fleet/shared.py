@@ -32,24 +32,28 @@ class SharedFlags:
         self.known: str | None = None
         #: The errors of the writes since the last one that succeeded.
         self.failed_writes: list[str] = []
-        #: The error of the follower's last read.
-        self.failed_read: str | None = None
+        #: The errors of the follower's reads since the last one that succeeded.
+        self.failed_reads: list[str] = []
 
     def forget(self) -> None:
         """Drops what is known: this process has to compare its flags when it joins again."""
-        self.known = self.failed_read = None
+        self.known = None
+        self.failed_reads.clear()
         self.failed_writes.clear()
 
-    def read(self, held: Snapshot | None, *, replaces_damage: bool) -> Stored | None:
+    def read(
+        self, held: Snapshot | None, environment_id: str | None, *, replaces_damage: bool
+    ) -> Stored | None:
         """Reads the shared flags.
 
-        :param held: the flags that this process holds.
+        :param held: the flags that this process holds. The same flags are not transferred.
+        :param environment_id: the environment that they have to be of, once one is known.
         :param replaces_damage: ``True`` for the leader: it removes what cannot be used. Others
             report it to the leader; their version of this package may be too old to read it.
         :raises StoreError: if Redis or its content cannot be used.
         """
         try:
-            stored = self._store.read(held)
+            stored = self._store.read(held, environment_id)
         except DamagedError as error:
             if not replaces_damage:
                 self._store.report_corruption()
@@ -63,7 +67,7 @@ class SharedFlags:
                 extra=logs.fields("fleet_flags_replaced"),
             )
         self.known = None if stored is None else stored.version
-        self.failed_read = None
+        self.failed_reads.clear()
         return stored
 
     def reconcile(
@@ -79,8 +83,6 @@ class SharedFlags:
             if leads and held is not None:
                 self.write(held)
             return None
-        if held is not None and held.environment_id != stored.snapshot.environment_id:
-            raise StoreError("the flags in it are those of another environment")
         step = Step.TAKE
         if held is not None:
             step = compare(

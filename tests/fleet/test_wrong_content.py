@@ -1,0 +1,172 @@
+"""A Redis with content that no process of the fleet has written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from flask_flagsmith_realtime.client import API
+from flask_flagsmith_realtime.config import read_config
+from flask_flagsmith_realtime.emulator import Emulator
+from flask_flagsmith_realtime.fleet.redis_store import RedisStore, new_version
+from flask_flagsmith_realtime.model import Snapshot
+from tests.support.fleets import QUICK, Members, calls
+from tests.support.misbehaving import MisbehavingFlagsmith, answers
+from tests.support.misbehaving.answers import ANOTHER_ENVIRONMENT
+from tests.support.redis_server import RedisServer
+from tests.support.waiting import eventually
+
+TYPES = {"environment": "hash", "leader": "string"}
+
+
+@pytest.fixture
+def misbehaving_members(
+    redis_server: RedisServer, flagsmith: MisbehavingFlagsmith
+) -> Iterator[Members]:
+    made = Members({**flagsmith.config, "FLAGSMITH_REDIS_URL": redis_server.url})
+    yield made
+    for member in made.all:
+        member.stop()
+
+
+@pytest.mark.parametrize("part", TYPES)
+@pytest.mark.parametrize("before_the_start", [False, True])
+def test_a_key_of_another_type_is_replaced(
+    members: Members,
+    redis_server: RedisServer,
+    emulator: Emulator,
+    caplog: pytest.LogCaptureFixture,
+    part: str,
+    before_the_start: bool,
+) -> None:
+    # The members wait long before they continue alone.
+    members.pace = replace(QUICK, patience_seconds=300.0)
+    started = members.start(3)
+    assert members.leader
+    redis_server.wait_for_flags()
+    name = redis_server.keys()[part]
+    if before_the_start:
+        for member in started:
+            members.stop(member)
+    redis_server.client.delete(name)
+    redis_server.client.rpush(name, "a list")
+    if before_the_start:
+        members.start(3)
+    eventually(lambda: redis_server.client.type(name) == TYPES[part])
+    assert members.leader
+    emulator.set_flag("banner_text", value="right")
+    members.wait_for("right")
+    assert emulator.wait_for_streams(1)
+    assert f"{name} was not what a fleet keeps there. It is replaced." in caplog.text
+    assert "cannot be used" not in caplog.text
+
+
+@pytest.mark.parametrize("version", [None, "evil"], ids=["the-same-version", "another-version"])
+def test_a_wrong_epoch_beside_a_right_document_is_replaced(
+    members: Members,
+    redis_server: RedisServer,
+    emulator: Emulator,
+    caplog: pytest.LogCaptureFixture,
+    version: str | None,
+) -> None:
+    members.pace = replace(QUICK, patience_seconds=300.0)
+    members.start(3)
+    assert emulator.wait_for_streams(1)
+    assert members.leader
+    members.wait_for_flags()
+    environment = redis_server.wait_for_flags()
+    before = calls(emulator)
+    redis_server.client.hset(environment, "epoch", repr(answers.FUTURE.timestamp()))
+    if version is not None:
+        redis_server.client.hset(environment, "version", version)
+    emulator.set_flag("banner_text", value="right")
+    members.wait_for("right")
+    assert calls(emulator) == before + 1
+    assert emulator.streams_opened == 1
+    assert caplog.text.count("its epoch is not that of its data") == 1
+
+
+@pytest.fixture
+def stranger(
+    misbehaving_members: Members, flagsmith: MisbehavingFlagsmith
+) -> Iterator[tuple[RedisStore, Snapshot]]:
+    """The access to Redis and the flags of a process that got its first answer from a cache which
+    ignores the key.
+    """
+    config = read_config(misbehaving_members.settings)
+    flagsmith.environment_document.next(answers.of_another_environment)
+    api, store = API(config), RedisStore(config, QUICK.expiry_seconds)
+    yield store, replace(api.fetch(), epoch=flagsmith.truth.version.epoch + 1)
+    api.close()
+    store.close()
+
+
+def test_the_leader_replaces_flags_of_another_environment(
+    misbehaving_members: Members,
+    redis_server: RedisServer,
+    flagsmith: MisbehavingFlagsmith,
+    stranger: tuple[RedisStore, Snapshot],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    members = misbehaving_members
+    members.start(3)
+    assert members.leader
+    members.wait_for_flags()
+    environment = redis_server.wait_for_flags()
+    store, flags = stranger
+    version = new_version()
+    store.write(flags, version)
+    eventually(lambda: redis_server.client.hget(environment, "version") not in (version, None))
+    assert members.leader
+    assert ANOTHER_ENVIRONMENT not in {member.banner for member in members.all}
+    assert caplog.text.count("of another environment. This process leads, and replaces it.") == 1
+    flagsmith.change("banner_text", value="right")
+    members.wait_for("right")
+    assert flagsmith.stream.count == 1
+
+
+def test_followers_of_a_leader_with_another_environment_continue_alone(
+    misbehaving_members: Members,
+    redis_server: RedisServer,
+    flagsmith: MisbehavingFlagsmith,
+    stranger: tuple[RedisStore, Snapshot],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    members = misbehaving_members
+    members.start(2)
+    assert members.leader
+    members.wait_for_flags()
+    redis_server.wait_for_flags()
+    store, flags = stranger
+    redis_server.client.delete(redis_server.keys()["leader"])
+    # Its lock lasts only as long as it beats.
+    eventually(lambda: store.beat("live").leads and len(members.of_role("follower")) == 2)
+    store.write(flags, new_version())
+    eventually(lambda: store.beat("live").leads and len(members.of_role("alone")) == 2)
+    assert ANOTHER_ENVIRONMENT not in {member.banner for member in members.all}
+    assert caplog.text.count("is of another environment. This process listens and fetches for") == 2
+    flagsmith.change("banner_text", value="right")
+    members.wait_for("right")
+
+
+def test_the_environment_is_that_of_the_flags_in_redis(
+    misbehaving_members: Members,
+    redis_server: RedisServer,
+    flagsmith: MisbehavingFlagsmith,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    members = misbehaving_members
+    (first,) = members.start(1)
+    redis_server.wait_for_flags()
+    stored = first.banner
+    members.stop(first)
+    flagsmith.environment_document.always(answers.of_another_environment)
+    members.start(2)
+    assert members.leader
+    eventually(lambda: "of another environment than before" in caplog.text)
+    members.wait_for(str(stored))
+    flagsmith.environment_document.always(answers.truth)
+    flagsmith.change("banner_text", value="right")
+    members.wait_for("right")
