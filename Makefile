@@ -54,10 +54,11 @@ docs: $(READY)
 docs-links: $(READY)
 	$(BIN)/sphinx-build -b linkcheck docs docs/_build/links
 
-# What reading flags costs, beside other libraries; docs/benchmarks.rst shows it.
+# What reading flags and changes cost, beside other libraries; docs/benchmarks.rst shows it.
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m benchmarks.reading
+	$(BIN)/python -m benchmarks.scale
 
 # A wheel and an sdist, whose metadata and contents are checked.
 build: $(READY)

@@ -7,6 +7,7 @@ origin only.
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -305,14 +306,16 @@ def _read(response: requests.Response, url: str, most_bytes: int) -> bytes:
 
     :raises FetchError: if it is too large.
     """
-    body = bytearray()
+    length = response.headers.get("Content-Length", "")
+    body = io.BytesIO(bytes(min(int(length), most_bytes) if length.isdecimal() else 0))
     while chunk := response.raw.read1(_READ_BYTES, decode_content=True):
-        body += chunk
-        if len(body) > most_bytes:
+        body.write(chunk)
+        if body.tell() > most_bytes:
             raise FetchError(
                 f"The answer of {_bare(url)} is larger than {_LARGEST_BODY_BYTES // 2**20} MiB."
             )
-    return bytes(body)
+    body.truncate()
+    return body.getvalue()
 
 
 def _next_url(url: str, following: str) -> str:
