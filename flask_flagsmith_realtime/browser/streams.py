@@ -27,7 +27,7 @@ from ..model import Snapshot
 from ..processes import concurrent_requests, is_worker_stopping, watch
 from .events import HEARTBEAT, Events, retry
 
-logger = logging.getLogger(__name__)
+logger = logs.SafeLogger(logging.getLogger(__name__))
 
 #: A comment in this interval shows proxies that the stream lives, and this process that the browser
 #: does.

@@ -45,7 +45,7 @@ except ImportError as error:
 
 __all__ = ["EXPOSURE", "FlagsmithRealtimeProvider"]
 
-logger = logging.getLogger(__name__)
+logger = logs.SafeLogger(logging.getLogger(__name__))
 
 #: The event by which an app reports an exposure, as in Flagsmith's other providers. Its attribute
 #: ``flag_key`` names the feature.

@@ -85,6 +85,4 @@ def test_a_trait_without_a_name_or_an_identity_is_a_wrong_command_line(
 
 
 def test_an_empty_identity_is_a_wrong_command_line(make_quiet: MakeCommandApp) -> None:
-    result = run(make_quiet(), "list", "--identity", "")
-    assert result.exit_code == 2
-    assert "empty" in result.stderr
+    assert run(make_quiet(), "list", "--identity", "").exit_code == 2

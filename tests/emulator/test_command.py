@@ -76,6 +76,7 @@ def test_it_prints_how_to_use_it_and_ends_by_a_signal(
     assert path.exists()
 
 
+@pytest.mark.slow
 def test_a_taken_port_is_a_clear_error(emulator: Emulator) -> None:
     port = emulator.url.rstrip("/").rpartition(":")[2]
     with running("--port", port) as process:
@@ -85,6 +86,7 @@ def test_a_taken_port_is_a_clear_error(emulator: Emulator) -> None:
     assert err.startswith(f"The emulator cannot listen on port {port}: Address already in use.")
 
 
+@pytest.mark.slow
 def test_an_invalid_state_file_is_a_clear_error(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     path.write_text("{")

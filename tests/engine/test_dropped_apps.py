@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from flask_flagsmith_realtime.emulator import Emulator
 from tests.support.waiting import PATIENCE_SECONDS
 
@@ -42,6 +44,7 @@ wait_until(lambda: left() == ([], descriptors))
 """
 
 
+@pytest.mark.slow
 def test_threads_and_sockets_of_a_dropped_app_are_freed(emulator: Emulator) -> None:
     patience = str(PATIENCE_SECONDS)
     done = subprocess.run(

@@ -71,6 +71,7 @@ def shows(app: Flask, value: str) -> bool:
     return banner(app) == value
 
 
+@pytest.mark.slow
 def test_a_change_that_is_announced_and_never_served_makes_the_flags_stale(
     flagsmith: MisbehavingFlagsmith,
     extension: tuple[FlagsmithRealtime, Flask],

@@ -73,6 +73,7 @@ def test_a_server_that_announces_before_it_commits(
     eventually(partial(reads, app, "committed later"))
 
 
+@pytest.mark.slow
 def test_an_announced_change_costs_two_calls_of_flags_and_three_of_an_identity(
     app: Flask, flagsmith: MisbehavingFlagsmith
 ) -> None:

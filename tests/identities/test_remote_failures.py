@@ -47,19 +47,25 @@ FAILURES = {
 
 @pytest.fixture
 def app(make_remote_app: MakeApp) -> Flask:
-    """An app whose answers and calls last no longer than a moment."""
+    """An app that keeps answers for a moment only."""
+    return make_remote_app(IDENTITY_TTL_SECONDS=0.1)
+
+
+@pytest.fixture
+def hasty_app(make_remote_app: MakeApp) -> Flask:
+    """An app whose calls may last a moment only."""
     return make_remote_app(IDENTITY_TTL_SECONDS=0.1, REQUEST_TIMEOUT_SECONDS=0.3)
 
 
 @pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
 def test_a_new_identity_gets_the_environments_flags_while_calls_fail(
-    app: Flask, flagsmith: MisbehavingFlagsmith, failure: Any
+    hasty_app: Flask, flagsmith: MisbehavingFlagsmith, failure: Any
 ) -> None:
-    failed = Received(refresh_failed, app)
+    failed = Received(refresh_failed, hasty_app)
     flagsmith.identities.always(failure)
-    with app.app_context():
+    with hasty_app.app_context():
         environments = flags["banner_text"].value
-    assert read(app) == environments
+    assert read(hasty_app) == environments
     error = failed.wait_for(lambda content: "identities/" in str(content["error"]))["error"]
     assert isinstance(error, FetchError)
     assert "alice" not in str(error)
@@ -93,24 +99,26 @@ def test_an_answer_after_failures_is_used_and_logged(
     assert events(caplog) == ["identity_fetch_trouble", "identity_fetch_recovered"]
 
 
-def test_an_api_that_hangs_delays_one_request(app: Flask, flagsmith: MisbehavingFlagsmith) -> None:
+def test_an_api_that_hangs_delays_one_request(
+    hasty_app: Flask, flagsmith: MisbehavingFlagsmith
+) -> None:
     flagsmith.identities.always(answers.hang)
-    read(app, Identity("first"))
+    read(hasty_app, Identity("first"))
     count = flagsmith.identities.count
     for number in range(200):
-        read(app, Identity(f"identity {number}"))
+        read(hasty_app, Identity(f"identity {number}"))
     assert count == 1
     # Far fewer calls than requests: the others do not wait for a timeout.
     assert flagsmith.identities.count < 10
 
 
 def test_waiting_for_a_shared_call_is_bounded_by_the_timeout(
-    app: Flask, flagsmith: MisbehavingFlagsmith
+    hasty_app: Flask, flagsmith: MisbehavingFlagsmith
 ) -> None:
     flagsmith.identities.always(answers.hang)
     with ThreadPoolExecutor(4) as threads:
-        values = set(threads.map(lambda _: read(app), range(4)))
-    with app.app_context():
+        values = set(threads.map(lambda _: read(hasty_app), range(4)))
+    with hasty_app.app_context():
         assert values == {flags["banner_text"].value}
     assert flagsmith.identities.count == 1
 

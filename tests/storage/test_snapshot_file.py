@@ -262,6 +262,7 @@ def test_two_processes_write_one_file(path: Path) -> None:
     assert os.listdir(path.parent) == ["flags.json"]
 
 
+@pytest.mark.slow
 def test_what_the_dead_left_behind_is_cleared_away(file: SnapshotFile, path: Path) -> None:
     results_of("dying_at_any_byte", path)
     left = sorted(name for name in os.listdir(path.parent) if name.endswith(".tmp"))
