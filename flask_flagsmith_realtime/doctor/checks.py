@@ -23,7 +23,7 @@ from ..config import Config
 from ..exceptions import FetchError, FlagsmithRealtimeError, InvalidDocumentError
 from ..model import Snapshot
 from ..reading import BROWSER_BLUEPRINT
-from ..storage import unpack
+from ..storage import MAX_ARCHIVE_BYTES, read_regular_file, unpack
 from . import network, verdicts
 from .findings import Finding, failed, ok, warning
 
@@ -153,7 +153,7 @@ def _advice(config: Config) -> str:
 def _read_snapshot_file(path: Path, key: str) -> Snapshot | None:
     """Read the snapshot file; a start of the app reports one that is damaged."""
     try:
-        return unpack(path.read_bytes(), key) if path.is_file() else None
+        return unpack(read_regular_file(path, MAX_ARCHIVE_BYTES), key)
     except (OSError, InvalidDocumentError):
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .archive import MAX_ARCHIVE_BYTES, pack, unpack
+from .files import read_regular_file
 from .offline_file import read_offline_file
 from .snapshot_file import SnapshotFile
 
@@ -11,5 +12,6 @@ __all__ = [
     "SnapshotFile",
     "pack",
     "read_offline_file",
+    "read_regular_file",
     "unpack",
 ]

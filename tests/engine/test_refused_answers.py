@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -101,3 +102,27 @@ def test_an_epoch_of_the_near_future_is_taken(
     flagsmith.change("banner_text", value="soon")
     eventually(lambda: banner(app) == "soon")
     eventually(lambda: (realtime.status.epoch or 0) == pytest.approx(soon, abs=1.1))
+
+
+def test_the_environment_is_that_of_the_snapshot_file(
+    flagsmith: MisbehavingFlagsmith, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = {**flagsmith.config, "FLAGSMITH_SNAPSHOT_FILE": str(tmp_path / "flags")}
+    first, second = Flask("first"), Flask("second")
+    realtime = FlagsmithRealtime()
+    for app in (first, second):
+        app.config.update(settings)
+    realtime.init_app(first)
+    eventually((tmp_path / "flags").exists)
+    before = banner(first)
+    realtime.stop(first)
+    flagsmith.environment_document.always(answers.of_another_environment)
+    realtime.init_app(second)
+    try:
+        assert banner(second) == before
+        eventually(lambda: "of another environment than before" in caplog.text)
+        flagsmith.environment_document.always(answers.truth)
+        flagsmith.change("banner_text", value="right")
+        eventually(partial(shows, second, "right"))
+    finally:
+        realtime.stop(second)
