@@ -65,7 +65,7 @@ def _check_modulo(value: object) -> None:
     if not isinstance(value, str):
         raise ValueError("the value of MODULO must be text")
     try:
-        divisor = float(value.partition("|")[0])
+        divisor, _ = map(float, value.split("|"))
     except ValueError:
         return  # The engine finds that nothing matches.
     if divisor == 0:

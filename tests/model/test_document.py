@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from flagsmith import Flagsmith
+from flagsmith.api.types import FeatureStateModel, IdentityModel, SegmentModel
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from flask_flagsmith_realtime.exceptions import InvalidDocumentError
@@ -493,3 +495,68 @@ def test_a_list_of_flags_with_anything_replaced_can_be_used_or_is_refused(
     container[member] = data.draw(replacements)
     with contextlib.suppress(InvalidDocumentError):
         snapshot_of_answer(answer["flags"], 1.0, 2.0, "key")
+
+
+# The types that the SDK publishes for an environment document.
+
+st.register_type_strategy(object, st.none())
+
+
+def evaluates_in_the_sdk(document: Document) -> bool:
+    class Handler:
+        def get_environment(self) -> Any:
+            return document
+
+    handler: Any = Handler()
+    try:
+        client = Flagsmith(offline_mode=True, offline_handler=handler)
+        for identifier, traits in IDENTITIES:
+            client.get_identity_flags(identifier, traits).all_flags()
+    except Exception:
+        return False
+    return True
+
+
+def plain(condition: Document) -> Document:
+    """A condition whose value is no expression: an invalid one is refused, be it reached or not."""
+    value = "".join(filter(str.isalnum, condition["value"]))
+    return {**condition, "value": value, "property_": condition["property_"].lstrip("$")}
+
+
+def with_plain_conditions(rules: list[Document]) -> list[Document]:
+    return [
+        {
+            **rule,
+            "conditions": [plain(condition) for condition in rule["conditions"]],
+            "rules": with_plain_conditions(rule["rules"]),
+        }
+        for rule in rules
+    ]
+
+
+@settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(
+    st.fixed_dictionaries(
+        {
+            "api_key": st.text(min_size=1),
+            "name": st.text(),
+            "feature_states": st.lists(st.from_type(FeatureStateModel), max_size=3),
+            "identity_overrides": st.lists(st.from_type(IdentityModel), max_size=2),
+            "project": st.fixed_dictionaries(
+                {"segments": st.lists(st.from_type(SegmentModel), max_size=2)}
+            ),
+        }
+    )
+)
+def test_documents_of_the_sdks_types_are_accepted(document: Any) -> None:
+    for segment in document["project"]["segments"]:
+        segment["rules"] = with_plain_conditions(segment["rules"])
+    text = json.dumps(document)
+    assume("NaN" not in text)
+    assume("Infinity" not in text)
+    if evaluates_in_the_sdk(document):
+        check(document)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,9 @@ def test_no_file_is_named_too(tmp_path: Path) -> None:
         offline.read_offline_file(str(tmp_path / "missing.json"))
     with pytest.raises(ConfigError, match=r"cannot be read \(Is a directory\)"):
         offline.read_offline_file(str(tmp_path))
+
+
+def test_a_fifo_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(ConfigError, match=r"cannot be read \(Not a regular file\)"):
+        offline.read_offline_file(str(tmp_path / "fifo"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -14,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from flask_flagsmith_realtime.exceptions import ConfigError
 from flask_flagsmith_realtime.model.snapshot import Snapshot
-from flask_flagsmith_realtime.storage.archive import pack
+from flask_flagsmith_realtime.storage.archive import MAX_ARCHIVE_BYTES, pack
 from flask_flagsmith_realtime.storage.snapshot_file import SnapshotFile
 from tests.support import recorded
 from tests.support.snapshots import snapshot_of_answer, snapshot_of_document
@@ -156,13 +158,42 @@ def test_a_file_cut_off_anywhere_is_set_aside(
     assert file.read() is not None
 
 
-def test_a_file_that_cannot_be_read_is_left_where_it_is(
+def not_regular(path: Path, kind: str) -> str:
+    if kind == "directory":
+        path.mkdir()
+    elif kind == "FIFO":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    return str(path)
+
+
+@pytest.mark.parametrize("kind", ["directory", "FIFO", "device"])
+def test_something_else_than_a_file_is_refused(path: Path, kind: str) -> None:
+    with pytest.raises(ConfigError, match="FLAGSMITH_SNAPSHOT_FILE must name a regular file"):
+        SnapshotFile(not_regular(path, kind), KEY)
+
+
+@pytest.mark.parametrize("kind", ["directory", "FIFO", "device"])
+def test_something_else_that_comes_later_is_not_read(
+    path: Path, file: SnapshotFile, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    not_regular(path, kind)
+    assert file.read() is None
+    assert "flags.json cannot be read (" in caplog.text
+    assert os.path.lexists(path)
+
+
+def test_a_file_without_end_is_not_read(
     path: Path, file: SnapshotFile, caplog: pytest.LogCaptureFixture
 ) -> None:
-    path.mkdir()
+    with path.open("wb") as sparse:
+        sparse.truncate(2**40)
+    begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert file.read() is None
-    assert "cannot be read (Is a directory); flags start without it" in caplog.text
-    assert path.is_dir()
+    assert "flags.json cannot be read (It is larger than 64 MiB)" in caplog.text
+    added_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - begin
+    assert added_kib < 2 * MAX_ARCHIVE_BYTES / 1024
 
 
 def test_a_file_that_nobody_may_read_is_left_where_it_is(
