@@ -18,6 +18,7 @@ from .identities import IdentityLoader, LocalIdentities, RemoteIdentities, Reque
 from .logs import OncePerCause, SafeLogger
 from .model import Snapshot
 from .monitoring import Activity
+from .preview import Preview
 from .reading import Flags, Identities, Layer, MissingFeatures, OverriddenFlags
 from .reporting import Reporter
 from .signals import OnChange
@@ -62,6 +63,8 @@ class AppState:
         self._remote = RemoteIdentities(app, config)
         self._evaluation = _new_evaluation()
         self._newest: tuple[Snapshot | None, Flags | None] = None, None
+        #: The previews of the extension, once the app is set up.
+        self.preview: Preview | None = None
         #: The overrides of tests, the innermost last. Replaced as a whole.
         self.overrides: tuple[Layer, ...] = ()
 

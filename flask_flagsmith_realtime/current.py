@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from flask import Flask, has_app_context
@@ -20,7 +21,19 @@ from .app_state import state_of
 from .exceptions import NotInitializedError
 from .identities import IdentityLoader
 from .model import Flag, FlagValue, Identity, Snapshot, Traits
-from .reading import UNSET, Flags, Identities, OnMissing, Reads, RecordingFlags, Unset
+from .preview import Preview
+from .reading import (
+    PREVIEW,
+    UNSET,
+    Flags,
+    Identities,
+    Layer,
+    OnMissing,
+    OverriddenFlags,
+    Reads,
+    RecordingFlags,
+    Unset,
+)
 from .signals import flag_evaluated
 
 #: The name in ``g``.
@@ -68,30 +81,55 @@ def _bind(context: AppContext) -> Flags:
     if app in loading:
         return loading[app]
     flags = state.flags()
+    if state.preview is not None and app in state.preview.pages:
+        flags = _decide(app, flags, loading, partial(_preview, app, state.preview))
     if flag_evaluated.receivers and flag_evaluated.has_receivers_for(app):
         flags = RecordingFlags(flags, Reads(app))
     if state.loader.function is not None:
-        flags = _load(app, state.loader, flags, loading)
+        flags = _decide(app, flags, loading, partial(_load, app, state.loader))
     # Several threads that share a context all get the flags of the first.
     bound: Flags = context.g.__dict__.setdefault(_FLAGS, flags)
     return bound
 
 
-def _load(app: Flask, loader: IdentityLoader, flags: Flags, others: Mapping[Flask, Flags]) -> Flags:
-    """Calls the identity loader and returns the flags of the identity that it names.
+def _load(app: Flask, loader: IdentityLoader, flags: Flags) -> Flags:
+    """Returns the flags of the identity that the loader names."""
+    identity = loader.load(app)
+    return flags if identity is None else flags.for_identity(identity)
 
-    :param flags: the environment's flags.
-    :param others: the apps whose loaders run in this context already.
+
+def _preview(app: Flask, preview: Preview, flags: Flags) -> Flags:
+    """Returns the flags as the current request previews them."""
+    settings = preview.settings(app)
+    known = {name: setting for name, setting in settings.items() if name in flags}
+    return OverriddenFlags(flags, (Layer(known, PREVIEW),)) if known else flags
+
+
+def _decide(
+    app: Flask,
+    flags: Flags,
+    others: Mapping[Flask, Flags],
+    decide: Callable[[Flags], Flags],
+) -> Flags:
+    """Lets a function of the app's decide which flags a context gets.
+
+    :param flags: the flags so far, which the function gets if it reads flags itself.
+    :param others: the apps whose functions run in this context already.
     """
     loading = {**others, app: flags}
     token = _loading.set(loading)
     try:
-        identity = loader.load(app)
-        return flags if identity is None else flags.for_identity(identity)
+        return decide(flags)
     finally:
         _loading.reset(token)
-        # A greenlet that the loader has started may have inherited the mapping.
+        # A greenlet that the function has started may have inherited the mapping.
         loading.clear()
+
+
+def was_read(app: Flask) -> bool:
+    """Returns ``True`` if the current context of an app has read flags."""
+    context = context_of(app)
+    return context is not None and _FLAGS in context
 
 
 def context_app() -> Flask | None:

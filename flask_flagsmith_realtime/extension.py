@@ -13,11 +13,13 @@ from . import browser, health, signals, webhook
 from .app_state import EXTENSION, AppState, state_of
 from .cli import flagsmith
 from .config import read_config
-from .current import context_app, current_flags, flags
+from .current import context_app, current_flags, flags, was_read
 from .exceptions import ConfigError, NotInitializedError
 from .identities import IdentityLoader
 from .model import FlagChange, FlagValue, Identity
 from .monitoring import Status
+from .preview import Preview
+from .preview import make_blueprint as make_preview_blueprint
 from .processes import refuse_eventlet, should_start, warn_without_uwsgi_threads
 from .signals import OnChange
 
@@ -51,6 +53,13 @@ class FlagsmithRealtime:
         self._apps: weakref.WeakSet[Flask] = weakref.WeakSet()
         self._browser = browser.make_blueprint(current_flags)
         self._health = health.make_blueprint(lambda: self.status)
+        self._preview = Preview()
+        self._preview_blueprint = make_preview_blueprint(
+            self._preview,
+            current_flags,
+            was_read,
+            lambda: state_of(current_app).config.preview_badge,
+        )
         self._webhook = webhook.make_blueprint(
             lambda: state_of(current_app).config.webhook_secret,
             lambda hint: state_of(current_app).engine.refresh(hint),
@@ -72,6 +81,7 @@ class FlagsmithRealtime:
         config = read_config(app.config, testing=app.testing)
         self._apps.add(app)
         state = AppState(app, config, self._loader, self._on_change, self._timings)
+        state.preview = self._preview
         app.extensions[EXTENSION] = state
         app.context_processor(lambda: {"flags": flags})
         app.shell_context_processor(lambda: {"flags": flags})
@@ -108,6 +118,14 @@ class FlagsmithRealtime:
         for ``app.register_blueprint(flagsmith.health)``. ``url_prefix`` replaces
         ``/flagsmith/health``."""
         return self._health
+
+    @property
+    def preview(self) -> Blueprint:
+        """A blueprint by which people see features differently in their own browser, for
+        ``app.register_blueprint(flagsmith.preview)``: a page at ``/flagsmith/preview``, and
+        settings in URLs, such as ``?flagsmith.new_checkout=on``. ``url_prefix`` replaces
+        ``/flagsmith/preview``. Needs ``SECRET_KEY``; see :meth:`preview_allowed`."""
+        return self._preview_blueprint
 
     @property
     def webhook(self) -> Blueprint:
@@ -168,6 +186,21 @@ class FlagsmithRealtime:
         counts.
         """
         self._loader.register(function)
+        return function
+
+    def preview_allowed(self, function: Loader) -> Loader:
+        """Registers the function that says if the visitor of a request may preview features.
+
+        .. code-block:: python
+
+            @flagsmith.preview_allowed
+            def is_staff():
+                return current_user.is_authenticated and current_user.is_staff
+
+        Without one, all visitors may in debug mode, and none otherwise. If it raises, which is
+        logged, the visitor may not. It may be async, and ``flags`` in it are the environment's.
+        """
+        self._preview.register(function)
         return function
 
     def track_event(

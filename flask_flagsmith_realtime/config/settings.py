@@ -153,6 +153,11 @@ class Config:
         validators.NAMES,
         "Names of traits that are accepted from a browser. All others are ignored.",
     )
+    preview_badge: bool = _option(
+        True,
+        validators.BOOLEAN,
+        "Pages with a preview of features get a badge that says so.",
+    )
     enable_analytics: bool = _option(
         False,
         validators.BOOLEAN,

@@ -6,6 +6,7 @@ from .browser import BROWSER_BLUEPRINT, BrowserFlags
 from .flags import UNSET, Flags, Identities, Unset, flags_for_browser
 from .missing import MissingFeatures, OnMissing
 from .overrides import (
+    PREVIEW,
     Layer,
     OverriddenFlags,
     Override,
@@ -17,6 +18,7 @@ from .recording import Reads, RecordingFlags
 
 __all__ = [
     "BROWSER_BLUEPRINT",
+    "PREVIEW",
     "UNSET",
     "BrowserFlags",
     "Flags",

@@ -17,16 +17,21 @@ from .flags import Flags
 Override: TypeAlias = FlagValue | Flag
 
 REASON = "OVERRIDDEN_BY_TEST"
+#: The reason of a flag that looks different in one browser.
+PREVIEW = "PREVIEW"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Layer:
-    """The overrides of one test. No two layers are equal, so each can be removed again.
+    """The overrides of one test, or of a preview. No two layers are equal, so each can be removed
+    again.
 
     :param overrides: by feature name.
+    :param reason: the reason of the flags.
     """
 
     overrides: Mapping[str, Override]
+    reason: str = REASON
 
 
 def check_overrides(overrides: Mapping[str, Any]) -> Mapping[str, Override]:
@@ -58,7 +63,7 @@ def lay_over(
     below = ChainMap(laid, cast("dict[str, Flag]", flags), cast("dict[str, Flag]", defaults))
     for layer in layers:
         for name, override in layer.overrides.items():
-            laid[name] = _overridden(below.get(name, Flag(name)), override)
+            laid[name] = _overridden(below.get(name, Flag(name)), override, layer.reason)
     return MappingProxyType(ChainMap(laid, cast("dict[str, Flag]", flags)))
 
 
@@ -118,11 +123,11 @@ def changes_by(layer: Layer, before: Snapshot, after: Snapshot) -> Mapping[str, 
     return MappingProxyType(changes)
 
 
-def _overridden(flag: Flag, override: Override) -> Flag:
+def _overridden(flag: Flag, override: Override, reason: str) -> Flag:
     if isinstance(override, Flag):
         return dataclasses.replace(override, feature_name=flag.feature_name)
+    # An identity that is shown something else takes part in no experiment.
+    flag = dataclasses.replace(flag, is_default=False, reason=reason, experiment=None)
     if isinstance(override, bool):
-        return dataclasses.replace(flag, enabled=override, is_default=False, reason=REASON)
-    return dataclasses.replace(
-        flag, enabled=True, value=override, variant=None, is_default=False, reason=REASON
-    )
+        return dataclasses.replace(flag, enabled=override)
+    return dataclasses.replace(flag, enabled=True, value=override, variant=None)

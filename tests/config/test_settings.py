@@ -55,6 +55,7 @@ def test_defaults_are_those_that_are_documented() -> None:
         "browser_stream_seconds": 300.0,
         "browser_origins": (),
         "browser_traits": (),
+        "preview_badge": True,
         "enable_analytics": False,
         "analytics_url": "https://edge.api.flagsmith.com/api/v1/analytics/flags/",
         "analytics_interval_seconds": 10.0,
@@ -145,7 +146,8 @@ def test_right_values(name: str, value: Any, read_as: Any) -> None:
     assert getattr(read(**{name: value}), name.lower()) == read_as
 
 
-BOOLEANS = ["ENABLE_REALTIME_UPDATES", "AUTOSTART", "STRICT", "ENABLE_ANALYTICS", "ENABLE_EVENTS"]
+BOOLEANS = ["ENABLE_REALTIME_UPDATES", "AUTOSTART", "STRICT", "PREVIEW_BADGE", "ENABLE_ANALYTICS",
+            "ENABLE_EVENTS"]  # fmt: skip
 SECONDS = [name for name in (field.name.upper() for field in dataclasses.fields(Config))
            if name.endswith("_SECONDS")]  # fmt: skip
 TEXTS = ["REDIS_URL", "WEBHOOK_SECRET", "APPLICATION_NAME", "APPLICATION_VERSION"]
