@@ -6,8 +6,9 @@ Where to look:
 - ``shop.py`` and ``templates/``: reading flags in views and templates, a route behind a flag;
 - ``people.py``: the identity of a request, for segments, overrides and percentage splits;
 - ``prices.py``: a JSON value, parsed once and again when it changes;
-- ``counter.py``: receivers of the signals;
-- ``live.py`` and ``static/live.js``: open pages that are updated without a reload.
+- ``counter.py``: a receiver of a signal;
+- ``templates/base.html``: open pages that follow changes without a reload;
+- ``static/basket.js``: a part of the page that Flagsmith's JavaScript SDK renders.
 
 Try it with ``make demo``; serve it with ``flask --app example_app run`` or
 ``gunicorn --config python:example_app.gunicorn_conf 'example_app:create_app()'``.
@@ -20,7 +21,7 @@ from typing import Any
 
 from flask import Flask
 
-from . import counter, live, people, prices, shop
+from . import counter, people, prices, shop
 from .features import DEFAULTS, flagsmith
 
 
@@ -38,8 +39,8 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     app.config.from_prefixed_env()
     app.config.from_mapping(settings or {})
     flagsmith.init_app(app)
-    for part in (shop, people, live):
-        app.register_blueprint(part.blueprint)
+    for blueprint in (shop.blueprint, people.blueprint, flagsmith.browser):
+        app.register_blueprint(blueprint)
     app.context_processor(counter.template_names)
     app.add_template_filter(prices.money)
     app.register_error_handler(404, shop.not_found)

@@ -20,7 +20,6 @@ from flask_flagsmith_realtime.emulator import Emulator, ServerError
 
 from . import create_app
 from .features import flagsmith
-from .live import news
 
 HOST = "127.0.0.1"
 SHOP_PORT = 5080
@@ -57,7 +56,6 @@ def serve(stack: ExitStack) -> None:
     stack.callback(flagsmith.stop, app)  # before the emulator stops
     listening = stack.enter_context(start(listen, "EXAMPLE_APP_PORT", SHOP_PORT))
     server = make_server(HOST, 0, app, threaded=True, fd=listening.fileno())
-    stack.callback(news.close)
     # An exception in the middle of accepting a connection would close it under the thread that
     # serves it. So a signal asks the server to stop, in a thread since `shutdown` waits for that.
     for number in SIGNALS:

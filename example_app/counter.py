@@ -1,11 +1,8 @@
-"""Behind the counter: receivers of the signals, for the panel beside the shop.
-
-The receivers run in a thread of the extension. They replace the entries by one assignment, so that
-requests read them without a lock, and then notify the open pages.
-"""
+"""Behind the counter: a receiver of a signal, for the panel beside the shop."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,24 +10,17 @@ from typing import Any
 
 from flask import Flask, current_app
 
-from flask_flagsmith_realtime import (
-    FlagChange,
-    Snapshot,
-    flags,
-    flags_changed,
-    refresh_failed,
-    snapshot_refreshed,
-    stream_connected,
-    stream_disconnected,
-)
+from flask_flagsmith_realtime import FlagChange, Snapshot, flags, flags_changed
 
 from . import prices
 from .features import DEFAULTS, flagsmith
-from .live import news
 from .people import PEOPLE, current_person
 from .wording import Step, note, reason, steps
 
 MOST_ENTRIES = 5
+
+#: How long a page waits for the signal of its flags.
+MOST_WAIT_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -44,9 +34,34 @@ class Entry:
 
 
 class Counter:
-    """The latest changes that this process received, the newest first."""
+    """The latest changes that this process received, the newest first.
 
-    entries: tuple[Entry, ...] = ()
+    A signal is sent in a thread of the extension, after requests see the new flags. So a page that
+    is rendered at that moment waits for the signal, or it would show the change without its entry.
+    """
+
+    def __init__(self) -> None:
+        self._received = threading.Condition()
+        self._entries: tuple[Entry, ...] = ()
+        self._epoch: float | None = None
+
+    def record(self, entries: list[Entry], epoch: float | None) -> None:
+        """Add entries for the flags of an epoch."""
+        with self._received:
+            self._entries = (*entries, *self._entries)[:MOST_ENTRIES]
+            self._epoch = epoch
+            self._received.notify_all()
+
+    def latest(self, epoch: float | None) -> tuple[Entry, ...]:
+        """Return the entries, for a page with the flags of an epoch."""
+        with self._received:
+            self._received.wait_for(lambda: self._is_up_to_date(epoch), MOST_WAIT_SECONDS)
+            # There is no signal for the first flags, nor for flags that are the same.
+            self._epoch = epoch
+            return self._entries
+
+    def _is_up_to_date(self, epoch: float | None) -> bool:
+        return epoch is None or self._epoch is None or epoch <= self._epoch
 
 
 counter = Counter()
@@ -59,17 +74,7 @@ def record_changes(
     """Add changes to the panel."""
     now = datetime.now()
     entries = [Entry(name, now, steps(change), note(change)) for name, change in changes.items()]
-    counter.entries = (*entries, *counter.entries)[:MOST_ENTRIES]
-    news.notify(snapshot.epoch)
-
-
-@stream_connected.connect
-@stream_disconnected.connect
-@snapshot_refreshed.connect
-@refresh_failed.connect
-def update_status(app: Flask, **extra: Any) -> None:
-    """Notify the open pages: ``flagsmith.status`` may have changed."""
-    news.notify()
+    counter.record(entries, snapshot.epoch)
 
 
 def template_names() -> dict[str, Any]:

@@ -38,7 +38,7 @@ PRODUCTS = {
 @blueprint.get("/")
 def home() -> str:
     """The list of products."""
-    return render_template("home.html", products=PRODUCTS.values())
+    return render_template("home.html", products=PRODUCTS.values(), delivery_price=DELIVERY)
 
 
 @blueprint.get("/checkout/<slug>")

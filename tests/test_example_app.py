@@ -8,16 +8,16 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import Any
 
 import pytest
 import requests
 from flask import Flask
 
-from example_app import create_app, live, prices, wording
+from example_app import counter, create_app, prices, wording
 from example_app.features import DEFAULTS
-from example_app.live import News
 from flask_flagsmith_realtime import Flag, FlagChange
 from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.testing import override_flags
@@ -175,44 +175,30 @@ class TestWording:
         assert wording.reason(Flag("a", reason=reason)) == words
 
 
-class TestNews:
-    def test_the_first_event_comes_at_once(self) -> None:
-        news = News()
-        news.notify(17.5)
-        with closing(news.events()) as events:
-            assert next(events) == "retry: 1000\n\n"
-            assert next(events) == "data: 17.5\n\n"
+ENTRY = counter.Entry("a", datetime(2026, 1, 1), [], None)
 
-    def test_a_slow_page_gets_one_event_for_many(self) -> None:
-        news = News()
-        with closing(news.events()) as slow, closing(news.events()) as other:
-            for page in slow, other:
-                next(page)
-                assert next(page) == "data: 0\n\n"
-            for epoch in range(1, 1000):
-                news.notify(epoch)
-            assert next(slow) == next(other) == "data: 999\n\n"
 
-    def test_silence_is_broken_by_a_heartbeat(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(live, "HEARTBEAT_SECONDS", 0.01)
-        with closing(News().events()) as events:
-            next(events), next(events)
-            assert next(events) == ": heartbeat\n\n"
+class TestCounter:
+    def test_a_page_with_the_flags_of_a_change_waits_for_its_entry(self) -> None:
+        changes = counter.Counter()
+        changes.latest(1.0)
+        with ThreadPoolExecutor() as pool:
+            page = pool.submit(changes.latest, 2.0)
+            changes.record([ENTRY], 2.0)
+        assert page.result() == (ENTRY,)
 
-    def test_closing_ends_all_pages(self) -> None:
-        news = News()
-        events = news.events()
-        next(events), next(events)
-        news.close()
-        assert [line for line in events if line.startswith("data")] == []
+    def test_a_page_waits_for_no_signal_that_does_not_come(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(counter, "MOST_WAIT_SECONDS", 0.01)
+        changes = counter.Counter()
+        assert changes.latest(None) == changes.latest(1.0) == changes.latest(2.0) == ()
 
-    def test_there_is_a_limit(self, app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(live, "MOST_PAGES", 2)
-        client = app.test_client()
-        with client.get("/events"), client.get("/events"):
-            assert client.get("/events").status_code == 503
-        with client.get("/events") as answer:
-            assert answer.mimetype == "text/event-stream"
+    def test_the_newest_entries_are_kept(self) -> None:
+        changes = counter.Counter()
+        for epoch in range(20):
+            changes.record([ENTRY], epoch)
+        assert len(changes.latest(19)) == counter.MOST_ENTRIES
 
 
 def demo(**environment: str) -> Served:

@@ -9,11 +9,13 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import requests
 from playwright.sync_api import Page
 
 from flask_flagsmith_realtime.emulator import Emulator
 from tests.support.browsers import Open
 from tests.support.npm import JAVASCRIPT_SDK, unpack
+from tests.support.paths import ROOT
 from tests.support.waiting import eventually
 
 PAGE = """
@@ -107,3 +109,10 @@ def test_it_reports_usage_and_exposures(page: Page, emulator: Emulator) -> None:
     assert (exposure["event"], exposure["identifier"]) == ("$flag_exposure", "ada")
     assert exposure["value"] == "calm"
     assert (purchase["event"], purchase["value"]) == ("purchase", "39")
+
+
+def test_the_shop_has_the_same_sdk(site: str) -> None:
+    released = requests.get(site + "index.mjs", timeout=20).text
+    vendored = (ROOT / "example_app/static/vendor/flagsmith.mjs").read_text("utf-8")
+
+    assert vendored.strip() == released.partition("\n//# sourceMappingURL")[0]

@@ -86,7 +86,6 @@ def test_a_change_for_some_visitors_is_shown_as_one(demo: Demo, open_page: Open)
 
 def test_each_person_gets_their_own_flags(demo: Demo, open_page: Open) -> None:
     shop = open_page(demo.shop)
-    mark(shop)
     diary = shop.get_by_role("link", name="Diary")
     expect(diary).to_have_count(0)
     be(shop, "Ada")
@@ -100,7 +99,6 @@ def test_each_person_gets_their_own_flags(demo: Demo, open_page: Open) -> None:
     expect(diary).to_have_count(0)
     expect(shop.locator("#buy-mug")).to_contain_text("Order by post")
     be(shop, "Anonymous")
-    assert is_marked(shop)
     shop.reload()
     expect(shop.locator("#person-")).to_have_attribute("aria-pressed", "true")
 
@@ -179,3 +177,32 @@ def test_the_shop_ends_at_once_with_an_open_page(demo: Demo, open_page: Open) ->
     demo.process.process.send_signal(signal.SIGINT)
     assert demo.process.wait() == 0
     assert "Traceback" not in demo.process.output
+
+
+def test_the_basket_is_rendered_by_flagsmiths_javascript_sdk(demo: Demo, open_page: Open) -> None:
+    shop, emulator = open_page(demo.shop), open_page(demo.emulator)
+    mark(shop)
+    asked: list[str] = []
+    shop.on("request", lambda request: asked.append(request.url))
+    total = shop.locator("#total")
+    expect(total).to_have_text("€18.00")
+    set_value(emulator, "pricing", '{"mug": 20, "teapot": 39}')
+    expect(total).to_have_text("€24.00")
+    expect(shop.get_by_label("First-flush Darjeeling")).to_be_disabled()
+    shop.get_by_label("Cast-iron teapot").fill("1")
+    expect(total).to_have_text("€63.00")
+    switch(emulator, "free_delivery")
+    expect(total).to_have_text("€59.00")
+    assert is_marked(shop)
+    assert all(url.startswith(demo.shop) for url in asked)
+
+
+def test_the_basket_has_the_flags_of_its_visitor(demo: Demo, open_page: Open) -> None:
+    shop = open_page(demo.shop)
+    requests: list[str] = []
+    shop.on("request", lambda request: requests.append(request.url))
+    be(shop, "Ben")
+    expect(shop.locator("#delivery")).to_contain_text("Free delivery")
+    expect(shop.locator("#total")).to_have_text("€14.00")
+    # The flags came with the page.
+    assert not any("api/v1" in url for url in requests)

@@ -12,6 +12,7 @@ from flask_flagsmith_realtime.emulator import Emulator
 from tests.support.browsers import Open
 from tests.support.paths import ROOT
 from tests.support.servers import Served, environment_of, gunicorn
+from tests.support.waiting import eventually
 
 
 @contextmanager
@@ -52,12 +53,16 @@ def test_an_open_shop_catches_up_after_a_restart_of_its_server(
         expect(shop.locator("#buy-mug")).to_contain_text("Buy now")
 
 
-def test_an_open_shop_shows_whether_the_stream_is_open(emulator: Emulator, open_page: Open) -> None:
+def test_the_shop_shows_the_state_of_the_stream(emulator: Emulator, open_page: Open) -> None:
     with served(emulator) as server:
         shop = open_page(server.url)
-        listening = shop.locator("#listening")
-        expect(listening).to_contain_text("Live")
+
+        def state() -> str:
+            shop.reload()
+            return shop.locator("#listening").inner_text()
+
+        eventually(lambda: "Live" in state())
         emulator.stop()
-        expect(listening).to_contain_text("Polling")
+        eventually(lambda: "Polling" in state())
         emulator.start()
-        expect(listening).to_contain_text("Live")
+        eventually(lambda: "Live" in state())
