@@ -222,7 +222,8 @@ class FleetMember:
         role = Role.LEADER if beat.leads else Role.FOLLOWER
         if role is not self._role:
             # Read before anything is stopped: this may fail.
-            stored = self._read(replaces_damage=beat.leads)
+            stored = self._shared.read(None, None, replaces_damage=beat.leads)
+            self._check_environment(stored)
             delay = self._election.answered(beat.leads, beat.lock_seconds)
             self._change_role(role, stored)
         else:
@@ -253,15 +254,23 @@ class FleetMember:
             source.look()
             return
         # As a whole: a follower may have found it damaged.
-        stored = self._read(replaces_damage=self._holds_lock)
-        found = self._shared.reconcile(self._publisher.held, stored, leads=self._holds_lock)
+        known, leads = self._publisher.environment_id, self._holds_lock
+        stored = self._shared.read(None, known, replaces_damage=leads)
+        found = self._shared.reconcile(self._publisher.held, stored, leads=leads)
         if found is not None:
             # Another process believed that it leads. The source goes on from its epoch.
             self._replace_source(self._new_source(), found)
 
-    def _read(self, *, replaces_damage: bool) -> Stored | None:
-        environment_id = self._publisher.environment_id
-        return self._shared.read(None, environment_id, replaces_damage=replaces_damage)
+    def _check_environment(self, stored: Stored | None) -> None:
+        """Refuses a role where the shared flags are of another environment than those held here:
+        either may come from a cache that ignores the key. A process that leads already knows that
+        it has stored the right ones, and replaces them.
+
+        :raises StoreError: if they are.
+        """
+        known = self._publisher.environment_id
+        if stored is not None and known not in (None, stored.snapshot.environment_id):
+            raise StoreError("the flags in it are of another environment")
 
     def _change_role(self, role: Role, stored: Stored | None = None) -> None:
         """Takes a role, and the source that goes with it.

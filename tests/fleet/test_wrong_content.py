@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from flask_flagsmith_realtime.config import read_config
 from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.fleet.redis_store import RedisStore, new_version
 from flask_flagsmith_realtime.model import Snapshot
+from flask_flagsmith_realtime.storage import SnapshotFile
 from tests.support.fleets import QUICK, Members, calls
 from tests.support.misbehaving import MisbehavingFlagsmith, answers
 from tests.support.misbehaving.answers import ANOTHER_ENVIRONMENT
@@ -151,6 +153,31 @@ def test_followers_of_a_leader_with_another_environment_continue_alone(
     members.wait_for("right")
 
 
+def test_a_new_process_with_another_environment_leads_no_fleet(
+    misbehaving_members: Members,
+    redis_server: RedisServer,
+    flagsmith: MisbehavingFlagsmith,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    members = misbehaving_members
+    (first,) = members.start(1)
+    environment = redis_server.wait_for_flags()
+    version = redis_server.client.hget(environment, "version")
+    members.stop(first)
+    flagsmith.truth.edit(lambda document: document.update(api_key="AnotherClientSideKey"))
+    config = read_config(members.settings)
+    api = API(config)
+    SnapshotFile(str(tmp_path / "flags"), str(config.environment_key)).write(api.fetch())
+    api.close()
+    (second,) = members.start(1, SNAPSHOT_FILE=str(tmp_path / "flags"))
+    members.wait_for_role("alone")
+    assert "the flags in it are of another environment" in caplog.text
+    assert redis_server.client.hget(environment, "version") == version
+    members.wait_for_flags()
+    assert second.snapshot.environment_id == "AnotherClientSideKey"
+
+
 def test_the_environment_is_that_of_the_flags_in_redis(
     misbehaving_members: Members,
     redis_server: RedisServer,
@@ -162,9 +189,11 @@ def test_the_environment_is_that_of_the_flags_in_redis(
     redis_server.wait_for_flags()
     stored = first.banner
     members.stop(first)
-    flagsmith.environment_document.always(answers.of_another_environment)
+    # A member whose Redis is slow fetches before it knows the flags in Redis.
+    flagsmith.environment_document.always(answers.status(500))
     members.start(2)
-    assert members.leader
+    members.wait_for(str(stored))
+    flagsmith.environment_document.always(answers.of_another_environment)
     eventually(lambda: "of another environment than before" in caplog.text)
     members.wait_for(str(stored))
     flagsmith.environment_document.always(answers.truth)
