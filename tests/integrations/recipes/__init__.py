@@ -1,0 +1,1 @@
+"""The recipes of docs/recipes.rst, which shows these files; the tests run them."""
