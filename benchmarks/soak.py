@@ -115,7 +115,7 @@ def main() -> int:
 
 @dataclass(frozen=True)
 class Results:
-    """What a soak left behind.
+    """The results of a soak.
 
     :param seconds: how long it lasted, and until the flags were right after its end.
     :param before: the figures of the workers with the local lane before it.

@@ -103,7 +103,7 @@ def listen(flagsmith: MisbehavingFlagsmith) -> Iterator[Listen]:
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What a default logging set-up would show."""
+    """Return the lines that Python's default logging shows."""
     return [
         record.getMessage()
         for record in caplog.records

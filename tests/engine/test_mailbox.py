@@ -131,7 +131,7 @@ def test_a_closed_mailbox_stays_closed(mailbox: Mailbox) -> None:
     assert mailbox.take(timeout=None).closed
 
 
-def test_nobody_waits_longer_than_asked(mailbox: Mailbox) -> None:
+def test_a_wait_ends_after_its_timeout(mailbox: Mailbox) -> None:
     assert mailbox.take(timeout=0.01) == Mail()
 
 

@@ -73,7 +73,7 @@ class WantsRequest(logging.Handler):
 
 
 def shows(value: str, content: dict[str, Any]) -> bool:
-    """Whether a signal's snapshot has a value."""
+    """Return whether a signal's snapshot has a value."""
     snapshot: Snapshot = content["snapshot"]
     return snapshot.flags["banner_text"].value == value
 

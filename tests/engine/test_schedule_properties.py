@@ -1,4 +1,4 @@
-"""What the schedule promises, for any order of changes, events, answers, failures, reconnects."""
+"""Properties of the schedule, for any order of changes, events, answers, failures, reconnects."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ class ScheduleMachine(RuleBasedStateMachine):
         return float(math.floor(epoch)) if self.cuts_fractions else epoch
 
     def is_news(self, epoch: float) -> bool:
-        """Whether a stream that cuts fractions off announced this epoch by no number before."""
+        """Return whether a stream that truncates epochs has not announced this one before."""
         return not self.cuts_fractions or self.written(epoch) not in self.world.schedule.known
 
     @precondition(lambda self: not self.world.is_fetching and not self.world.flagsmith.failing)

@@ -144,7 +144,7 @@ def test_changes_are_published(make_bench: MakeBench, emulator: Emulator, kind: 
     eventually(lambda: bench.banner == "new")
 
 
-def test_a_follower_publishes_the_changes_that_it_is_told_to_look_at(
+def test_a_follower_publishes_announced_changes(
     make_bench: MakeBench, emulator: Emulator, redis_server: RedisServer
 ) -> None:
     bench = make_bench("redis")

@@ -17,7 +17,7 @@ def test_everybody_may_ask_while_it_works() -> None:
     assert circuit.enter(1)
 
 
-def test_nobody_may_ask_for_a_while_after_a_failure_then_one() -> None:
+def test_after_a_failure_no_call_is_allowed_for_a_while_and_then_one() -> None:
     circuit = make()
     assert circuit.enter(0)
     circuit.failed(0)

@@ -205,7 +205,7 @@ class TestEvaluationContext:
         }
         context = EvaluationContext("ada", attributes)
         eventually(lambda: shop.client.get_string_value("off", "", context) == "for pros")
-        # Without a targeting key they are nobody's.
+        # Without a targeting key they belong to no identity.
         assert shop.client.get_string_value("off", "", EvaluationContext(None, attributes)) == ""
 
     def test_without_a_key_the_identity_loader_decides(

@@ -22,7 +22,7 @@ from tests.support.waiting import eventually
 
 
 class Telemetry:
-    """What an app has reported."""
+    """The events and metrics of an app."""
 
     def __init__(self) -> None:
         self._exporter = InMemoryLogRecordExporter()

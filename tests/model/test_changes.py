@@ -30,7 +30,7 @@ def snapshot(document: Document) -> Snapshot:
 
 
 def changes_by(edit: Callable[[Document], object]) -> dict[str, FlagChange]:
-    """What an edit of the recorded document changes."""
+    """Return the changes after an edit of the recorded document."""
     document = recorded.environment_document()
     edit(document)
     return dict(diff(snapshot(recorded.environment_document()), snapshot(document)))
@@ -154,7 +154,7 @@ def override(document: Document) -> Document:
             ]["multivariate_feature_option"].update(value="green"),
             "button_colour",
         ),
-        # Buckets are made of it: everybody is dealt anew.
+        # The buckets depend on it: all identities are assigned again.
         (lambda document: state(document, "button_colour").update(django_id=99), "button_colour"),
     ],
 )

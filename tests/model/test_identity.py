@@ -187,7 +187,7 @@ class TestIdentity:
 
 
 class TestRecordedIdentities:
-    """What a real server answered for these three."""
+    """Return the answers of a real server for these three."""
 
     @pytest.mark.parametrize(
         ("identity", "name"),
@@ -343,28 +343,28 @@ class TestEvaluationThatFails:
         assert "cannot evaluate the segments for an identity" in said[1]
         assert all("ValueError" in line for line in said)
 
-    def test_it_is_said_once_whoever_asks_and_again_after_a_change(
+    def test_it_is_logged_once_for_all_identities_and_again_after_a_change(
         self, make_app: MakeApp, emulator: Emulator, caplog: pytest.LogCaptureFixture
     ) -> None:
         app = make_app()
         changed = Received(flags_changed, app)
         assert emulator.wait_for_streams(1)
 
-        def everybody() -> None:
+        def read_for_all() -> None:
             with app.app_context():
                 for number in range(20):
                     # The length is in the error's text, and so may be what a trait holds.
                     identity = Identity("bob@example.com", {"plan": "9" * (5000 + number)})
                     assert flags.for_identity(identity)["beta_dashboard"] is not None
 
-        everybody()
-        everybody()
+        read_for_all()
+        read_for_all()
         assert len(caplog.records) == 1
         assert "5000" not in caplog.text
         emulator.set_flag("banner_text", value="one")
         changed.wait()
-        everybody()
-        everybody()
+        read_for_all()
+        read_for_all()
         assert len(caplog.records) == 2
         assert "bob@example.com" not in caplog.text
 
@@ -390,9 +390,9 @@ class TestLoader:
 
         client = app.test_client()
         assert client.get("/?who=bob").text == "True beta ('beta_users',)"
-        assert client.get("/?who=nobody").text == "False  ()"
+        assert client.get("/?who=carol").text == "False  ()"
         assert client.get("/without?who=bob").text == ""
-        assert asked == ["bob", "nobody"]
+        assert asked == ["bob", "carol"]
 
     def test_everything_that_flags_can_is_the_identitys(
         self, app: Flask, flagsmith: FlagsmithRealtime

@@ -152,7 +152,7 @@ def test_live_without_polling_is_never_stale_of_age() -> None:
     assert status(held, config=config, answered_at=ago(9999), connected_since=0.0).state == "live"
 
 
-def test_what_nobody_renews_is_stale() -> None:
+def test_flags_that_are_not_fetched_again_become_stale() -> None:
     assert status(snapshot(), running=False, answered_at=ago(1)).state == "stale"
 
 
@@ -254,7 +254,7 @@ def test_running_app_is_live(make_app: MakeApp, emulator: Emulator) -> None:
     assert (found.reconnects, found.last_error, found.leader) == (0, None, None)
 
 
-def test_status_can_be_written_as_json_and_tells_no_secret(
+def test_the_status_is_serializable_and_has_no_secret(
     make_app: MakeApp, emulator: Emulator
 ) -> None:
     flagsmith = FlagsmithRealtime()

@@ -51,7 +51,7 @@ def make_app(emulator: Emulator, **settings: Any) -> tuple[Flask, FlagsmithRealt
 
 
 def state_in(app: Flask, *names: str, **options: Any) -> dict[str, Any]:
-    """What a request of the app would give to a browser."""
+    """Return the state that a request of the app gives to a browser."""
     with app.test_request_context():
         state = flags.for_browser(*names, **options)
     assert json.loads(json.dumps(state)) == state

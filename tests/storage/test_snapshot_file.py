@@ -196,7 +196,7 @@ def test_a_file_without_end_is_not_read(
     assert added_kib < 2 * MAX_ARCHIVE_BYTES / 1024
 
 
-def test_a_file_that_nobody_may_read_is_left_where_it_is(
+def test_an_unreadable_file_is_kept(
     closed_directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = closed_directory / "unreadable.json"
@@ -208,7 +208,7 @@ def test_a_file_that_nobody_may_read_is_left_where_it_is(
 # Files that cannot be written.
 
 
-def test_a_closed_directory_is_said_once(
+def test_a_closed_directory_is_logged_once(
     closed_directory: Path, snapshot: Snapshot, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = SnapshotFile(str(closed_directory / "flags.json"), KEY)
@@ -220,7 +220,7 @@ def test_a_closed_directory_is_said_once(
     assert os.listdir(closed_directory) == ["unreadable.json"]
 
 
-def test_recovery_is_said_once(
+def test_the_recovery_is_logged_once(
     tmp_path: Path, snapshot: Snapshot, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = SnapshotFile(str(tmp_path / "later" / "flags.json"), KEY)
