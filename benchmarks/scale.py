@@ -1,4 +1,4 @@
-"""What a change costs in environments of any size: here, in the official SDK, and at the least.
+"""The cost of a change in environments of any size: here, in the official SDK, and at the least.
 
 One server process prepares the documents; each client follows it in a process of its own. Measured
 are the seconds from the event to the new value, the longest moment in which another thread of the

@@ -1,4 +1,4 @@
-"""One flag: what a feature is for whoever asks."""
+"""A flag: the state of one feature, for the environment or for an identity."""
 
 from __future__ import annotations
 

@@ -159,8 +159,8 @@ def _plain_identifier(identifier: Any) -> str:
         return str.__str__(identifier)
     hint = "" if identifier is None else ", for example str(user.id)"
     raise TypeError(
-        f"An Identity's identifier is {_type_name(identifier)}; give it as text{hint}. For nobody, "
-        "give None instead of an Identity."
+        f"An Identity's identifier is {_type_name(identifier)}; give it as text{hint}. For an "
+        "anonymous user, give None instead of an Identity."
     )
 
 

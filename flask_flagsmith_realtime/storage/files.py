@@ -10,7 +10,7 @@ def read_regular_file(path: Path, max_bytes: int) -> bytes:
     """Read a file as a whole.
 
     :raises OSError: if it cannot be read, is larger, or is not a regular file: a FIFO or a device
-        can block for ever, and deliver without end.
+        can block forever, and deliver without end.
     """
     kind = path.stat().st_mode
     if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):

@@ -102,7 +102,7 @@ class TestIdentity:
         ("arguments", "words"),
         [
             ((7,), "identifier is int; give it as text, for example str"),
-            ((None,), "identifier is NoneType; give it as text. For nobody, give None"),
+            ((None,), "identifier is NoneType; give it as text. For an anonymous user, give None"),
             ((LocalProxy(lambda: "alice"),), "identifier is LocalProxy"),
             (("alice", ["plan"]), "traits are list"),
             (("alice", None), "traits are NoneType"),
