@@ -360,5 +360,5 @@ def test_webhooks_cost_at_most_three_fetches_each(
             continue
         schedule.answered(5.0 if outcome == "caught up" else None, now)
         if outcome == "changed":
-            schedule.saw_change()
+            schedule.saw_change(None)
     assert made <= (1 + len(HINT_RETRY_SECONDS)) * len(calls) + failed

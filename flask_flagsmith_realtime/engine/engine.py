@@ -250,11 +250,8 @@ class Engine:
 
     def _switch_mode(self) -> None:
         """TESTING was changed after the start: the snapshot of the other mode must not serve."""
-        self._end_source()
-        with self._lock:
-            self._testing = self._app_config["TESTING"]
-            replaced, self._store = self._store, SnapshotStore()
-            replaced.announce()
+        self._testing = self._app_config["TESTING"]
+        self._end_source(SnapshotStore())
 
     def _reset(self, snapshot: Snapshot | None = None) -> None:
         """Makes everything that belongs to one process."""
@@ -262,13 +259,22 @@ class Engine:
         self._activity = Activity()
         self._store = SnapshotStore(snapshot)
         path, key = self._config.snapshot_file, self._config.environment_key
-        self._file = SnapshotFile(path, key) if path is not None and key is not None else None
+        self._file = None
+        if path is not None and key is not None and self._config.offline_file is None:
+            self._file = SnapshotFile(path, key)
 
-    def _end_source(self) -> None:
+    def _end_source(self, new_store: SnapshotStore | None = None) -> None:
+        """Stops the source.
+
+        :param new_store: replaces the store, in one step with the source that publishes into it.
+        """
         with self._lock:
             source, self._source = self._source, None
             finalizer, self._finalizer = self._finalizer, None
             self._store.expect_nothing()
+            if new_store is not None:
+                replaced, self._store = self._store, new_store
+                replaced.announce()
             dispatcher, self._dispatcher = self._dispatcher, None
         if finalizer is not None:
             finalizer.detach()

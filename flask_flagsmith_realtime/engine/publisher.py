@@ -106,7 +106,7 @@ class Publisher:
             changes = None
             if previous is not None or served_nothing:
                 changes = diff(previous, snapshot)
-            if changes or previous is None or previous.epoch != snapshot.epoch:
+            if changes or previous is None or _is_news(previous, snapshot):
                 self._store.announce()
             self.dispatcher.refreshed(snapshot)
             if changes:
@@ -134,3 +134,9 @@ class Publisher:
         if self._sink is not None:
             self._sink.failed()
         return serving
+
+
+def _is_news(previous: Snapshot, snapshot: Snapshot) -> bool:
+    """Returns ``True`` if the flags of some identity may have changed, although the environment's
+    have not: in remote evaluation a segment's rule shows nowhere else."""
+    return previous.epoch != snapshot.epoch or previous.announced != snapshot.announced

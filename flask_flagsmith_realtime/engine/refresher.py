@@ -20,7 +20,7 @@ from ..logs import BackgroundLogger, OncePerCause
 from ..model import Snapshot, is_plausible
 from ..monitoring import Activity
 from .listener import Listener
-from .mailbox import Connected, Mail, Mailbox
+from .mailbox import Connected, Mail, Mailbox, RefreshHint
 from .publisher import Publisher
 from .schedule import Schedule, Verdict
 
@@ -82,6 +82,11 @@ class Refresher:
                 self._work(mail, publisher)
         finally:
             self._api.close()
+
+    @property
+    def open_hint(self) -> RefreshHint | None:
+        """The hint that no answer has served yet."""
+        return RefreshHint(self._schedule.hint_moment) if self._schedule.has_hint else None
 
     @property
     def _is_over(self) -> bool:
@@ -209,7 +214,7 @@ class Refresher:
             replaced = held if verdict is Verdict.TAKE_OLDER else None
             changes = publisher.publish(snapshot, fetched=True, replaced=replaced)
             if changes is None or changes:
-                self._schedule.saw_change()
+                self._schedule.saw_change(snapshot.epoch)
             self._listener.start(snapshot.environment_id)
         self._failures.recovered()
         for epoch in given_up:

@@ -123,6 +123,16 @@ class Schedule:
         return frozenset(self._pending) | frozenset(self._given_up)
 
     @property
+    def has_hint(self) -> bool:
+        """``True`` while a hint waits for an answer that serves it."""
+        return self._hint is not None
+
+    @property
+    def hint_moment(self) -> float | None:
+        """The moment of that hint."""
+        return self._hint_moment
+
+    @property
     def unserved_since(self) -> float | None:
         """The time of the oldest announcement that no answer has served yet, or of the first answer
         since that was older than the held epoch."""
@@ -152,9 +162,14 @@ class Schedule:
         self._hint_moment = moment
         self._want(now)
 
-    def saw_change(self) -> None:
-        """Notes that an answer brought a change: it serves the hint."""
-        self._hint = None
+    def saw_change(self, epoch: float | None) -> None:
+        """Notes that an answer brought a change: it serves the hint, unless it is older.
+
+        :param epoch: the epoch of the answer, if it has one.
+        """
+        moment = self._hint_moment
+        if moment is None or epoch is None or epoch >= moment:
+            self._hint = None
 
     def connected(self, now: float) -> None:
         """Notes that the stream is up. A change may have passed unseen until a greeting disproves

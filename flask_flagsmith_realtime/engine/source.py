@@ -131,7 +131,8 @@ class FlagsmithSource:
         self._mailbox.hint(hint)
 
     def stop(self) -> RefreshHint | None:
-        hint = self._mailbox.close()
+        waiting, taken = self._mailbox.close(), self._refresher.open_hint
+        hint = taken if waiting is None else waiting.merged_with(taken)
         if self._publisher is not None:
             self._publisher.close()
         self._listener.stop()

@@ -175,6 +175,8 @@ class FleetMember:
 
     def _follow(self, subscription: Subscription) -> None:
         """Acts on messages and heartbeats, until the subscription turns out to be deaf."""
+        if self._is_over():
+            return
         next_beat, _ = self._beat()
         while True:
             message = subscription.wait(next_beat - time.monotonic())

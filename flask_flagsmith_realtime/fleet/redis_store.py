@@ -382,4 +382,6 @@ def _describe(error: Exception) -> str:
     if "closed by server" in answer:
         return "it closed the connection"
     cause = describe_failure(error)
-    return cause if cause != type(error).__name__ else f"{cause}: {answer[:100]}"
+    # Without an explanation of its own, it is the error's type.
+    is_explained = type(error).__name__ not in cause
+    return cause if is_explained else f"{cause}: {answer[:100]}"

@@ -56,8 +56,10 @@ class Generations:
 
 
 def _is_older(snapshot: Snapshot, newest: Snapshot) -> bool:
-    known = snapshot.epoch is not None and newest.epoch is not None
-    return known and snapshot.epoch < newest.epoch  # type: ignore[operator]
+    if snapshot.epoch is None or newest.epoch is None:
+        return False
+    # An older epoch that was fetched later: the environment was restored.
+    return snapshot.epoch < newest.epoch and snapshot.fetched_at <= newest.fetched_at
 
 
 def _is_new(snapshot: Snapshot, newest: Snapshot) -> bool:

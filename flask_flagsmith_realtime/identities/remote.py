@@ -44,6 +44,8 @@ logger = SafeLogger(logging.getLogger(__name__))
 MOST_IDENTITIES = 1024
 
 _MOST_IN_A_REQUEST = 1024
+#: How long an identity whose call failed leaves the next try to others, in seconds.
+_RETRY_SECONDS = 1.0
 _MOST_IDLE_CONNECTIONS = 16
 
 _Flags = Mapping[str, Flag]
@@ -167,12 +169,15 @@ class RemoteIdentities:
                         )
                 elif isinstance(failure, IdentitySerializationError):
                     here.circuit.given_up()
-                    self._keep_refusal(key)
+                    # Flagsmith will refuse this identity again.
+                    self._keep_failure(key, self._config.identity_ttl_seconds)
                 elif isinstance(failure, IdentityRefusedError):
                     here.circuit.worked()
-                    self._keep_refusal(key)
+                    self._keep_failure(key, self._config.identity_ttl_seconds)
                 elif failure is not None:
                     here.circuit.failed(time.monotonic(), failure.retry_after)
+                    # The failure may be caused by this identity: another one tries next.
+                    self._keep_failure(key, _RETRY_SECONDS)
                 else:
                     here.circuit.given_up()
             call.set_result(last_good if flags is None else flags)
@@ -203,9 +208,9 @@ class RemoteIdentities:
         while len(self._answers) > MOST_IDENTITIES:
             self._answers.popitem(last=False)
 
-    def _keep_refusal(self, key: Hashable) -> None:
-        """Flagsmith will refuse this identity again: there is no call for it during a TTL."""
-        retry_at = time.monotonic() + self._config.identity_ttl_seconds
+    def _keep_failure(self, key: Hashable, seconds: float) -> None:
+        """Makes no call for an identity for some time."""
+        retry_at = time.monotonic() + seconds
         self._keep(key, replace(self._answers.get(key, KeptAnswer()), retry_at=retry_at))
 
     def _log_crash(self, error: Exception) -> None:

@@ -20,6 +20,7 @@ import threading
 import weakref
 from typing import Protocol
 
+from .. import logs
 from . import gevent_support, uwsgi
 
 
@@ -108,6 +109,7 @@ def _pause() -> None:
 def _stop() -> None:
     for engine in list(_engines):
         engine.stop()
+    logs.flush()
 
 
 if hasattr(os, "register_at_fork"):

@@ -334,5 +334,15 @@ def test_an_answer_that_shows_a_change_ends_the_retries(schedule: Schedule) -> N
     schedule.hinted(None, now=10.0)
     fetch(schedule, START, now=10.0)
     assert schedule.due == 11.0
-    schedule.saw_change()
+    schedule.saw_change(None)
+    assert schedule.due > 50
+
+
+def test_a_change_that_is_older_than_a_hint_does_not_serve_it(schedule: Schedule) -> None:
+    fetch(schedule, START, now=0.0)
+    schedule.hinted(START + 20, now=20.0)
+    fetch(schedule, START + 10, now=20.0)
+    schedule.saw_change(START + 10)
+    assert schedule.due < 25
+    schedule.saw_change(START + 20)
     assert schedule.due > 50

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,19 @@ def test_a_hint_that_was_not_served_is_returned_by_the_stop(
     bench.source.refresh(RefreshHint(5.0))
     bench.source.refresh(RefreshHint(3.0))
     assert bench.source.stop() == RefreshHint(5.0)
+
+
+def test_a_hint_that_was_taken_and_not_served_is_returned_too(
+    make_bench: MakeBench, emulator: Emulator
+) -> None:
+    bench = make_bench("flagsmith")
+    bench.source.start(bench.publisher)
+    bench.store.wait(60)
+    future = RefreshHint(time.time() + 3600)
+    before = emulator.calls["environment-document/"]
+    bench.source.refresh(future)
+    eventually(lambda: emulator.calls["environment-document/"] > before)
+    assert bench.source.stop() == future
 
 
 def test_sources_are_named_daemons(make_bench: MakeBench) -> None:

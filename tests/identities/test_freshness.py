@@ -101,3 +101,10 @@ def test_an_announcement_of_an_absurd_epoch_costs_no_more() -> None:
     for number in range(5):
         answer = answer.followed_by({}, 1, 100.0 + number, announced=9e9, epoch=40.0)
     assert answer.confirm_at == math.inf
+
+
+def test_a_restored_environment_is_a_new_generation() -> None:
+    generations = Generations()
+    before = snapshot(2.0)
+    number = generations.of(before)
+    assert generations.of(replace(snapshot(1.0), fetched_at=before.fetched_at + 300)) == number + 1

@@ -9,10 +9,11 @@ import pytest
 from flask import Flask
 
 from flask_flagsmith_realtime import flags_changed, snapshot_refreshed
+from flask_flagsmith_realtime.app_state import state_of
 from tests.support.apps import MakeApp, Received
 from tests.support.misbehaving import MisbehavingFlagsmith, answers
 from tests.support.remote_identities import ALICE, read
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 HOUR = 3600
 
@@ -57,6 +58,15 @@ def test_a_change_that_shows_in_no_environment_flag_is_read(
     for number in range(3):
         flagsmith.announce(override(flagsmith, f"number {number}"))
         eventually(partial(reads, app, f"number {number}"))
+
+
+def test_open_pages_learn_of_a_change_that_shows_in_no_environment_flag(
+    app: Flask, flagsmith: MisbehavingFlagsmith
+) -> None:
+    engine = state_of(app).engine
+    known = engine.wait_for_change(None, 0)
+    flagsmith.announce(override(flagsmith, "new"))
+    assert engine.wait_for_change(known, PATIENCE_SECONDS) not in (None, known)
 
 
 def test_a_server_that_announces_before_it_commits(

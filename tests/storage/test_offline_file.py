@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
+from flask import Flask
 
-from flask_flagsmith_realtime import ConfigError
+from flask_flagsmith_realtime import ConfigError, FlagsmithRealtime, flags
+from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.storage import offline_file as offline
 from flask_flagsmith_realtime.storage.archive import pack
 from tests.support import recorded
@@ -55,3 +58,21 @@ def test_a_fifo_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(ConfigError, match=r"cannot be read \(Not a regular file\)"):
         offline.read_offline_file(str(tmp_path / "fifo"))
+
+
+def test_the_snapshot_file_keeps_what_flagsmith_answered(
+    tmp_path: Path, emulator: Emulator
+) -> None:
+    kept, offline_file = tmp_path / "kept", tmp_path / "offline.json"
+    kept.write_bytes(b"from Flagsmith")
+    offline_file.write_text(json.dumps(emulator.document))
+    app = Flask("offline")
+    app.config.update(
+        emulator.config,
+        FLAGSMITH_SNAPSHOT_FILE=str(kept),
+        FLAGSMITH_OFFLINE_FILE=str(offline_file),
+    )
+    FlagsmithRealtime(app)
+    with app.app_context():
+        assert flags["banner_text"]
+    assert kept.read_bytes() == b"from Flagsmith"
