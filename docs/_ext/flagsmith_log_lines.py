@@ -198,7 +198,8 @@ class LogLinesDirective(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         lines = [line for line in log_lines() if line.level in ("WARNING", "ERROR")]
         rows = {(line.text, line.event) for line in lines if line.text}
-        table = [".. list-table::", "   :header-rows: 1", "   :widths: 70 30", ""]
+        table = [".. list-table::", "   :header-rows: 1", "   :widths: 70 30"]
+        table += ["   :class: stack", ""]
         table += ["   * - Text", "     - Event"]
         for text, event in sorted(rows, key=lambda row: row[0].strip(f"{GAP} ").lower()):
             table += [f"   * - {_escaped(text)}", f"     - :logline:`{event}`"]
