@@ -154,3 +154,15 @@ def openfeature(features: int) -> Read:
         return sum(client.get_boolean_value(name, False, context) for name in READ)
 
     return read
+
+
+def openfeature_alone(features: int) -> Read:
+    """Read from OpenFeature's in-memory provider."""
+    from openfeature import api
+    from openfeature.provider.in_memory_provider import InMemoryFlag, InMemoryProvider
+
+    domain = f"bench-alone-{features}"
+    known = {f"feature_{n}": InMemoryFlag("on", {"on": True}) for n in range(features)}
+    api.set_provider(InMemoryProvider(known), domain)
+    client = api.get_client(domain)
+    return lambda: sum(client.get_boolean_value(name, False) for name in READ)

@@ -71,18 +71,35 @@ def peer(make: Callable[[int], Callable[[], int]]) -> Subject:
     return lambda features: app_of(make(features))
 
 
+def document_file(features: int) -> Path:
+    path = Path(tempfile.mkdtemp()) / "environment.json"
+    path.write_text(json.dumps(document(features)))
+    return path
+
+
 def ours(identity: Callable[[], Identity] | None = None) -> Subject:
     def make(features: int) -> Flask:
         app = app_of(lambda: sum(flags.is_feature_enabled(name) for name in READ))
-        path = Path(tempfile.mkdtemp()) / "environment.json"
-        path.write_text(json.dumps(document(features)))
-        app.config["FLAGSMITH_OFFLINE_FILE"] = path
+        app.config["FLAGSMITH_OFFLINE_FILE"] = document_file(features)
         flagsmith = FlagsmithRealtime(app)
         if identity is not None:
             flagsmith.identity_loader(identity)
         return app
 
     return make
+
+
+def ours_by_openfeature(features: int) -> Flask:
+    from openfeature import api
+
+    from flask_flagsmith_realtime.integrations.openfeature import FlagsmithRealtimeProvider
+
+    domain = f"this-project-{features}"
+    client = api.get_client(domain)
+    app = app_of(lambda: sum(client.get_boolean_value(name, False) for name in READ))
+    app.config["FLAGSMITH_OFFLINE_FILE"] = document_file(features)
+    api.set_provider(FlagsmithRealtimeProvider(FlagsmithRealtime(app), app), domain)
+    return app
 
 
 def somebody_known() -> Identity:
@@ -104,6 +121,8 @@ SUBJECTS: dict[str, Subject] = {
     "LaunchDarkly SDK": peer(peers.launchdarkly),
     "Unleash SDK": peer(peers.unleash),
     "Flagsmith SDK: environment flags": peer(peers.flagsmith_environment),
+    "OpenFeature over nothing: its own cost": peer(peers.openfeature_alone),
+    "OpenFeature over this project": ours_by_openfeature,
     "OpenFeature over the Flagsmith SDK": peer(peers.openfeature),
 }
 #: These take milliseconds a call, and so get fewer calls.

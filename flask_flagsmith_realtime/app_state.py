@@ -41,6 +41,7 @@ class AppState:
     :param loader: returns the identity of the current request.
     :param on_change: the functions for changes of single features. Signals hold their receivers
         weakly; this keeps them alive as long as the app.
+    :param preview: the previews of the extension.
     :param timings: the times of a fleet; ``None`` for the usual ones.
     :raises ConfigError: if the offline file or the Redis URL cannot be used.
     """
@@ -51,6 +52,7 @@ class AppState:
         config: Config,
         loader: IdentityLoader,
         on_change: OnChange,
+        preview: Preview,
         timings: FleetTimings | None = None,
     ) -> None:
         self.app = app
@@ -63,8 +65,7 @@ class AppState:
         self._remote = RemoteIdentities(app, config)
         self._evaluation = _new_evaluation()
         self._newest: tuple[Snapshot | None, Flags | None] = None, None
-        #: The previews of the extension, once the app is set up.
-        self.preview: Preview | None = None
+        self.preview = preview
         #: The overrides of tests, the innermost last. Replaced as a whole.
         self.overrides: tuple[Layer, ...] = ()
 

@@ -81,10 +81,10 @@ def _bind(context: AppContext) -> Flags:
     if app in loading:
         return loading[app]
     flags = state.flags()
-    if state.preview is not None and app in state.preview.pages:
+    if state.preview.is_registered and app in state.preview.pages:
         flags = _decide(app, flags, loading, partial(_preview, app, state.preview))
-    if flag_evaluated.receivers and flag_evaluated.has_receivers_for(app):
-        flags = RecordingFlags(flags, Reads(app))
+    if flag_evaluated.receivers and (receivers := [*flag_evaluated.receivers_for(app)]):
+        flags = RecordingFlags(flags, Reads(app, receivers))
     if state.loader.function is not None:
         flags = _decide(app, flags, loading, partial(_load, app, state.loader))
     # Several threads that share a context all get the flags of the first.

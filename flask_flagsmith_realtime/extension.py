@@ -80,8 +80,7 @@ class FlagsmithRealtime:
             )
         config = read_config(app.config, testing=app.testing)
         self._apps.add(app)
-        state = AppState(app, config, self._loader, self._on_change, self._timings)
-        state.preview = self._preview
+        state = AppState(app, config, self._loader, self._on_change, self._preview, self._timings)
         app.extensions[EXTENSION] = state
         app.context_processor(lambda: {"flags": flags})
         app.shell_context_processor(lambda: {"flags": flags})

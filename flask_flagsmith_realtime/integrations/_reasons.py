@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from ..model import Flag
 
 
@@ -15,6 +17,11 @@ def reason_of(flag: Flag) -> str:
         return "DISABLED"
     if flag.reason is None:
         return "STATIC" if flag.variant is None else "SPLIT"
-    reason = flag.reason.partition(";")[0].strip()
+    return _standard(flag.reason)
+
+
+@lru_cache(maxsize=1024)
+def _standard(reason: str) -> str:
+    word = reason.partition(";")[0].strip()
     # Flagsmith's word for the environment's own state, which elsewhere means the app's default.
-    return "STATIC" if reason == "DEFAULT" else reason
+    return "STATIC" if word == "DEFAULT" else word

@@ -17,7 +17,7 @@ from flask import Flask
 
 from .. import logs
 from ..app_state import state_of
-from ..current import context_app, flags
+from ..current import context_app, current_flags
 from ..exceptions import FeatureNotFoundError, FetchError
 from ..extension import FlagsmithRealtime
 from ..model import Flag, FlagChange, Identity, Snapshot
@@ -185,12 +185,10 @@ class FlagsmithRealtimeProvider(AbstractProvider):
                 found = self._flags(evaluation_context)
                 found.get_experiment_flag(str(details.attributes.get("flag_key", "")))
                 return
-            identity = _identity_of(evaluation_context)
             metadata = details.attributes or None
-            state = state_of(self._app)
-            if identity is None and context_app() is self._app:
-                identity = flags.identity
-            state.reporter.track(tracking_event_name, identity, details.value, metadata)
+            reporter = state_of(self._app).reporter
+            identity = self._flags(evaluation_context).identity
+            reporter.track(tracking_event_name, identity, details.value, metadata)
         except Exception as error:
             logger.warning(
                 "The event %r of OpenFeature is not reported: %s",
@@ -200,9 +198,11 @@ class FlagsmithRealtimeProvider(AbstractProvider):
             )
 
     def _flags(self, context: EvaluationContext | None) -> Flags:
-        found = flags if context_app() is self._app else state_of(self._app).flags()
-        identity = _identity_of(context)
-        return found if identity is None else found.for_identity(identity)
+        is_current = context_app() is self._app
+        found = current_flags() if is_current else state_of(self._app).flags()
+        if context is None or not context.targeting_key:
+            return found
+        return found.for_identity(_identity_of(context))
 
     def _flag(self, name: str, context: EvaluationContext | None) -> Flag:
         try:
@@ -269,13 +269,11 @@ def _mismatch(flag: Flag, wanted: str) -> TypeMismatchError:
     )
 
 
-def _identity_of(context: EvaluationContext | None) -> Identity | None:
-    """Returns the identity that an evaluation context names, if it does.
+def _identity_of(context: EvaluationContext) -> Identity:
+    """Returns the identity that an evaluation context names.
 
     :raises InvalidContextError: if it is not one that Flagsmith knows.
     """
-    if context is None or not context.targeting_key:
-        return None
     attributes = dict(context.attributes)
     transient = attributes.pop("transient", False) is True
     nested = attributes.pop("traits", None)
@@ -283,7 +281,7 @@ def _identity_of(context: EvaluationContext | None) -> Identity | None:
         attributes |= nested
     try:
         traits = {name: _trait(value) for name, value in attributes.items()}
-        return Identity(context.targeting_key, traits, transient)
+        return Identity(context.targeting_key or "", traits, transient)
     except (TypeError, ValueError) as error:
         raise InvalidContextError(error_message=str(error)) from None
 

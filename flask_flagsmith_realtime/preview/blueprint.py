@@ -48,7 +48,7 @@ def make_blueprint(
     @blueprint.record
     def activate(setup: BlueprintSetupState) -> None:
         endpoint = f"{setup.name_prefix}.{setup.name}.page".lstrip(".")
-        preview.pages[cast(Flask, setup.app)] = endpoint
+        preview.add_page(cast(Flask, setup.app), endpoint)
 
     @blueprint.get("/")
     def page() -> str:

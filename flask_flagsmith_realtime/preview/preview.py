@@ -46,7 +46,14 @@ class Preview:
     def __init__(self) -> None:
         #: The endpoint of the page, for each app that has registered the blueprint.
         self.pages: weakref.WeakKeyDictionary[Flask, str] = weakref.WeakKeyDictionary()
+        #: ``True`` if there is one: each request that reads flags asks.
+        self.is_registered = False
         self._is_allowed: Callable[[], Any] | None = None
+
+    def add_page(self, app: Flask, endpoint: str) -> None:
+        """Notes that an app has registered the blueprint."""
+        self.pages[app] = endpoint
+        self.is_registered = True
 
     def register(self, function: Callable[[], Any]) -> None:
         """Sets the function that says if the visitor may preview."""

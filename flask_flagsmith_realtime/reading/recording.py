@@ -7,6 +7,9 @@ the same moment may both send the signal.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 from flask import Flask
 
 from .. import signals
@@ -21,15 +24,15 @@ class Reads:
     """The flags that one app context has read, and the receivers of ``flag_evaluated``.
 
     :param app: the context's app.
-    :ivar receivers: the functions to call, found once in a context: blinker's ``send`` costs more
-        than a read.
+    :param receivers: the receivers, found once in a context: blinker's ``send`` costs more than a
+        read.
     """
 
     __slots__ = ("_by_identity", "app", "receivers")
 
-    def __init__(self, app: Flask) -> None:
+    def __init__(self, app: Flask, receivers: Sequence[Callable[..., Any]]) -> None:
         self.app = app
-        self.receivers = [*signals.flag_evaluated.receivers_for(app)]
+        self.receivers = receivers
         self._by_identity: dict[Identity | None, dict[str, Flag]] = {}
 
     @property
