@@ -280,7 +280,7 @@ class RedisStore:
     ) -> tuple[Snapshot, float | None]:
         if data is None:
             raise ValueError(f"it is larger than {_LARGEST_BYTES // 2**20} MiB, or not there")
-        snapshot = unpack(data, self._environment_key) if data or held is None else held
+        snapshot = unpack(data, self._environment_key, held) if data or held is None else held
         if _seconds(_text(epoch)) != snapshot.epoch:
             raise ValueError("its epoch is not that of its data")
         snapshot = dataclasses.replace(snapshot, fetched_at=float(fetched_at or b""))

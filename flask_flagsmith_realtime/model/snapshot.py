@@ -128,7 +128,7 @@ def snapshot_of_flags(
     """
     body = json_text(body)
     if held is not None and held.answer == body:
-        return replace(held, epoch=epoch, fetched_at=fetched_at, server_date=None)
+        return replace(held, epoch=epoch, fetched_at=fetched_at, server_date=None, announced=None)
     states = decode_flags(body)
     return Snapshot(
         flags=MappingProxyType({state.feature.name: state.flag() for state in states}),

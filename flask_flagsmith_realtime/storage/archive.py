@@ -90,10 +90,11 @@ def pack(snapshot: Snapshot, environment_key: str) -> bytes:
     return zlib.compress(archive, _COMPRESSION_LEVEL)
 
 
-def unpack(data: bytes, environment_key: str) -> Snapshot:
+def unpack(data: bytes, environment_key: str, held: Snapshot | None = None) -> Snapshot:
     """Unpack a snapshot, with the checks that an answer of the API undergoes.
 
     :param environment_key: the key of the environment that it has to be of.
+    :param held: an earlier snapshot. What is the same by bytes is not decoded again.
     :raises InvalidDocumentError: if it is damaged, of another environment, or of a later format.
     """
     archive = decode(_decoder, json_text(_decompressed(data)))
@@ -112,10 +113,11 @@ def unpack(data: bytes, environment_key: str) -> Snapshot:
         raise InvalidDocumentError("it does not hold the pages of an answer")
     first, *further = (bytes(page) for page in archive.pages)
     if local:
-        pages = [first_page(first), *map(further_page, further)]
-        return snapshot_of_pages(pages, epoch, fetched_at)
+        document = None if held is None else held.document
+        pages = [first_page(first, document), *(further_page(page, document) for page in further)]
+        return snapshot_of_pages(pages, epoch, fetched_at, held)
     announced = None if archive.announced is None else _moment("announced", archive.announced)
-    snapshot = snapshot_of_flags(first, epoch, fetched_at, environment_key)
+    snapshot = snapshot_of_flags(first, epoch, fetched_at, environment_key, held)
     return replace(snapshot, announced=announced)
 
 

@@ -52,6 +52,14 @@ def test_what_is_packed_is_unpacked(key: str, epoch: float | None) -> None:
 
 
 @pytest.mark.parametrize("key", KEYS)
+def test_what_is_held_is_not_decoded_again(key: str) -> None:
+    held = snapshot(key)
+    again = unpack(pack(held, key), key, held)
+    assert again.flags is held.flags
+    assert again.document is held.document
+
+
+@pytest.mark.parametrize("key", KEYS)
 def test_an_archive_names_its_environment_by_a_digest(key: str) -> None:
     data = pack(snapshot(key), key)
     archive = json.loads(data)
