@@ -26,7 +26,7 @@ def flag_required(
     status: int = 404,
     otherwise: Otherwise | None = None,
 ) -> Callable[[_View], _View]:
-    """Guard a view by a feature: it answers requests for which the feature is on.
+    """Guards a view by a feature: it answers requests for which the feature is on.
 
     .. code-block:: python
 
@@ -98,12 +98,12 @@ def flag_required(
 
 
 def _is_same(found: FlagValue, wanted: FlagValue) -> bool:
-    """Compare values, where ``True`` differs from 1."""
+    """Compares values, where ``True`` differs from 1."""
     return found == wanted and isinstance(found, bool) == isinstance(wanted, bool)
 
 
 def _view_of(endpoint: str) -> Callable[..., Any]:
-    """Return the view function of an endpoint, which is named as for ``url_for``."""
+    """Returns the view function of an endpoint, which is named as for ``url_for``."""
     name = endpoint
     if name.startswith("."):
         name = f"{request.blueprint}{name}" if request.blueprint else name[1:]

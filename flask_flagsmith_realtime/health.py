@@ -15,7 +15,7 @@ from .monitoring import Status
 
 
 def make_blueprint(status: Callable[[], Status]) -> Blueprint:
-    """Return the blueprint.
+    """Returns the blueprint.
 
     :param status: returns the current app's status.
     """
@@ -48,7 +48,7 @@ def make_blueprint(status: Callable[[], Status]) -> Blueprint:
 
 
 def judge(status: Status) -> tuple[bool, str | None]:
-    """Decide if a process should receive requests.
+    """Decides if a process should receive requests.
 
     A process with stale flags stays ready: it serves the last good ones, and an outage of Flagsmith
     reaches all processes at the same time.

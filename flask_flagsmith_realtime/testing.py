@@ -82,7 +82,7 @@ class override_flags:  # noqa: N801 - reads as a statement: with override_flags(
         self._entered.pop().__exit__(None, None, None)
 
     def __call__(self, function: _Function) -> _Function:
-        """Decorate a function: the overrides hold while it runs."""
+        """Decorates a function: the overrides hold while it runs."""
         if isinstance(function, (staticmethod, classmethod)):
             return cast(_Function, type(function)(self(function.__func__)))
         if (
@@ -134,7 +134,7 @@ class FlagOverrides:
         signals: bool = False,
         **more: Override,
     ) -> None:
-        """Override more features.
+        """Overrides more features.
 
         Parameters are those of :class:`override_flags`.
         """
@@ -149,20 +149,20 @@ class FlagOverrides:
         return list(state_of(self._app).reporter.kept_events)
 
     def clear(self) -> None:
-        """End all overrides, and forget the events."""
+        """Ends all overrides, and forgets the events."""
         self._active.close()
         state_of(self._app).reporter.kept_events.clear()
 
 
 @contextlib.contextmanager
 def _override(app: Flask, overrides: Mapping[str, Override], signals: bool) -> Iterator[None]:
-    """Lay overrides over an app's flags."""
+    """Lays overrides over an app's flags."""
     state, layer = state_of(app), Layer(overrides)
     # The block can end in another app context than the one around it.
     around = context_of(state.app)
 
     def snapshot() -> Snapshot | None:
-        """Return the snapshot that a request would read now; ``None`` if no signal needs it."""
+        """Returns the snapshot that a request would read now; ``None`` if no signal needs it."""
         if not signals:
             return None
         return overridden_snapshot(state.engine.read(), state.config.defaults, state.overrides)

@@ -39,7 +39,7 @@ _MISSING_SECRET = (
 def make_blueprint(
     secret: Callable[[], str | None], notify: Callable[[RefreshHint], None]
 ) -> Blueprint:
-    """Return the blueprint.
+    """Returns the blueprint.
 
     :param secret: returns the current app's secret.
     :param notify: passes a hint to the current app's engine.
@@ -79,7 +79,7 @@ def make_blueprint(
 
 
 def is_signed(body: bytes, signature: str, secret: str) -> bool:
-    """Compare a signature with the one of a body, in constant time."""
+    """Compares a signature with the one of a body, in constant time."""
     expected = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
     return hmac.compare_digest(expected.encode(), signature.strip().encode("utf-8", "replace"))
 

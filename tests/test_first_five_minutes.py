@@ -282,7 +282,7 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         result = Directory(tmp_path).flask("flagsmith", "emulator", "--port", port)
     assert result.returncode == 1
     assert f"cannot listen on port {port}: address already in use" in result.stderr.lower()
-    assert "0 for any that is free" in result.stderr
+    assert "0 takes any that is free" in result.stderr
 
 
 @pytest.mark.parametrize("command", [("list",), ("get", "new_checkout"), ("watch",)])

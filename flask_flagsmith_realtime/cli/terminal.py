@@ -13,19 +13,19 @@ _PARAGRAPH = COLUMNS - 18
 
 
 def plain(text: str) -> str:
-    """Escape the characters that a terminal would interpret."""
+    """Escapes the characters that a terminal would interpret."""
     return "".join(
         character if character.isprintable() else f"\\u{ord(character):04x}" for character in text
     )
 
 
 def shorten(text: str, width: int) -> str:
-    """Cut a text to a number of characters, with an ellipsis at the cut."""
+    """Cuts a text to a number of characters, with an ellipsis at the cut."""
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def paragraph(title: str, text: str, hint: str | None = None) -> list[str]:
-    """Wrap a titled text and a hint into lines, with room for a word in front."""
+    """Wraps a titled text and a hint into lines, with room for a word in front."""
     lines = [
         line
         for part in (text, hint or "")

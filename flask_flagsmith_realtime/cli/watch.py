@@ -52,13 +52,13 @@ class WatchedChange:
     epoch: float | None
 
     def as_text(self) -> str:
-        """Describe the change on one line."""
+        """Describes the change on one line."""
         moment = datetime.fromtimestamp(self.at).astimezone()
         name = plain(self.change.feature_name)
         return f"{moment:%H:%M:%S}  {name}  {wording.change(self.change)}"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the change for JSON."""
+        """Returns the change for JSON."""
         return {
             "at": datetime.fromtimestamp(self.at, timezone.utc).isoformat(timespec="milliseconds"),
             "epoch": self.epoch,
@@ -85,13 +85,13 @@ class StreamStateDebouncer:
         self._reported: bool | None = None
 
     def wait(self, now: float) -> float | None:
-        """Return the seconds until :meth:`due` has a report; ``None`` if it has none to come."""
+        """Returns the seconds until :meth:`due` has a report; ``None`` if it has none to come."""
         if self._down_since is None or self._reported is False:
             return None
         return max(0.0, self._down_since + _OUTAGE_SECONDS - now)
 
     def connected(self) -> str | None:
-        """Note that the stream is open; return the report, if that is new."""
+        """Notes that the stream is open; returns the report, if that is new."""
         self._down_since = None
         if self._reported:
             return None
@@ -99,13 +99,13 @@ class StreamStateDebouncer:
         return "The stream is open: changes arrive at once."
 
     def disconnected(self, reason: str, now: float) -> None:
-        """Note that the stream has ended."""
+        """Notes that the stream has ended."""
         self._reason = reason
         if self._down_since is None:
             self._down_since = now
 
     def due(self, now: float) -> str | None:
-        """Return the report of an outage, once it has lasted long enough."""
+        """Returns the report of an outage, once it has lasted long enough."""
         if self.wait(now) != 0.0:
             return None
         self._reported = False
@@ -113,7 +113,7 @@ class StreamStateDebouncer:
 
 
 def follow(state: AppState) -> Iterator[str | WatchedChange]:
-    """Start the app's engine, and yield changes and reports of its state, forever.
+    """Starts the app's engine, and yields changes and reports of its state, forever.
 
     :raises ConfigError: if the app has no key.
     """

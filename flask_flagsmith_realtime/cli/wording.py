@@ -17,17 +17,17 @@ _SPLIT = "SPLIT; weight="
 
 
 def state(enabled: bool) -> str:
-    """Return ``on`` or ``off``."""
+    """Returns ``on`` or ``off``."""
     return "on" if enabled else "off"
 
 
 def value(content: FlagValue) -> str:
-    """Return a feature's value: text in quotes, so that ``"25"`` and ``25`` differ."""
+    """Returns a feature's value: text in quotes, so that ``"25"`` and ``25`` differ."""
     return "-" if content is None else plain(json.dumps(content, ensure_ascii=False))
 
 
 def reason(flag: Flag) -> str:
-    """Return the reason of a flag's state."""
+    """Returns the reason of a flag's state."""
     given = flag.reason
     if flag.is_default:
         return "default"
@@ -47,7 +47,7 @@ def reason(flag: Flag) -> str:
 
 
 def table(flags: Sequence[Flag]) -> str:
-    """Lay out flags as a table of 80 columns. The values have the room that is left."""
+    """Lays out flags as a table of 80 columns. The values have the room that is left."""
     rows = [("FEATURE", "STATE", "VALUE", "WHY")]
     rows += [(plain(f.feature_name), state(f.enabled), value(f.value), reason(f)) for f in flags]
     names, states, values, reasons = (max(map(len, column)) for column in zip(*rows, strict=True))
@@ -63,7 +63,7 @@ def table(flags: Sequence[Flag]) -> str:
 
 
 def change(of: FlagChange) -> str:
-    """Describe the change of one feature."""
+    """Describes the change of one feature."""
     before, after = of.before, of.after
     if before is None and after is not None:
         return f"new: {_state_and_value(after)}"

@@ -86,7 +86,7 @@ class API:
         self._headers = api_headers(config)
 
     def fetch(self, held: Snapshot | None = None) -> Snapshot:
-        """Fetch the environment.
+        """Fetches the environment.
 
         Never conditional: Flagsmith has been seen to answer 304 for up to a minute after a change.
 
@@ -98,7 +98,7 @@ class API:
         return self._fetch_flags(held)
 
     def fetch_identity(self, identity: Identity) -> tuple[Sequence[FlagState], float | None]:
-        """Fetch one identity's flags, within ``FLAGSMITH_REQUEST_TIMEOUT_SECONDS`` in all.
+        """Fetches one identity's flags, within ``FLAGSMITH_REQUEST_TIMEOUT_SECONDS`` in all.
 
         :returns: the flags, and the epoch in the answer's header.
         :raises IdentityRefusedError: if Flagsmith does not accept this identity.
@@ -119,7 +119,7 @@ class API:
             raise _unusable(url, error) from None
 
     def renew_connection(self) -> None:
-        """Make the next call on a new connection, for which the API's host is resolved again.
+        """Makes the next call on a new connection, for which the API's host is resolved again.
 
         A connection that is kept stays with one machine: an old one, after the host has moved, or
         a replica that lags, behind a balancer that balances connections.
@@ -128,11 +128,11 @@ class API:
         self._renew_at = time.monotonic() + _LONGEST_CONNECTION_SECONDS
 
     def interrupt(self) -> None:
-        """End a call that is under way, and each later one, with an error. Thread-safe."""
+        """Ends a call that is under way, and each later one, with an error. Thread-safe."""
         self._sockets.end()
 
     def close(self) -> None:
-        """Close idle connections."""
+        """Closes idle connections."""
         self._session.close()
 
     def _fetch_document(self, held: Snapshot | None) -> Snapshot:
@@ -157,7 +157,7 @@ class API:
         return replace(snapshot, server_date=_server_date(response))
 
     def _document_pages(self, url: str) -> Iterator[tuple[requests.Response, bytes]]:
-        """Fetch the pages of a document.
+        """Fetches the pages of a document.
 
         Each page names the next one in its Link header and brings more identity overrides.
 
@@ -195,7 +195,7 @@ class API:
         return replace(snapshot, server_date=_server_date(response))
 
     def _ends_at(self) -> float:
-        """Return the end of the time of a fetch that begins now."""
+        """Returns the end of the time of a fetch that begins now."""
         return time.monotonic() + self._config.request_timeout_seconds + _LONGEST_BODY_SECONDS
 
     def _get(self, url: str, most_bytes: int, ends_at: float) -> tuple[requests.Response, bytes]:
@@ -217,7 +217,7 @@ class API:
         most_bytes: int,
         deadline: Deadline,
     ) -> tuple[requests.Response, bytes]:
-        """Send a request and read the answer."""
+        """Sends a request and reads the answer."""
         try:
             with self._send(send) as response:
                 if response.status_code != 200:
@@ -244,7 +244,7 @@ class API:
             raise FetchError(f"Flagsmith could not be asked at {_bare(url)}: {reason}.") from None
 
     def _send(self, send: Callable[[], requests.Response]) -> requests.Response:
-        """Send a request, and repeat it if the server closed the connection in that moment.
+        """Sends a request, and repeats it if the server closed the connection in that moment.
 
         Servers close connections that are idle, or all of them when they are restarted.
         """
@@ -283,7 +283,7 @@ class API:
 
 
 def _serialize(identity: Identity, url: str) -> bytes:
-    """Serialize an identity for a request.
+    """Serializes an identity for a request.
 
     :raises IdentitySerializationError: if a trait cannot be written as JSON.
     """
@@ -302,7 +302,7 @@ def _serialize(identity: Identity, url: str) -> bytes:
 
 
 def _read(response: requests.Response, url: str, most_bytes: int) -> bytes:
-    """Read a body.
+    """Reads a body.
 
     :raises FetchError: if it is too large.
     """
@@ -319,7 +319,7 @@ def _read(response: requests.Response, url: str, most_bytes: int) -> bytes:
 
 
 def _next_url(url: str, following: str) -> str:
-    """Return the URL of the next page.
+    """Returns the URL of the next page.
 
     :raises FetchError: if it is on another origin, where the key must not go.
     """
@@ -336,7 +336,7 @@ def _next_url(url: str, following: str) -> str:
 
 
 def _bare(url: str) -> str:
-    """Return a URL without its query: the same for all pages, and without secrets."""
+    """Returns a URL without its query: the same for all pages, and without secrets."""
     return urlsplit(url)._replace(query="", fragment="").geturl()
 
 
@@ -348,7 +348,7 @@ def _unusable(url: str, error: InvalidDocumentError) -> InvalidDocumentError:
 
 
 def _server_date(response: requests.Response) -> float | None:
-    """Return the Date of an answer, in seconds since 1970."""
+    """Returns the Date of an answer, in seconds since 1970."""
     try:
         return parsedate_to_datetime(response.headers["Date"]).timestamp()
     except (ArithmeticError, LookupError, TypeError, ValueError, OSError):

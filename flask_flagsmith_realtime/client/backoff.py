@@ -30,12 +30,12 @@ _SPACING_SECONDS = 1.0
 
 
 def jitter(seconds: float, random: Random = random.random) -> float:
-    """Vary a delay by ±10 %, so that processes started together do not call together."""
+    """Varies a delay by ±10 %, so that processes started together do not call together."""
     return seconds * (0.9 + 0.2 * random())
 
 
 def retry_delay(tries: int, random: Random = random.random) -> float:
-    """Return the delay of a call's next retry, in seconds.
+    """Returns the delay of a call's next retry, in seconds.
 
     The jitter only ever adds: the last retry must not come before the minute is over.
 
@@ -45,7 +45,7 @@ def retry_delay(tries: int, random: Random = random.random) -> float:
 
 
 def bounded_retry_after(seconds: float | None) -> float | None:
-    """Limit the seconds of a Retry-After to a delay that is sensible."""
+    """Limits the seconds of a Retry-After to a delay that is sensible."""
     return None if seconds is None else min(max(seconds, 0.0), LONGEST_RETRY_AFTER_SECONDS)
 
 
@@ -63,13 +63,13 @@ class Reconnect:
     base: float = _FIRST_SECONDS
 
     def with_retry(self, seconds: float) -> Reconnect:
-        """Use the server's ``retry:`` as the base of the delays after failures."""
+        """Uses the server's ``retry:`` as the base of the delays after failures."""
         return replace(self, base=min(max(seconds, _FIRST_SECONDS), _LONGEST_SECONDS))
 
     def after_connection(
         self, lived: float, random: Random = random.random
     ) -> tuple[float, Reconnect]:
-        """Return the delay after a connection that ended ``lived`` seconds after its opening.
+        """Returns the delay after a connection that ended ``lived`` seconds after its opening.
 
         Flagsmith ends healthy connections every 30 s, so this is not a failure: the next one
         follows within a second, with jitter for the sake of the service. The server's ``retry:`` is
@@ -82,7 +82,7 @@ class Reconnect:
         return delay, self if lived < _SPACING_SECONDS else replace(self, failures=0)
 
     def after_failure(self, random: Random = random.random) -> tuple[float, Reconnect]:
-        """Return the delay after the stream could not be opened, or broke at once."""
+        """Returns the delay after the stream could not be opened, or broke at once."""
         # The exponent is bounded, since failures are counted while a stream is down for days.
         ceiling = min(self.base * 2.0 ** min(self.failures, 10), _LONGEST_SECONDS)
         return random() * ceiling, replace(self, failures=self.failures + 1)
@@ -90,7 +90,7 @@ class Reconnect:
     def after_refusal(
         self, retry_after: float | None, random: Random = random.random
     ) -> tuple[float, Reconnect]:
-        """Return the delay after a refusal, which lasts until a plan or a setting is changed."""
+        """Returns the delay after a refusal, which lasts until a plan or a setting is changed."""
         delay = jitter(_REFUSED_SECONDS, random)
         asked = bounded_retry_after(retry_after)
         return max(delay, asked or 0.0), replace(self, failures=self.failures + 1)
@@ -98,7 +98,7 @@ class Reconnect:
     def after_overload(
         self, retry_after: float, random: Random = random.random
     ) -> tuple[float, Reconnect]:
-        """Return the delay after an answer with a Retry-After. The jitter only ever adds to it."""
+        """Returns the delay after an answer with a Retry-After. The jitter only ever adds to it."""
         asked = bounded_retry_after(retry_after) or 0.0
         delay, following = self.after_failure(random)
         # A server may answer with 'Retry-After: 0' every time: the backoff applies as well.

@@ -41,7 +41,7 @@ class Deadline:
         self._watch.cancel()
 
     def extend(self, at: float) -> None:
-        """Move the end of the call to another moment of the monotonic clock."""
+        """Moves the end of the call to another moment of the monotonic clock."""
         self._watch.reschedule(at - time.monotonic())
 
     def _expire(self) -> None:

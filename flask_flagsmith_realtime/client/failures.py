@@ -15,7 +15,7 @@ class CrossOriginRedirectError(requests.RequestException):
 
 
 def describe_failure(error: BaseException) -> str:
-    """Describe why a request failed, without a URL."""
+    """Describes why a request failed, without a URL."""
     if isinstance(error, CrossOriginRedirectError):
         return str(error)
     if isinstance(error, requests.exceptions.ConnectTimeout):
@@ -30,13 +30,14 @@ def describe_failure(error: BaseException) -> str:
 
 
 def is_dropped(error: BaseException) -> bool:
-    """Return whether the server closed the connection before it answered."""
+    """Returns whether the server closed the connection before it answered."""
     dropped = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)
     return any(isinstance(cause, dropped) for cause in _causes(error))
 
 
 def retry_after_seconds(response: requests.Response) -> float | None:
-    """Return the Retry-After of an answer, in seconds from now; ``None`` if it has no valid one."""
+    """Returns the Retry-After of an answer, in seconds from now; ``None`` if it has no valid
+    one."""
     try:
         return urllib3.Retry().get_retry_after(response.raw)
     except (urllib3.exceptions.InvalidHeader, ArithmeticError, ValueError):
@@ -44,7 +45,7 @@ def retry_after_seconds(response: requests.Response) -> float | None:
 
 
 def status_text(response: requests.Response) -> str:
-    """Return the status code with its standard phrase. The server's own phrase may be anything."""
+    """Returns the status code with its standard phrase. The server's own phrase may be anything."""
     try:
         return f"{response.status_code} {http.HTTPStatus(response.status_code).phrase}"
     except ValueError:
@@ -52,7 +53,7 @@ def status_text(response: requests.Response) -> str:
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    """Return an exception and its causes, the original one last."""
+    """Returns an exception and its causes, the original one last."""
     causes: list[BaseException] = []
     current: BaseException | None = error
     while current is not None and current not in causes:

@@ -37,7 +37,7 @@ class ReportClient:
         self._session = make_session(config, self._sockets)
 
     def post(self, url: str, content: bytes, seconds: float) -> tuple[int, bytes]:
-        """Post a report.
+        """Posts a report.
 
         :param seconds: the longest time for the whole call.
         :returns: the status and the body of the answer.
@@ -61,10 +61,10 @@ class ReportClient:
                 raise ReportError(describe_failure(reason)) from None
 
     def interrupt(self) -> None:
-        """End a call that is under way, and refuse later ones. Thread-safe."""
+        """Ends a call that is under way, and refuses later ones. Thread-safe."""
         self._sockets.end()
 
     def close(self) -> None:
-        """Close idle connections."""
+        """Closes idle connections."""
         with contextlib.suppress(OSError):
             self._session.close()

@@ -32,7 +32,7 @@ _MOST_REDIRECTS = 5
 
 
 def make_session(config: Config, sockets: Sockets) -> requests.Session:
-    """Make a session without retries, cookies and credentials of its own.
+    """Makes a session without retries, cookies and credentials of its own.
 
     :param sockets: registers the session's sockets.
     """
@@ -49,7 +49,7 @@ def make_session(config: Config, sockets: Sockets) -> requests.Session:
 
 
 def api_headers(config: Config, *, custom: bool = True) -> dict[str, str]:
-    """Return the headers of a call of Flagsmith's API.
+    """Returns the headers of a call of Flagsmith's API.
 
     :param custom: include ``FLAGSMITH_CUSTOM_HEADERS``.
     """
@@ -69,7 +69,7 @@ def api_headers(config: Config, *, custom: bool = True) -> dict[str, str]:
 
 
 def origin(url: str) -> tuple[str, str | None, int | None]:
-    """Return the scheme, host and port of a URL.
+    """Returns the scheme, host and port of a URL.
 
     :raises ValueError: if it is not a valid URL.
     """
@@ -80,7 +80,7 @@ def origin(url: str) -> tuple[str, str | None, int | None]:
 def get_within_origin(
     session: requests.Session, url: str, headers: dict[str, str], timeout: tuple[float, float]
 ) -> requests.Response:
-    """Send a GET request and follow redirects within its origin only. The body is left unread.
+    """Sends a GET request and follows redirects within its origin only. The body is left unread.
 
     :param timeout: seconds to wait for the connection, and for each read.
     :raises CrossOriginRedirectError: if it is redirected to another origin, or in a circle.
@@ -111,7 +111,7 @@ def get_within_origin(
 def post_json(
     session: requests.Session, url: str, headers: dict[str, str], content: bytes, seconds: float
 ) -> requests.Response:
-    """Send a POST request with a JSON body. The body of the answer is left unread.
+    """Sends a POST request with a JSON body. The body of the answer is left unread.
 
     Follows no redirect.
 
@@ -134,7 +134,7 @@ class _HTTPConnection(HTTPConnection):
         self._sockets = sockets
 
     def _new_conn(self) -> socket.socket:
-        """Connect to the first address of the host that accepts.
+        """Connects to the first address of the host that accepts.
 
         All addresses share the timeout: urllib3 would give each of them all of it.
         """
@@ -216,7 +216,7 @@ class _Adapter(HTTPAdapter):
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Leave redirects to :func:`get_within_origin`: Requests reads their bodies unbounded."""
+        """Leaves redirects to :func:`get_within_origin`: Requests reads their bodies unbounded."""
 
     def merge_environment_settings(self, *args: Any, **kwargs: Any) -> Any:
         settings = super().merge_environment_settings(*args, **kwargs)

@@ -28,7 +28,7 @@ class Sockets:
         self._interrupted = False
 
     def add(self, opened: socket.socket) -> None:
-        """Register a socket that has just been connected.
+        """Registers a socket that has just been connected.
 
         :raises ConnectionAbortedError: if the connections were ended meanwhile; the socket is then
             closed.
@@ -41,22 +41,22 @@ class Sockets:
                 raise ConnectionAbortedError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
 
     def shut_down(self) -> None:
-        """Shut down the open connections: a thread that reads from one returns at once."""
+        """Shuts down the open connections: a thread that reads from one returns at once."""
         with self._lock:
             for opened in self._open:
                 _shut_down(opened)
 
     def begin(self) -> None:
-        """Allow connections again after :meth:`interrupt`: the next call begins."""
+        """Allows connections again after :meth:`interrupt`: the next call begins."""
         self._interrupted = False
 
     def interrupt(self) -> None:
-        """Shut down the open connections, and refuse new ones until the next :meth:`begin`."""
+        """Shuts down the open connections, and refuses new ones until the next :meth:`begin`."""
         self._interrupted = True
         self.shut_down()
 
     def end(self) -> None:
-        """Shut down the open connections, and refuse new ones for good."""
+        """Shuts down the open connections, and refuses new ones for good."""
         self._ended = True
         self.shut_down()
 

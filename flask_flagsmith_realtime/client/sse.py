@@ -37,7 +37,7 @@ class ServerSentEvent:
 
 
 def read_events(chunks: Iterable[bytes]) -> Iterator[ServerSentEvent]:
-    """Parse a stream of bytes. Each event is returned as soon as its last byte is there.
+    """Parses a stream of bytes. Each event is returned as soon as its last byte is there.
 
     :param chunks: the bytes, split anywhere.
     :raises SSEProtocolError: if an event is larger than 1 MiB or is not UTF-8.
@@ -50,7 +50,7 @@ def read_events(chunks: Iterable[bytes]) -> Iterator[ServerSentEvent]:
 
 
 def event_blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Split a stream of bytes into whole events, each ended by an empty line.
+    """Splits a stream of bytes into whole events, each ended by an empty line.
 
     Follows 'interpreting an event stream' of the HTML standard: lines end with LF, CR or CRLF, in
     any mixture and split between chunks anywhere; one byte order mark may come first; bytes after
@@ -91,7 +91,7 @@ def event_blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _retry_seconds(retry: str | None) -> float | None:
-    """Convert a ``retry:`` field, which is in whole milliseconds; other values are ignored."""
+    """Converts a ``retry:`` field, which is in whole milliseconds; other values are ignored."""
     if retry is None or not (retry.isascii() and retry.isdigit()):
         return None
     return int(retry) / 1000 if len(retry) <= _LONGEST_RETRY_DIGITS else None

@@ -117,7 +117,7 @@ class Stream:
         self._session.close()
 
     def events(self) -> Iterator[ChangeEvent | MalformedEvent]:
-        """Read the events as they come, until the server ends the connection.
+        """Reads the events as they come, until the server ends the connection.
 
         :raises StreamError: if the connection breaks, is silent for too long, or sends bytes that
             are not an event stream.
@@ -158,13 +158,13 @@ class Stream:
         return response
 
     def _chunks(self) -> Iterator[bytes]:
-        """Read bytes as soon as they arrive, also from a response without chunks and length."""
+        """Reads bytes as soon as they arrive, also from a response without chunks and length."""
         while chunk := self._response.raw.read1(_READ_BYTES, decode_content=True):
             yield chunk
 
 
 def _check(response: requests.Response) -> None:
-    """Raise the error for an answer that is not a stream: permanent, overloaded or temporary."""
+    """Raises the error for an answer that is not a stream: permanent, overloaded or temporary."""
     status = response.status_code
     retry_after = retry_after_seconds(response)
     content_type = response.headers.get("Content-Type", "")

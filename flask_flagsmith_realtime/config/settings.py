@@ -223,7 +223,7 @@ class Config:
 
 
 def read_config(settings: Mapping[str, Any], *, testing: bool = False) -> Config:
-    """Read and check all ``FLAGSMITH_`` keys.
+    """Reads and checks all ``FLAGSMITH_`` keys.
 
     :param settings: the app's config.
     :param testing: the app is under test, and needs no key.
@@ -256,8 +256,8 @@ def read_config(settings: Mapping[str, Any], *, testing: bool = False) -> Config
 
 
 def unknown_settings(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return the keys with this package's prefix that it does not know, each with a hint that names
-    the nearest known one."""
+    """Returns the keys with this package's prefix that it does not know, each with a hint that
+    names the nearest known one."""
     known = [field.name.upper() for field in dataclasses.fields(Config)]
     unknown = {}
     for name in settings:
@@ -285,7 +285,7 @@ def _check(name: str, value: Any, kind: Kind) -> Any:
 
 
 def _assignment(name: str, value: Any, example: Any, environ: Mapping[str, str]) -> str:
-    """Return an assignment of an example value, in the place where the wrong one was set."""
+    """Returns an assignment of an example value, in the place where the wrong one was set."""
     for variable, raw in environ.items():
         if variable.endswith(name) and value in (raw, _read_as_flask(raw)):
             return f"{variable}={shlex.quote(_as_flask_reads(example))}"
@@ -293,7 +293,7 @@ def _assignment(name: str, value: Any, example: Any, environ: Mapping[str, str])
 
 
 def _read_as_flask(raw: str) -> Any:
-    """Read the value of an environment variable as ``from_prefixed_env`` does."""
+    """Reads the value of an environment variable as ``from_prefixed_env`` does."""
     try:
         return json.loads(raw)
     except (ValueError, RecursionError):
@@ -301,13 +301,13 @@ def _read_as_flask(raw: str) -> Any:
 
 
 def _as_flask_reads(value: Any) -> str:
-    """Return the inverse of :func:`_read_as_flask`, without quotes around text where it can."""
+    """Returns the inverse of :func:`_read_as_flask`, without quotes around text where it can."""
     is_plain = isinstance(value, str) and _read_as_flask(value) == value
     return str(value) if is_plain else json.dumps(value)
 
 
 def _missing_key(environ: Mapping[str, str]) -> str:
-    """Say that there is no key, and what to do where this process runs."""
+    """Says that there is no key, and what to do where this process runs."""
     name = "FLAGSMITH_ENVIRONMENT_KEY"
     if environ.get(f"FLASK_{name}"):
         return (

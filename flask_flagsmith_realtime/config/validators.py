@@ -50,7 +50,7 @@ def _wrong_type(wanted: str, value: Any) -> TypeError:
 
 
 def _parse_json(value: Any) -> Any:
-    """Parse text that is JSON; return any other value unchanged."""
+    """Parses text that is JSON; returns any other value unchanged."""
     if not isinstance(value, str):
         return value
     try:
@@ -134,7 +134,7 @@ def _text(value: Any) -> str:
 
 
 def _header_problem(content: str) -> str | None:
-    """Return the reason why a header cannot carry a text."""
+    """Returns the reason why a header cannot carry a text."""
     if not content.isprintable() or content != content.strip():
         return "control characters, or spaces at its ends"
     try:
@@ -202,7 +202,7 @@ def _defaults(value: Any) -> Mapping[str, Flag]:
 
 
 def _names(value: Any) -> tuple[str, ...]:
-    """Validate a list of names, which text separates by commas."""
+    """Validates a list of names, which text separates by commas."""
     parsed = _parse_json(value)
     if isinstance(parsed, list):
         value = parsed
@@ -223,7 +223,7 @@ def _origins(value: Any) -> tuple[str, ...]:
 
 
 def _origin(text: str) -> str:
-    """Return an origin as browsers send it."""
+    """Returns an origin as browsers send it."""
     plain = not set("@?#") & set(text)
     parts = urlsplit(text) if plain and _is_url(text) else None
     if parts is None or parts.path not in ("", "/") or "*" in text:
@@ -234,7 +234,7 @@ def _origin(text: str) -> str:
 
 
 def seconds(shortest: float, *, zero: bool = False) -> Kind:
-    """Return the kind of a time.
+    """Returns the kind of a time.
 
     :param shortest: the shortest valid time, in seconds.
     :param zero: accept 0 as well.
@@ -254,7 +254,7 @@ def seconds(shortest: float, *, zero: bool = False) -> Kind:
 
 
 def count(most: int) -> Kind:
-    """Return the kind of a whole number from 0 to ``most``."""
+    """Returns the kind of a whole number from 0 to ``most``."""
 
     def check(value: Any) -> int:
         number = _number(value, "a whole number")

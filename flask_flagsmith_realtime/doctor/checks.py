@@ -29,12 +29,12 @@ from .findings import Finding, failed, ok, warning
 
 
 def broken_setup(error: FlagsmithRealtimeError) -> Finding:
-    """Report an app without flags: its settings are wrong, or it lacks the extension."""
+    """Reports an app without flags: its settings are wrong, or it lacks the extension."""
     return failed("settings", str(error), "Nothing else can be checked before that.")
 
 
 def broken_app(error: BaseException) -> Finding:
-    """Report an app that does not load because of an error of its own."""
+    """Reports an app that does not load because of an error of its own."""
     return failed(
         "app",
         f"the app does not load: {_reason(error)}",
@@ -43,7 +43,7 @@ def broken_app(error: BaseException) -> Finding:
 
 
 def examine(app: Flask, config: Config) -> Iterator[Finding]:
-    """Run all checks, one after the other."""
+    """Runs all checks, one after the other."""
     yield from verdicts.diagnose_settings(app.config)
     if app.testing:
         yield warning(
@@ -122,7 +122,7 @@ def _examine_stream(config: Config, snapshot: Snapshot | None) -> Finding:
 
 
 def _advice(config: Config) -> str:
-    """Find out why the API did not answer as it should."""
+    """Finds out why the API did not answer as it should."""
     try:
         reply = network.ask_without_key(config, config.api_url)
         if reply.is_flagsmith:
@@ -151,7 +151,7 @@ def _advice(config: Config) -> str:
 
 
 def _read_snapshot_file(path: Path, key: str) -> Snapshot | None:
-    """Read the snapshot file; a start of the app reports one that is damaged."""
+    """Reads the snapshot file; a start of the app reports one that is damaged."""
     try:
         return unpack(read_regular_file(path, MAX_ARCHIVE_BYTES), key)
     except (OSError, InvalidDocumentError):
@@ -188,7 +188,7 @@ def _examine_fleet(config: Config) -> Finding:
 
 
 def _reason(error: BaseException) -> str:
-    """Describe why an app does not load, without its own messages, which can hold a secret."""
+    """Describes why an app does not load, without its own messages, which can hold a secret."""
     cause = error.__context__
     if isinstance(error, NoAppException):
         # The message holds a whole traceback where an import failed.

@@ -33,15 +33,15 @@ class Finding:
 
 
 def ok(check: str, message: str, advice: str | None = None) -> Finding:
-    """Return a finding that all is well."""
+    """Returns a finding that all is well."""
     return Finding(Level.OK, check, message, advice)
 
 
 def warning(check: str, message: str, advice: str) -> Finding:
-    """Return a finding about a limitation."""
+    """Returns a finding about a limitation."""
     return Finding(Level.WARNING, check, message, advice)
 
 
 def failed(check: str, message: str, advice: str) -> Finding:
-    """Return a finding about a failure."""
+    """Returns a finding about a failure."""
     return Finding(Level.FAILED, check, message, advice)

@@ -48,7 +48,7 @@ class Greeting:
 
 
 def ask_without_key(config: Config, base_url: str) -> Reply:
-    """Call an API without a key, which costs nothing.
+    """Calls an API without a key, which costs nothing.
 
     :param base_url: the API's base URL.
     :raises OSError: if there is no answer.
@@ -68,7 +68,7 @@ def ask_without_key(config: Config, base_url: str) -> Reply:
 
 
 def greet(config: Config, environment_id: str, seconds: float = GREETING_SECONDS) -> Greeting:
-    """Open the stream and wait for its first event.
+    """Opens the stream and waits for its first event.
 
     :raises StreamError: if it cannot be opened, or is not a stream.
     """
@@ -100,7 +100,7 @@ def greet(config: Config, environment_id: str, seconds: float = GREETING_SECONDS
 
 
 def _ahead(date: str | None, age: str | None, now: float) -> float | None:
-    """Return the seconds by which a Date header is ahead of a moment; a cache adds an Age."""
+    """Returns the seconds by which a Date header is ahead of a moment; a cache adds an Age."""
     if date is None:
         return None
     try:

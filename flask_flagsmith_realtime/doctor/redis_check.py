@@ -17,7 +17,7 @@ _MESSAGE_SECONDS = 2.0
 
 
 def check_operations(config: Config) -> None:
-    """Run each operation of a fleet once, under the keys of an environment that does not exist,
+    """Runs each operation of a fleet once, under the keys of an environment that does not exist,
     and remove them.
 
     :param config: the app's settings, with a Redis.

@@ -25,7 +25,7 @@ _SHORT_SECRET = 16
 
 
 def diagnose_browser(config: Config) -> Finding:
-    """Say how open pages follow changes. Which server runs the app cannot be seen from here."""
+    """Says how open pages follow changes. Which server runs the app cannot be seen from here."""
     if config.browser_streams == 0:
         return ok("browser", "open pages poll every 30 s: FLAGSMITH_BROWSER_STREAMS is 0")
     return ok(
@@ -38,7 +38,7 @@ def diagnose_browser(config: Config) -> Finding:
 
 
 def diagnose_settings(settings: Mapping[str, Any]) -> Iterator[Finding]:
-    """Check the names of the app's settings; ``init_app`` has checked their values."""
+    """Checks the names of the app's settings; ``init_app`` has checked their values."""
     unknown = unknown_settings(settings)
     for name, hint in unknown.items():
         yield warning("settings", f"{name} is not a setting of this package", hint)
@@ -48,7 +48,7 @@ def diagnose_settings(settings: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def diagnose_key(config: Config) -> Finding:
-    """Name the kind of the key and the kind of evaluation."""
+    """Names the kind of the key and the kind of evaluation."""
     if config.local_evaluation:
         return ok("key", f"{config.key_kind}: local evaluation, in this process")
     return ok(
@@ -60,7 +60,8 @@ def diagnose_key(config: Config) -> Finding:
 
 
 def diagnose_addresses(config: Config) -> Iterator[Finding]:
-    """Check that the API and the stream belong together, and that the way to the API is private."""
+    """Checks that the API and the stream belong together, and that the way to the API is
+    private."""
     hosted = [_is_hosted(url) for url in (config.api_url, config.realtime_api_url)]
     if config.enable_realtime_updates and hosted[0] != hosted[1]:
         yield warning(
@@ -80,7 +81,7 @@ def diagnose_addresses(config: Config) -> Iterator[Finding]:
 
 
 def diagnose_answer(snapshot: Snapshot, seconds: float, now: float) -> Finding:
-    """Check the API's answer.
+    """Checks the API's answer.
 
     :param seconds: the time that the call took.
     :param now: the time, in seconds since 1970.
@@ -98,7 +99,7 @@ def diagnose_answer(snapshot: Snapshot, seconds: float, now: float) -> Finding:
 
 
 def diagnose_clock(reply: network.Reply) -> Finding:
-    """Compare this machine's clock with the server's."""
+    """Compares this machine's clock with the server's."""
     if reply.ahead is None:
         return warning(
             "clock", "the API does not send its time", "Check this machine's clock by other means."
@@ -114,7 +115,7 @@ def diagnose_clock(reply: network.Reply) -> Finding:
 
 
 def diagnose_defaults(config: Config, snapshot: Snapshot) -> Iterator[Finding]:
-    """Find defaults that keep a feature on although Flagsmith may only hide it.
+    """Finds defaults that keep a feature on although Flagsmith may only hide it.
 
     A client-side key gets no disabled features where the environment hides them; with a server-side
     key, the document has all features.
@@ -132,7 +133,7 @@ def diagnose_defaults(config: Config, snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def diagnose_environment(document: Document) -> Iterator[Finding]:
-    """Check the settings on Flagsmith that the environment document holds."""
+    """Checks the settings on Flagsmith that the environment document holds."""
     project = document.project
     title = f"{document.name!r} of {project.name or 'a project'!r}"
     switch = project.enable_realtime_updates
@@ -164,7 +165,7 @@ def diagnose_environment(document: Document) -> Iterator[Finding]:
 
 
 def diagnose_kept(kept: Snapshot, answered: Snapshot, now: float) -> Iterator[Finding]:
-    """Compare the API's answer with the snapshot that the app's processes stored last.
+    """Compares the API's answer with the snapshot that the app's processes stored last.
 
     :param now: the time, in seconds since 1970.
     """
@@ -188,7 +189,7 @@ def diagnose_kept(kept: Snapshot, answered: Snapshot, now: float) -> Iterator[Fi
 
 
 def diagnose_greeting(greeting: network.Greeting, held: float | None) -> Finding:
-    """Compare the stream's first event with the API's answer.
+    """Compares the stream's first event with the API's answer.
 
     :param held: the epoch of the answer.
     """
@@ -214,7 +215,7 @@ def diagnose_greeting(greeting: network.Greeting, held: float | None) -> Finding
 
 
 def diagnose_refusal(config: Config, error: StreamError) -> Finding:
-    """Explain why the stream cannot be opened."""
+    """Explains why the stream cannot be opened."""
     polling = f"Flags are fetched every {config.environment_refresh_interval_seconds:g} s instead."
     if isinstance(error, StreamRefusedError):
         return warning(
@@ -232,7 +233,7 @@ def diagnose_refusal(config: Config, error: StreamError) -> Finding:
 
 
 def diagnose_snapshot_file(path: Path) -> Finding:
-    """Check that the snapshot file can be written."""
+    """Checks that the snapshot file can be written."""
     if not os.access(path.parent, os.W_OK | os.X_OK):
         return failed(
             "file",
@@ -245,7 +246,7 @@ def diagnose_snapshot_file(path: Path) -> Finding:
 
 
 def diagnose_webhook(secret: str, paths: Sequence[str]) -> Finding:
-    """Check that webhooks are accepted, and safely.
+    """Checks that webhooks are accepted, and safely.
 
     :param secret: the secret that they are signed with.
     :param paths: the paths of the app that accept them.

@@ -17,7 +17,7 @@ _API_PATHS = ("/api/", "/sse/", "/v1/")
 
 
 def create_app(state: State, options: StreamOptions, page_size: int | None) -> WSGIApplication:
-    """Make the application.
+    """Makes the application.
 
     :param page_size: see :func:`.api.create_api`.
     """

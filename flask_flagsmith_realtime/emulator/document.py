@@ -32,7 +32,7 @@ class DocumentError(ValueError):
 
 
 def sample() -> Document:
-    """Return the document that ships with the emulator, with the current time as its epoch.
+    """Returns the document that ships with the emulator, with the current time as its epoch.
 
     An app that runs through a restart of the emulator ignores a document with an older epoch.
     """
@@ -42,7 +42,7 @@ def sample() -> Document:
 
 
 def parse(text: str) -> Document:
-    """Parse a document.
+    """Parses a document.
 
     :raises DocumentError: if the text is not JSON, or not an environment document.
     """
@@ -54,7 +54,7 @@ def parse(text: str) -> Document:
 
 
 def check(document: Any) -> Document:
-    """Validate the members that the emulator and apps read.
+    """Validates the members that the emulator and apps read.
 
     :returns: the document, in which optional members are filled in.
     :raises DocumentError: if a member is missing or invalid.
@@ -82,7 +82,7 @@ def check(document: Any) -> Document:
 
 
 def _decode(document: Document) -> None:
-    """Decode a document as an app does."""
+    """Decodes a document as an app does."""
     body = json.dumps(document, allow_nan=False).encode()
     decoded = snapshot_of_pages([first_page(body)], epoch=None, fetched_at=0).document
     for identity in document["identity_overrides"]:
@@ -90,7 +90,7 @@ def _decode(document: Document) -> None:
 
 
 def parse_moment(text: str) -> datetime:
-    """Parse an ISO 8601 time; without a time zone it is in UTC.
+    """Parses an ISO 8601 time; without a time zone it is in UTC.
 
     :raises ValueError: if it is invalid.
     """
@@ -100,12 +100,12 @@ def parse_moment(text: str) -> datetime:
 
 
 def epoch(document: Mapping[str, Any]) -> float:
-    """Return the document's ``updated_at`` in seconds since 1970."""
+    """Returns the document's ``updated_at`` in seconds since 1970."""
     return parse_moment(document["updated_at"]).timestamp()
 
 
 def feature_states(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield every feature state: those of the environment, the segments and the identities."""
+    """Yields every feature state: those of the environment, the segments and the identities."""
     yield from document["feature_states"]
     for segment in document["project"]["segments"]:
         yield from segment["feature_states"]
@@ -114,34 +114,34 @@ def feature_states(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def find_flag(document: Mapping[str, Any], name: str) -> dict[str, Any] | None:
-    """Return the environment's state of a feature."""
+    """Returns the environment's state of a feature."""
     return find_state(document["feature_states"], name)
 
 
 def find_state(states: list[dict[str, Any]], name: str) -> dict[str, Any] | None:
-    """Return the state of a feature in a list of states."""
+    """Returns the state of a feature in a list of states."""
     return next((state for state in states if state["feature"]["name"] == name), None)
 
 
 def find_segment(document: Mapping[str, Any], name: str) -> dict[str, Any] | None:
-    """Return a segment by its name."""
+    """Returns a segment by its name."""
     segments: list[dict[str, Any]] = document["project"]["segments"]
     return next((segment for segment in segments if segment["name"] == name), None)
 
 
 def find_identity(document: Mapping[str, Any], identifier: str) -> dict[str, Any] | None:
-    """Return the entry of an identity, with its overrides and its traits."""
+    """Returns the entry of an identity, with its overrides and its traits."""
     identities: list[dict[str, Any]] = document["identity_overrides"]
     return next((entry for entry in identities if entry["identifier"] == identifier), None)
 
 
 def new_feature(document: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Make a feature with an id of its own."""
+    """Makes a feature with an id of its own."""
     return {"id": _next_id(document, "feature"), "name": name, "type": "STANDARD"}
 
 
 def new_state(document: Mapping[str, Any], feature: Mapping[str, Any]) -> dict[str, Any]:
-    """Make a state of a feature with an id of its own: off, and without a value."""
+    """Makes a state of a feature with an id of its own: off, and without a value."""
     return {
         "feature": dict(feature),
         "enabled": False,
@@ -154,7 +154,7 @@ def new_state(document: Mapping[str, Any], feature: Mapping[str, Any]) -> dict[s
 
 
 def new_variant(document: Mapping[str, Any], value: Value, percentage: float) -> dict[str, Any]:
-    """Make a variant of a multivariate feature, with an id of its own."""
+    """Makes a variant of a multivariate feature, with an id of its own."""
     number = _next_id(document, "variant")
     return {
         "multivariate_feature_option": {"value": value, "id": number, "key": None},
@@ -165,13 +165,13 @@ def new_variant(document: Mapping[str, Any], value: Value, percentage: float) ->
 
 
 def new_segment(document: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Make a segment with an id of its own. It has no rules, so no identity is in it."""
+    """Makes a segment with an id of its own. It has no rules, so no identity is in it."""
     number = _next_id(document, "segment")
     return {"id": number, "name": name, "rules": [], "feature_states": []}
 
 
 def new_identity(document: Mapping[str, Any], identifier: str) -> dict[str, Any]:
-    """Make an identity with an id of its own, without overrides and traits."""
+    """Makes an identity with an id of its own, without overrides and traits."""
     api_key = document["api_key"]
     return {
         "identifier": identifier,

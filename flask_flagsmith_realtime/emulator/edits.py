@@ -34,7 +34,7 @@ class EditError(ValueError):
 
 
 def set_flag(document: Document, name: str, enabled: bool | None, value: Value | Unset) -> str:
-    """Set a feature's state in the environment; an unknown feature is created, off."""
+    """Sets a feature's state in the environment; an unknown feature is created, off."""
     state = documents.find_flag(document, name)
     if state is not None:
         return f"{name}: {_assign(state, enabled, value)}"
@@ -46,7 +46,7 @@ def set_flag(document: Document, name: str, enabled: bool | None, value: Value |
 
 
 def delete_flag(document: Document, name: str) -> str:
-    """Remove a feature, with its overrides."""
+    """Removes a feature, with its overrides."""
     _flag(document, name)
     for holder in (document, *document["project"]["segments"]):
         holder["feature_states"] = [
@@ -60,7 +60,7 @@ def delete_flag(document: Document, name: str) -> str:
 
 
 def set_variants(document: Document, name: str, variants: Mapping[Any, float]) -> str:
-    """Set the variants of a feature, each with its percentage of identities; the rest get control.
+    """Sets the variants of a feature, each with its percentage of identities; the rest get control.
 
     A variant whose value stays keeps its id. Without variants the feature is a standard one.
     """
@@ -88,7 +88,7 @@ def set_segment(
     segment_rules: list[dict[str, Any]],
     overrides: Mapping[str, Mapping[str, Any]],
 ) -> str:
-    """Give a segment its rules and its overrides; an unknown segment is created.
+    """Gives a segment its rules and its overrides; an unknown segment is created.
 
     :param segment_rules: as in an environment document; an identity is in the segment if all match.
     :param overrides: for each feature ``{"enabled": …, "value": …}``. A member that is not given
@@ -110,7 +110,7 @@ def set_segment(
 
 
 def set_conditions(document: Document, name: str, conditions: list[dict[str, Any]]) -> str:
-    """Replace the conditions of a segment's rules, one by one, and leave how they are nested."""
+    """Replaces the conditions of a segment's rules, one by one, and leaves how they are nested."""
     segment = _segment(document, name)
     existing = list(rules.conditions(segment["rules"]))
     if len(existing) != len(conditions):
@@ -121,7 +121,7 @@ def set_conditions(document: Document, name: str, conditions: list[dict[str, Any
 
 
 def delete_segment(document: Document, name: str) -> str:
-    """Remove a segment, with its overrides."""
+    """Removes a segment, with its overrides."""
     document["project"]["segments"].remove(_segment(document, name))
     return f"segment {name} removed"
 
@@ -129,7 +129,7 @@ def delete_segment(document: Document, name: str) -> str:
 def override_segment(
     document: Document, name: str, feature: str, enabled: bool | None, value: Value | Unset
 ) -> str:
-    """Override a feature for a segment.
+    """Overrides a feature for a segment.
 
     Of several segments that override a feature the first one wins, as on Flagsmith: a new override
     gets the next ``priority``.
@@ -145,7 +145,7 @@ def override_segment(
 
 
 def delete_segment_override(document: Document, name: str, feature: str) -> str:
-    """Remove a segment's override of a feature."""
+    """Removes a segment's override of a feature."""
     segment = _segment(document, name)
     _remove_state(segment["feature_states"], feature, f"segment {name}")
     return f"{feature} no longer overridden for segment {name}"
@@ -154,7 +154,7 @@ def delete_segment_override(document: Document, name: str, feature: str) -> str:
 def override_identity(
     document: Document, identifier: str, feature: str, enabled: bool | None, value: Value | Unset
 ) -> str:
-    """Override a feature for one identity."""
+    """Overrides a feature for one identity."""
     # Without variants, the value that is set is the one that is served.
     state = _copy_of_flag(document, feature) | {"multivariate_feature_state_values": []}
     identity = _editable_identity(document, identifier)
@@ -165,7 +165,7 @@ def override_identity(
 
 
 def delete_identity_override(document: Document, identifier: str, feature: str) -> str:
-    """Remove one identity's override of a feature."""
+    """Removes one identity's override of a feature."""
     if documents.find_identity(document, identifier) is None:
         raise EditError(f"{identifier} has no overrides")
     identity = _editable_identity(document, identifier)
@@ -175,7 +175,7 @@ def delete_identity_override(document: Document, identifier: str, feature: str) 
 
 
 def set_traits(document: Document, identifier: str, traits: Mapping[str, TraitValue]) -> str:
-    """Set traits of an identity. ``None`` removes a trait, as on Flagsmith."""
+    """Sets traits of an identity. ``None`` removes a trait, as on Flagsmith."""
     identity = _editable_identity(document, identifier)
     kept = {trait["trait_key"]: trait["trait_value"] for trait in identity["identity_traits"]}
     kept |= {_name(key, "trait"): value for key, value in traits.items()}
@@ -205,7 +205,7 @@ def _name(name: str, kind: str) -> str:
 
 
 def _editable_identity(document: Document, identifier: str) -> dict[str, Any]:
-    """Replace the entry of an identity by a copy, or add one, and return it."""
+    """Replaces the entry of an identity by a copy, or adds one, and returns it."""
     entries = document["identity_overrides"]
     for place, entry in enumerate(entries):
         if entry["identifier"] == identifier:
@@ -216,7 +216,7 @@ def _editable_identity(document: Document, identifier: str) -> dict[str, Any]:
 
 
 def _overriding(document: Document, feature: str) -> list[tuple[int, dict[str, Any]]]:
-    """Return the entries of the identities that override a feature, with their places."""
+    """Returns the entries of the identities that override a feature, with their places."""
     return [
         (place, entry)
         for place, entry in enumerate(document["identity_overrides"])
@@ -225,7 +225,7 @@ def _overriding(document: Document, feature: str) -> list[tuple[int, dict[str, A
 
 
 def _set_type(document: Document, feature: str, kind: str) -> None:
-    """Set a feature's type wherever the document repeats it."""
+    """Sets a feature's type wherever the document repeats it."""
     if _flag(document, feature)["feature"]["type"] == kind:
         return
     for place, entry in _overriding(document, feature):

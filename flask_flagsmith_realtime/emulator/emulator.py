@@ -79,7 +79,7 @@ class Emulator:
         return self
 
     def stop(self) -> None:
-        """Stop listening and end all streams."""
+        """Stops listening and ends all streams."""
         if self._server is None:
             return
         self._server.stop()
@@ -174,7 +174,7 @@ class Emulator:
         return self._state.listeners.opened
 
     def wait_for_streams(self, count: int, timeout: float = 30.0) -> bool:
-        """Wait until exactly so many streams are open.
+        """Waits until exactly so many streams are open.
 
         :param timeout: the longest wait, in seconds.
         :returns: whether they are.
@@ -182,7 +182,7 @@ class Emulator:
         return self._state.listeners.wait_for(count, timeout)
 
     def silent(self) -> AbstractContextManager[None]:
-        """Announce no change that is made within the ``with`` block, and keep the epoch.
+        """Announces no change that is made within the ``with`` block, and keeps the epoch.
 
         So goes live a feature's version that was published on a schedule, and so an app sees an
         announcement that was lost: the change shows at the next poll.
@@ -190,7 +190,7 @@ class Emulator:
         return self._state.silent()
 
     def lag_header(self, seconds: float) -> None:
-        """Let the header with the epoch lag behind each change, as a real server's cache does.
+        """Lets the header with the epoch lag behind each change, as a real server's cache does.
 
         The bodies are new at once. On a real server it lags for up to 60 seconds.
 
@@ -199,13 +199,13 @@ class Emulator:
         self._state.lag_header(seconds)
 
     def end_streams(self) -> None:
-        """End all streams that are open now, as the service does when it recycles them."""
+        """Ends all streams that are open now, as the service does when it recycles them."""
         self._state.listeners.end_all()
 
     def set_flag(
         self, name: str, *, enabled: bool | None = None, value: Value | Unset = UNSET
     ) -> float:
-        """Set a feature's state in the environment; an unknown feature is created, off.
+        """Sets a feature's state in the environment; an unknown feature is created, off.
 
         Like every change but that of traits, it is announced on the stream.
 
@@ -215,11 +215,11 @@ class Emulator:
         return self._state.announce(lambda d: edits.set_flag(d, name, enabled, value))
 
     def delete_flag(self, name: str) -> float:
-        """Remove a feature, with all its overrides."""
+        """Removes a feature, with all its overrides."""
         return self._state.announce(lambda d: edits.delete_flag(d, name))
 
     def set_variants(self, name: str, variants: Mapping[str, float]) -> float:
-        """Set a feature's variants: each value with the percentage of identities that get it."""
+        """Sets a feature's variants: each value with the percentage of identities that get it."""
         return self._state.announce(lambda d: edits.set_variants(d, name, variants))
 
     def set_segment(
@@ -228,7 +228,7 @@ class Emulator:
         rules: list[dict[str, Any]],
         overrides: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> float:
-        """Set a segment's rules and overrides; an unknown segment is created.
+        """Sets a segment's rules and overrides; an unknown segment is created.
 
         :param rules: as in an environment document; an identity is in the segment if all match.
         :param overrides: ``{"beta_dashboard": {"enabled": True, "value": None}}``; what is left out
@@ -237,7 +237,7 @@ class Emulator:
         return self._state.announce(lambda d: edits.set_segment(d, name, rules, overrides or {}))
 
     def delete_segment(self, name: str) -> float:
-        """Remove a segment, with its overrides."""
+        """Removes a segment, with its overrides."""
         return self._state.announce(lambda d: edits.delete_segment(d, name))
 
     def override_segment(
@@ -248,13 +248,13 @@ class Emulator:
         enabled: bool | None = None,
         value: Value | Unset = UNSET,
     ) -> float:
-        """Override a feature for a segment."""
+        """Overrides a feature for a segment."""
         return self._state.announce(
             lambda d: edits.override_segment(d, segment, feature, enabled, value)
         )
 
     def delete_segment_override(self, segment: str, feature: str) -> float:
-        """Remove a segment's override of a feature."""
+        """Removes a segment's override of a feature."""
         return self._state.announce(lambda d: edits.delete_segment_override(d, segment, feature))
 
     def override_identity(
@@ -265,25 +265,25 @@ class Emulator:
         enabled: bool | None = None,
         value: Value | Unset = UNSET,
     ) -> float:
-        """Override a feature for one identity."""
+        """Overrides a feature for one identity."""
         return self._state.announce(
             lambda d: edits.override_identity(d, identifier, feature, enabled, value)
         )
 
     def delete_identity_override(self, identifier: str, feature: str) -> float:
-        """Remove one identity's override of a feature."""
+        """Removes one identity's override of a feature."""
         return self._state.announce(
             lambda d: edits.delete_identity_override(d, identifier, feature)
         )
 
     def set_traits(self, identifier: str, **traits: TraitValue) -> None:
-        """Set traits of an identity; ``None`` removes one. Flagsmith does not announce it."""
+        """Sets traits of an identity; ``None`` removes one. Flagsmith does not announce it."""
         self._state.amend(lambda d: edits.set_traits(d, identifier, traits))
 
     def set_experiment(
         self, feature: str, name: str, variants: Mapping[Any, float], *, rollout: float = 100
     ) -> float:
-        """Run an experiment on a feature with variants; one that runs already is replaced.
+        """Runs an experiment on a feature with variants; one that runs already is replaced.
 
         Identities in the experiment get ``flag.experiment.in_experiment``.
 
@@ -298,5 +298,5 @@ class Emulator:
         )
 
     def end_experiment(self, feature: str) -> float:
-        """End the experiment on a feature, and remove its rollout."""
+        """Ends the experiment on a feature, and removes its rollout."""
         return self._state.announce(lambda d: experiments.end_experiment(d, feature))

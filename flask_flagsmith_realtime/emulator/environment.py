@@ -59,7 +59,7 @@ class Environment:
         return self._joined(self.document, self._served_overrides)
 
     def served_page(self, size: int, after: str | None) -> tuple[bytes, str | None]:
-        """Return the document with some of the identity overrides.
+        """Returns the document with some of the identity overrides.
 
         They come in the order of their identifiers, so that a page leaves none out when others are
         added or removed meanwhile.
@@ -73,7 +73,7 @@ class Environment:
         return self._joined(self.document, page), page[-1]["identifier"] if has_more else None
 
     def _joined(self, document: Document, overrides: Sequence[Mapping[str, Any]]) -> bytes:
-        """Serialize a document with other identity overrides, which are serialized already."""
+        """Serializes a document with other identity overrides, which are serialized already."""
         members = [
             as_json(name)
             + b":"
@@ -143,7 +143,7 @@ class Environment:
         }
 
     def evaluate(self, identifier: str, traits: Mapping[str, TraitValue]) -> list[Served]:
-        """Return the features as an identity gets them, in the environment's order."""
+        """Returns the features as an identity gets them, in the environment's order."""
         evaluation = self._evaluation
         identity = evaluation.identity(identifier, _set(traits))
         overridden = self._evaluate_overrides(identifier)
@@ -161,7 +161,7 @@ class Environment:
     def segments_of(
         self, identifier: str, traits: Mapping[str, TraitValue]
     ) -> list[Mapping[str, Any]]:
-        """Return the segments that an identity is in."""
+        """Returns the segments that an identity is in."""
         identity = self._evaluation.identity(identifier, _set(traits))
         names = self._evaluation.evaluate_segments(identity, self._evaluate_overrides(identifier))
         return [s for s in self.document["project"]["segments"] if s["name"] in names]

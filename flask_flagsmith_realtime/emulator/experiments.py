@@ -19,7 +19,7 @@ from .edits import UNSET, EditError
 def set_experiment(
     document: Document, feature: str, name: str, variants: Mapping[Any, float], rollout: float
 ) -> str:
-    """Run an experiment on a feature; one that runs already is replaced.
+    """Runs an experiment on a feature; one that runs already is replaced.
 
     :param variants: the percentage of the experiment's identities that get each variant, by the
         variant's value; the rest get the control value.
@@ -40,7 +40,7 @@ def set_experiment(
 
 
 def end_experiment(document: Document, feature: str) -> str:
-    """End the experiment on a feature, if there is one."""
+    """Ends the experiment on a feature, if there is one."""
     segment = documents.find_segment(document, _segment_name(feature))
     if segment is not None:
         document["project"]["segments"].remove(segment)
@@ -50,7 +50,7 @@ def end_experiment(document: Document, feature: str) -> str:
 
 
 def _shares(flag: Mapping[str, Any], variants: Mapping[Any, float]) -> list[dict[str, Any]]:
-    """Return the variants of the rollout's state. Results are grouped by key: each gets one."""
+    """Returns the variants of the rollout's state. Results are grouped by key: each gets one."""
     if any(not 0 <= share <= 100 for share in variants.values()) or sum(variants.values()) > 100:
         raise EditError("the variants must be 0 to 100 % each, and not more together")
     known = {
@@ -79,7 +79,7 @@ def _mark(document: Document, feature: str, experiment: dict[str, Any]) -> None:
 
 
 def _states(document: Document, feature: str) -> list[dict[str, Any]]:
-    """Return the feature's states in the environment and for segments."""
+    """Returns the feature's states in the environment and for segments."""
     holders = [document, *document["project"]["segments"]]
     found = (documents.find_state(holder["feature_states"], feature) for holder in holders)
     return [state for state in found if state is not None]
@@ -88,7 +88,7 @@ def _states(document: Document, feature: str) -> list[dict[str, Any]]:
 def _add_rollout(
     document: Document, flag: dict[str, Any], shares: list[dict[str, Any]], rollout: float
 ) -> None:
-    """Add the rollout segment. Its override goes before those of all other segments."""
+    """Adds the rollout segment. Its override goes before those of all other segments."""
     feature = flag["feature"]["name"]
     for state in _states(document, feature):
         if state["feature_segment"]:

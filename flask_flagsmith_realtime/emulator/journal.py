@@ -57,17 +57,17 @@ class Journal:
         self._visits: OrderedDict[str, Visit] = OrderedDict()
 
     def record_call(self, path: str) -> None:
-        """Count an API call."""
+        """Counts an API call."""
         with self._lock:
             self._calls[path] += 1
 
     def record_change(self, change: Change) -> None:
-        """Keep a change."""
+        """Keeps a change."""
         with self._lock:
             self._changes.appendleft(change)
 
     def record_visit(self, visit: Visit) -> None:
-        """Keep what an identity was served, in place of what it was served before."""
+        """Keeps what an identity was served, in place of what it was served before."""
         with self._lock:
             self._visits[visit.identifier] = visit
             self._visits.move_to_end(visit.identifier, last=False)

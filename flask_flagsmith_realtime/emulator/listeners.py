@@ -24,15 +24,15 @@ class Listener:
         self._epochs: queue.SimpleQueue[float | None] = queue.SimpleQueue()
 
     def announce(self, epoch: float) -> None:
-        """Queue an epoch."""
+        """Queues an epoch."""
         self._epochs.put(epoch)
 
     def end(self) -> None:
-        """Ask the stream to end, after the epochs in the queue."""
+        """Asks the stream to end, after the epochs in the queue."""
         self._epochs.put(None)
 
     def take(self, timeout: float) -> float | None:
-        """Wait for the next epoch.
+        """Waits for the next epoch.
 
         :param timeout: the longest wait, in seconds.
         :returns: the epoch, or ``None`` if the stream must end.
@@ -50,7 +50,7 @@ class Listeners:
         self._opened = 0
 
     def join(self) -> Listener:
-        """Open a stream.
+        """Opens a stream.
 
         :raises TooManyStreamsError: if there are too many.
         """
@@ -64,19 +64,19 @@ class Listeners:
         return listener
 
     def leave(self, listener: Listener) -> None:
-        """Remove a stream that has ended. Idempotent."""
+        """Removes a stream that has ended. Idempotent."""
         with self._changed:
             self._open.discard(listener)
             self._changed.notify_all()
 
     def announce(self, epoch: float) -> None:
-        """Queue an epoch on all streams."""
+        """Queues an epoch on all streams."""
         with self._changed:
             for listener in self._open:
                 listener.announce(epoch)
 
     def end_all(self) -> None:
-        """End all streams that are open now."""
+        """Ends all streams that are open now."""
         with self._changed:
             for listener in self._open:
                 listener.end()
@@ -94,7 +94,7 @@ class Listeners:
             return self._opened
 
     def wait_for(self, count: int, timeout: float) -> bool:
-        """Wait until exactly so many streams are open.
+        """Waits until exactly so many streams are open.
 
         :param timeout: the longest wait, in seconds.
         :returns: whether they are.

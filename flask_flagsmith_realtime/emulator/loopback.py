@@ -16,7 +16,7 @@ LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 
 
 def refuse_other_names(app: Flask) -> None:
-    """Refuse requests whose ``Host`` is not a name of loopback."""
+    """Refuses requests whose ``Host`` is not a name of loopback."""
 
     @app.before_request
     def check() -> None:

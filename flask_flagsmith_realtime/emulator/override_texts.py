@@ -28,12 +28,12 @@ class OverrideTexts:
         }
 
     def join(self, entries: Iterable[Mapping[str, Any]]) -> bytes:
-        """Return a JSON array of some of the entries."""
+        """Returns a JSON array of some of the entries."""
         return b"[" + b",".join(self._texts[id(entry)] for entry in entries) + b"]"
 
 
 def as_json(value: Any) -> bytes:
-    """Serialize a value without blanks."""
+    """Serializes a value without blanks."""
     return json.dumps(value, separators=(",", ":")).encode()
 
 

@@ -45,14 +45,14 @@ def sentences(rules: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def conditions(rules: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield all conditions, in the order in which :func:`sentences` names them."""
+    """Yields all conditions, in the order in which :func:`sentences` names them."""
     for rule in rules:
         yield from rule.get("conditions", [])
         yield from conditions(rule.get("rules", []))
 
 
 def rule_of(condition: Mapping[str, Any]) -> dict[str, Any]:
-    """Make a rule with one condition, nested as Flagsmith's dashboard nests it."""
+    """Makes a rule with one condition, nested as Flagsmith's dashboard nests it."""
     inner = {"type": "ANY", "rules": [], "conditions": [condition]}
     return {"type": "ALL", "rules": [inner], "conditions": []}
 
@@ -80,7 +80,7 @@ def _condition(condition: Mapping[str, Any]) -> str:
 
 
 def _property(name: str | None) -> str:
-    """Return a trait's name, or the end of a path such as ``$.identity.identifier``."""
+    """Returns a trait's name, or the end of a path such as ``$.identity.identifier``."""
     if name and name.startswith("$."):
         return name.removeprefix("$.").removeprefix("identity.").replace(".", " ")
     return name or ""

@@ -47,7 +47,7 @@ class Server:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop listening. Connections that are open end by themselves."""
+        """Stops listening. Connections that are open end by themselves."""
         self._server.shutdown()
         self._thread.join()
 
@@ -56,7 +56,7 @@ class _Handler(WSGIRequestHandler):
     timeout = _STUCK_SECONDS
 
     def log(self, type: str, message: str, *args: Any) -> None:
-        """Log nothing: the page polls each second, and the stream's path holds a key."""
+        """Logs nothing: the page polls each second, and the stream's path holds a key."""
 
 
 def _listen(port: int) -> socket.socket:
@@ -67,5 +67,5 @@ def _listen(port: int) -> socket.socket:
     except OSError as error:
         raise ServerError(
             f"The emulator cannot listen on port {port}: {os.strerror(error.errno or 0)}. "
-            "Choose another one, or 0 for any that is free."
+            "Choose another one with --port; 0 takes any that is free."
         ) from None

@@ -84,7 +84,7 @@ class State:
         return datetime.fromtimestamp(int(self._modified_at), timezone.utc)
 
     def unmodified_since(self, moment: datetime) -> bool:
-        """Return whether the served document is the one that had this ``Last-Modified``.
+        """Returns whether the served document is the one that had this ``Last-Modified``.
 
         It is not if it changed twice within that second: the two versions have the same date.
         """
@@ -93,7 +93,7 @@ class State:
             return int(self._modified_before) < int(self._modified_at) <= second
 
     def announce(self, edit: Callable[[Document], str]) -> float:
-        """Change the environment and announce the change on the stream.
+        """Changes the environment and announces the change on the stream.
 
         :param edit: changes the document that it gets and returns a sentence that says what it did.
         :returns: the new epoch, greater than all before; within :meth:`silent`, the old one.
@@ -114,7 +114,7 @@ class State:
         return epoch
 
     def amend(self, edit: Callable[[Document], str]) -> None:
-        """Change what Flagsmith does not announce: traits. The epoch stays the same."""
+        """Changes what Flagsmith does not announce: traits. The epoch stays the same."""
         with self._lock:
             document, what = self._edited(edit)
             if _differ(document, self._environment.document):
@@ -123,7 +123,7 @@ class State:
 
     @contextmanager
     def silent(self) -> Iterator[None]:
-        """Announce no change that is made meanwhile."""
+        """Announces no change that is made meanwhile."""
         self._silent = True
         try:
             yield
@@ -136,11 +136,11 @@ class State:
         return self._header.epoch
 
     def lag_header(self, seconds: float) -> None:
-        """Let the header of answers carry the old epoch for so long after each change."""
+        """Lets the header of answers carry the old epoch for so long after each change."""
         self._header.lag_seconds = seconds
 
     def listen(self) -> tuple[Listener, float]:
-        """Open a stream.
+        """Opens a stream.
 
         :returns: the listener, and the epoch after which it gets every change.
         :raises TooManyStreamsError: if there are too many.
@@ -149,7 +149,7 @@ class State:
             return self.listeners.join(), self._environment.epoch
 
     def _edited(self, edit: Callable[[Document], str]) -> tuple[Document, str]:
-        """Return an edited copy, which shares the entries of identities that did not change."""
+        """Returns an edited copy, which shares the entries of identities that did not change."""
         before = self._environment.document["identity_overrides"]
         document = copy.deepcopy(self._environment.document | {"identity_overrides": []})
         document["identity_overrides"] = list(before)
@@ -172,7 +172,7 @@ class State:
         self._environment = environment
 
     def _save(self, document: Document) -> None:
-        """Write the file atomically: a reader finds the old one or the new one."""
+        """Writes the file atomically: a reader finds the old one or the new one."""
         if self.path is None:
             return
         text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
@@ -193,7 +193,7 @@ class _LaggingHeader:
         self._versions = (epoch, epoch, 0.0)  # the old epoch, the new one, when it became new
 
     def advance(self, epoch: float) -> None:
-        """Take over the epoch of a change."""
+        """Takes over the epoch of a change."""
         self._versions = (self.epoch, epoch, time.monotonic())
 
     @property
@@ -204,7 +204,7 @@ class _LaggingHeader:
 
 
 def _load(path: Path) -> Document:
-    """Read a state file.
+    """Reads a state file.
 
     A file that was edited by hand, and so is newer than its ``updated_at``, gets that moment as its
     epoch: apps that hold its flags see that they have changed.
@@ -225,7 +225,7 @@ def _load(path: Path) -> Document:
 
 
 def _differ(one: Document, other: Document) -> bool:
-    """Compare two documents as JSON, in which ``1`` and ``true`` differ, as they do not in Python.
+    """Compares two documents as JSON, in which ``1`` and ``true`` differ, as they do not in Python.
 
     Entries of identities that are the same object are not looked at: there can be many.
     """
@@ -260,6 +260,6 @@ def _as_moment(seconds: float) -> datetime:
 
 
 def _next_moment(text: str) -> datetime:
-    """Return the current time, but later than before: two changes never share an epoch."""
+    """Returns the current time, but later than before: two changes never share an epoch."""
     before = documents.parse_moment(text).astimezone(timezone.utc)
     return max(datetime.now(timezone.utc), before + timedelta(microseconds=1))

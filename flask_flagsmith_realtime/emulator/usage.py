@@ -28,13 +28,13 @@ class Usage:
         self._received = 0
 
     def record_evaluations(self, counts: Mapping[str, int]) -> None:
-        """Add counts of evaluations, by feature."""
+        """Adds counts of evaluations, by feature."""
         with self._lock:
             self._evaluations.update(counts)
             self._received += 1
 
     def record_events(self, events: Iterable[Mapping[str, Any]]) -> None:
-        """Keep events."""
+        """Keeps events."""
         with self._lock:
             self._events.extend(dict(event) for event in events)
             self._received += 1

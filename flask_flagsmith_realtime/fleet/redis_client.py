@@ -47,7 +47,7 @@ class _WrongURLError(ValueError):
 
 
 def check_url(url: str) -> None:
-    """Check a URL without connecting.
+    """Checks a URL without connecting.
 
     :raises ConfigError: saying what is wrong with it, without repeating it: it may hold a password.
     """
@@ -69,7 +69,7 @@ def check_url(url: str) -> None:
 
 
 def open_client(url: str, sockets: Sockets, answer_seconds: float = _ANSWER_SECONDS) -> Redis:
-    """Make a client. It connects when it is first used.
+    """Makes a client. It connects when it is first used.
 
     :param sockets: where its sockets are remembered.
     :param answer_seconds: how long it waits for an answer, and for a connection at most.
@@ -108,7 +108,7 @@ def redacted_url(url: str) -> str:
 
 
 def _check_parts(parts: SplitResult) -> None:
-    """Refuse what redis-py would take for something else, of which log lines may tell a part."""
+    """Refuses what redis-py would take for something else, of which log lines may tell a part."""
     if parts.scheme.removesuffix(_SENTINEL) not in ("redis", "rediss", "unix"):
         raise _WrongURLError("it starts with something else")
     if "#" in parts.geturl():
@@ -171,7 +171,7 @@ def _database(text: str) -> int:
 
 
 def _checked(client: Redis) -> Redis:
-    """Refuse what redis-py would let through: values that it cannot use, TLS without a check."""
+    """Refuses what redis-py would let through: values that it cannot use, TLS without a check."""
     options = client.connection_pool.connection_kwargs
     checks_host = str(options.get("ssl_check_hostname", True)).lower()
     if options.get("ssl_cert_reqs", "required") != "required" or checks_host != "true":

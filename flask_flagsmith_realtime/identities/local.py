@@ -39,13 +39,13 @@ class LocalIdentities:
         self._known = lru_cache(MOST_IDENTITIES)(partial(IdentityFlags, evaluation, failures))
 
     def flags_of(self, identity: Identity) -> IdentityFlags:
-        """Return all flags for an identity."""
+        """Returns all flags for an identity."""
         # The same traits in another order are evaluated once more: less than sorting costs.
         identifier, _, _, traits = identity.parts
         return self._known(identifier, traits)
 
     def segments_of(self, identity: Identity) -> tuple[str, ...]:
-        """Return the names of the segments that an identity is in."""
+        """Returns the names of the segments that an identity is in."""
         return self.flags_of(identity).segments
 
 
@@ -123,7 +123,7 @@ class IdentityFlags(Mapping[str, Flag]):
         return self._segments
 
     def _evaluate(self, name: str) -> Flag:
-        """Evaluate a flag, and keep it."""
+        """Evaluates a flag, and keeps it."""
         evaluation = self._evaluation
         try:
             if evaluation.depends_on_flags:

@@ -40,7 +40,7 @@ class FlagChange:
 
 
 def diff(before: Snapshot | None, after: Snapshot) -> Mapping[str, FlagChange]:
-    """Compare two snapshots.
+    """Compares two snapshots.
 
     :param before: the earlier one; ``None`` if there was none, then every feature is new.
     :returns: the features that changed, by name.

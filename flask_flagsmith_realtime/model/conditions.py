@@ -19,7 +19,7 @@ _EMPTY_CONTEXT: EvaluationContext[Any, Any] = {"environment": {"key": "", "name"
 
 
 def check_condition(operator: str, name: str | None, value: object) -> None:
-    """Check one condition of a segment's rule.
+    """Checks one condition of a segment's rule.
 
     :param name: the trait's name, or a JSONPath that begins with ``$.``.
     :raises ValueError: if the engine cannot evaluate it.

@@ -16,7 +16,7 @@ _T = TypeVar("_T")
 
 
 def json_text(body: bytes) -> bytes:
-    """Return a body without a byte order mark.
+    """Returns a body without a byte order mark.
 
     :raises InvalidDocumentError: if it is not UTF-8, be it in a part that nothing decodes.
     """
@@ -30,7 +30,7 @@ def json_text(body: bytes) -> bytes:
 
 
 def decode(decoder: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw, at: str = "$") -> _T:
-    """Decode and validate JSON text.
+    """Decodes and validate JSON text.
 
     :param at: the path of this text in the whole, for errors.
     :raises InvalidDocumentError: naming the member that is wrong by its path.

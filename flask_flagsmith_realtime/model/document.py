@@ -90,7 +90,7 @@ class Document:
     _overrides: Mapping[str, msgspec.Raw] = field(repr=False)
 
     def overrides_of(self, identifier: str) -> FeatureStates:
-        """Return the overrides for the identity with exactly that identifier.
+        """Returns the overrides for the identity with exactly that identifier.
 
         :raises InvalidDocumentError: if they are malformed.
         """
@@ -100,7 +100,7 @@ class Document:
         return decode(_feature_states, raw)
 
     def overridden_features(self) -> set[str]:
-        """Return the names of the features that are overridden for an identity.
+        """Returns the names of the features that are overridden for an identity.
 
         This decodes the overrides of all identities.
         """
@@ -111,7 +111,7 @@ class Document:
         return names
 
     def identifiers_with_other_overrides(self, other: Document) -> Sequence[str]:
-        """Return the identifiers whose overrides differ, by bytes, from those in another one."""
+        """Returns the identifiers whose overrides differ, by bytes, from those in another one."""
         own, others = self._overrides, other._overrides
         if own == others:
             return ()
@@ -119,7 +119,7 @@ class Document:
         return [*differing, *(name for name in others if name not in own)]
 
     def is_same_as(self, other: Document) -> bool:
-        """Return whether two documents say the same of all that is evaluated, by bytes."""
+        """Returns whether two documents say the same of all that is evaluated, by bytes."""
         return self.pages == other.pages or (
             self._raw_parts == other._raw_parts
             and self._overrides == other._overrides
@@ -128,7 +128,7 @@ class Document:
         )
 
     def digest(self) -> str:
-        """Return a digest that is the same for documents that are the same."""
+        """Returns a digest that is the same for documents that are the same."""
         digest = sha256(f"{self.environment_id}\0{self.name}\0".encode())
         for raw in self._raw_parts:
             digest.update(raw)
@@ -139,7 +139,7 @@ class Document:
 
 
 def first_page(body: bytes, held: Document | None = None) -> Page:
-    """Decode the first page of an environment document.
+    """Decodes the first page of an environment document.
 
     :param held: an earlier document. Its first page is not decoded again.
     :raises InvalidDocumentError: naming the member that is wrong.
@@ -148,7 +148,7 @@ def first_page(body: bytes, held: Document | None = None) -> Page:
 
 
 def further_page(body: bytes, held: Document | None = None) -> Page:
-    """Decode another page, of which the identity overrides count.
+    """Decodes another page, of which the identity overrides count.
 
     :param held: an earlier document. Its pages are not decoded again.
     :raises InvalidDocumentError: naming the member that is wrong.
@@ -157,7 +157,7 @@ def further_page(body: bytes, held: Document | None = None) -> Page:
 
 
 def document_of(pages: Sequence[Page], held: Document | None = None) -> Document:
-    """Put the pages of an environment document together.
+    """Puts the pages of an environment document together.
 
     :param held: an earlier document. What it has in common with this one is taken from there, all
         of it if nothing else is new.
@@ -198,7 +198,7 @@ def document_of(pages: Sequence[Page], held: Document | None = None) -> Document
 
 
 def decode_flags(body: bytes) -> tuple[FlagState, ...]:
-    """Decode a list of flags, as ``flags/`` answers it.
+    """Decodes a list of flags, as ``flags/`` answers it.
 
     :raises InvalidDocumentError: naming the member that is wrong.
     """
@@ -206,7 +206,7 @@ def decode_flags(body: bytes) -> tuple[FlagState, ...]:
 
 
 def decode_identity(body: bytes) -> tuple[FlagState, ...]:
-    """Decode an identity's flags, as ``identities/`` answers them.
+    """Decodes an identity's flags, as ``identities/`` answers them.
 
     :raises InvalidDocumentError: naming the member that is wrong.
     """

@@ -38,7 +38,7 @@ _webhook = msgspec.json.Decoder(_Webhook)
 
 
 def parse_epoch_number(value: Any) -> float:
-    """Read an epoch given as a number or as numeric text, in seconds or in milliseconds.
+    """Reads an epoch given as a number or as numeric text, in seconds or in milliseconds.
 
     :raises ValueError: if the value is anything else.
     """
@@ -54,7 +54,7 @@ def parse_epoch_number(value: Any) -> float:
 
 
 def parse_event(data: str) -> float | None:
-    """Read the data of an ``environment_updated`` event.
+    """Reads the data of an ``environment_updated`` event.
 
     Flagsmith sends ``{"updated_at": 1673546928.02806}``; its documentation also shows
     milliseconds. Clients in the field take an event without an epoch as 'refetch'.
@@ -70,7 +70,7 @@ def parse_event(data: str) -> float | None:
 
 
 def parse_webhook(body: bytes) -> float | None:
-    """Read the moment of the change that a webhook announces: ``data.timestamp``, in ISO 8601.
+    """Reads the moment of the change that a webhook announces: ``data.timestamp``, in ISO 8601.
 
     :returns: the moment in seconds since 1970; ``None`` if the body holds none, and for a deletion,
         which carries the moment of the feature's last edit: an answer that still has the feature
@@ -85,7 +85,7 @@ def parse_webhook(body: bytes) -> float | None:
 
 
 def parse_epoch_header(value: str | None) -> float | None:
-    """Read ``X-Flagsmith-Document-Updated-At``. A missing or unreadable header is ``None``."""
+    """Reads ``X-Flagsmith-Document-Updated-At``. A missing or unreadable header is ``None``."""
     if value is None:
         return None
     try:
@@ -95,7 +95,7 @@ def parse_epoch_header(value: str | None) -> float | None:
 
 
 def parse_iso_epoch(value: Any) -> float | None:
-    """Read the ``updated_at`` of an environment document, ISO 8601, UTC unless it says otherwise.
+    """Reads the ``updated_at`` of an environment document, ISO 8601, UTC unless it says otherwise.
 
     :returns: the epoch in seconds, or ``None`` if there is none to be read.
     """
@@ -125,7 +125,7 @@ def is_plausible(epoch: float, now: float) -> bool:
 
 
 def may_hide_newer(epoch: float, held: float) -> bool:
-    """Return whether an announced epoch in whole seconds may be newer than the held one.
+    """Returns whether an announced epoch in whole seconds may be newer than the held one.
 
     A server that cuts the fraction off announces two changes of one second by one number.
     """

@@ -77,12 +77,12 @@ class Evaluation:
         )
 
     def identity(self, identifier: str, traits: Mapping[str, TraitValue]) -> Context:
-        """Return an identity as the flag engine takes it."""
+        """Returns an identity as the flag engine takes it."""
         key = f"{self._document.environment_id}_{identifier}"
         return {"identifier": identifier, "key": key, "traits": traits}
 
     def evaluate_overrides(self, identity: Context) -> dict[str, Flag]:
-        """Return the flags that are overridden for an identity.
+        """Returns the flags that are overridden for an identity.
 
         :raises InvalidDocumentError: if the overrides are malformed.
         """
@@ -94,12 +94,12 @@ class Evaluation:
         return flags
 
     def evaluate_flag(self, name: str, identity: Context) -> Flag:
-        """Return a flag for an identity that has no override for it."""
+        """Returns a flag for an identity that has no override for it."""
         features, segments = self._context_of(name)
         return self._evaluate(features, segments, identity)[name]
 
     def evaluate_all(self, identity: Context, overrides: Mapping[str, Flag]) -> dict[str, Flag]:
-        """Return all flags for an identity.
+        """Returns all flags for an identity.
 
         :param overrides: those of :meth:`evaluate_overrides`.
         """
@@ -116,7 +116,7 @@ class Evaluation:
     def evaluate_segments(
         self, identity: Context, overrides: Mapping[str, Flag]
     ) -> tuple[str, ...]:
-        """Return the names of the segments that an identity is in.
+        """Returns the names of the segments that an identity is in.
 
         :param overrides: those of :meth:`evaluate_overrides`.
         """
@@ -171,7 +171,7 @@ class Evaluation:
     def _map(
         self, states: Iterable[FeatureState], segments: Sequence[Any]
     ) -> tuple[Context, Context]:
-        """Have the SDK make the features and segments of an evaluation context."""
+        """Has the SDK make the features and segments of an evaluation context."""
         feature_states = msgspec.to_builtins(states)
         document: Any = {
             "api_key": self._document.environment_id,
@@ -272,14 +272,14 @@ def _plain(segment: Segment, states: Sequence[FeatureState]) -> Any:
 
 
 def _add_experiment(context: Any, state: Any) -> None:
-    """Add to a feature or an override what the SDK leaves out: the experiment of its state."""
+    """Adds to a feature or an override what the SDK leaves out: the experiment of its state."""
     experiment = (state["metadata"] or {}).get("experiment")
     if experiment is not None:
         context["metadata"]["experiment"] = Experiment(**experiment)
 
 
 def _bound_patterns(rules: Iterable[Any]) -> None:
-    """Have regular expressions matched within a time limit."""
+    """Has regular expressions matched within a time limit."""
     for rule in rules:
         for condition in rule["conditions"]:
             if condition["operator"] == "REGEX":

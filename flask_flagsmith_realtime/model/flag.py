@@ -111,7 +111,7 @@ def _parse_json(text: str) -> Any:
 
 
 def default_flag(feature_name: str, setting: Any) -> Flag:
-    """Make a flag out of a short form, as FLAGSMITH_DEFAULTS holds them.
+    """Makes a flag out of a short form, as FLAGSMITH_DEFAULTS holds them.
 
     :param setting: ``True`` or ``False`` (enabled, no value); a value (enabled, with it);
         ``{"enabled": …, "value": …}``; or a :class:`Flag`, of which all but the name is taken.

@@ -32,7 +32,7 @@ _ONLY_OF_REGEX = re.compile(r"\\.|\{(?!\d*,?\d*\})|\[(?=:)|\{(?=\})", re.DOTALL)
 
 
 def matches(pattern: object, value: object) -> bool:
-    """Return whether a value matches a pattern from its beginning.
+    """Returns whether a value matches a pattern from its beginning.
 
     :raises TimeoutError: if that takes longer than :data:`MATCH_TIMEOUT_SECONDS`.
     """
@@ -41,7 +41,7 @@ def matches(pattern: object, value: object) -> bool:
 
 @lru_cache(maxsize=1024)
 def matcher_of(pattern: str) -> Callable[[str], object]:
-    """Compile a pattern.
+    """Compiles a pattern.
 
     :raises ValueError: if it is not a regular expression of :mod:`re`.
     """

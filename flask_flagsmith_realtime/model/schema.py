@@ -153,7 +153,7 @@ class FlagState(JSONObject, frozen=True):
     metadata: FlagMetadata | None = None
 
     def flag(self, make: Callable[..., Flag] = Flag) -> Flag:
-        """Return it as a flag.
+        """Returns it as a flag.
 
         :param make: makes a flag, or returns an equal one.
         """

@@ -58,7 +58,7 @@ class Snapshot:
         return () if self.answer is None else (self.answer,)
 
     def has_same_content(self, other: Snapshot) -> bool:
-        """Return whether two snapshots hold the same flags, rules and overrides, by bytes."""
+        """Returns whether two snapshots hold the same flags, rules and overrides, by bytes."""
         if self.document is None or other.document is None:
             return self.document is other.document and self.answer == other.answer
         return self.document.is_same_as(other.document)
@@ -93,7 +93,7 @@ def snapshot_of_pages(
     fetched_at: float,
     held: Snapshot | None = None,
 ) -> Snapshot:
-    """Make a snapshot for local evaluation.
+    """Makes a snapshot for local evaluation.
 
     :param pages: all pages of an environment document.
     :param held: an earlier snapshot. What is the same by bytes is taken from it, not decoded again.
@@ -120,7 +120,7 @@ def snapshot_of_flags(
     environment_id: str,
     held: Snapshot | None = None,
 ) -> Snapshot:
-    """Make a snapshot for remote evaluation.
+    """Makes a snapshot for remote evaluation.
 
     :param body: an answer of ``flags/``.
     :param held: an earlier snapshot. An answer with the same bytes is not decoded again.
@@ -142,8 +142,8 @@ def snapshot_of_flags(
 def _environment_flags(
     states: Iterable[FeatureState], held: Mapping[str, Flag]
 ) -> Mapping[str, Flag]:
-    """Make the environment's flags. Those that are the same as before are the same objects: a large
-    environment makes no new ones for the garbage collector at each change."""
+    """Makes the environment's flags. Those that are the same as before are the same objects: a
+    large environment makes no new ones for the garbage collector at each change."""
     flags: dict[str, Flag] = {}
     for state in states:
         name, value = state.feature.name, state.feature_state_value

@@ -21,7 +21,7 @@ from .uwsgi import is_uwsgi_master
 
 
 def should_start(app: Flask) -> bool:
-    """Return whether the engine of an app that is being set up starts with it."""
+    """Returns whether the engine of an app that is being set up starts with it."""
     if is_running_from_reloader():
         return True
     context = click.get_current_context(silent=True)
@@ -32,7 +32,7 @@ def should_start(app: Flask) -> bool:
 
 
 def is_preloading_master() -> bool:
-    """Return whether this process loads the app for workers that it forks later."""
+    """Returns whether this process loads the app for workers that it forks later."""
     return is_uwsgi_master() or _is_gunicorn_master()
 
 

@@ -13,7 +13,7 @@ from ..exceptions import ConfigError
 
 
 def refuse_eventlet() -> None:
-    """Raise an error if eventlet has patched the standard library, or is about to.
+    """Raises an error if eventlet has patched the standard library, or is about to.
 
     :raises ConfigError: with what to use instead.
     """

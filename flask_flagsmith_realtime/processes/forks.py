@@ -28,13 +28,14 @@ class Engine(Protocol):
     """An object that owns threads."""
 
     def reset_after_fork(self) -> None:
-        """Replace locks and threads, which cannot be used any more, and go on if it was running."""
+        """Replaces locks and threads, which cannot be used any more, and go on if it was
+        running."""
 
     def pause(self) -> None:
-        """End the threads until :meth:`reset_after_fork`."""
+        """Ends the threads until :meth:`reset_after_fork`."""
 
     def stop(self) -> None:
-        """End the threads."""
+        """Ends the threads."""
 
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
@@ -45,19 +46,19 @@ _open_sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 
 
 def register_engine(engine: Engine) -> None:
-    """Inform an engine from now on, for as long as it is referenced elsewhere."""
+    """Informs an engine from now on, for as long as it is referenced elsewhere."""
     _engines.add(engine)
     watch_gevent()
 
 
 def close_after_fork(opened: socket.socket) -> None:
-    """Close a socket's copy in forked children, which would keep the connection open otherwise
+    """Closes a socket's copy in forked children, which would keep the connection open otherwise
     after the parent has closed it."""
     _open_sockets.add(opened)
 
 
 def is_forked() -> bool:
-    """Return whether this is a child in which no fork handler ran. Only uWSGI has such children.
+    """Returns whether this is a child in which no fork handler ran. Only uWSGI has such children.
 
     Called for each request that reads a flag, so elsewhere it costs no system call.
     """
@@ -65,7 +66,7 @@ def is_forked() -> bool:
 
 
 def after_fork() -> None:
-    """Reset the engines in a forked child, once."""
+    """Resets the engines in a forked child, once."""
     global _pid
     with _lock:
         if _pid == os.getpid():
@@ -85,7 +86,7 @@ def _close_inherited_sockets() -> None:
 
 
 def watch_gevent() -> None:
-    """Pause the engines while gevent patches, if it is loaded. Call it before starting threads."""
+    """Pauses the engines while gevent patches, if it is loaded. Call it before starting threads."""
     gevent_support.on_patching(_pause, _reset)
 
 

@@ -13,23 +13,23 @@ _is_watched = False
 
 
 def greenlets_are_threads() -> bool:
-    """Return whether gevent has patched threads, so that new ones are greenlets."""
+    """Returns whether gevent has patched threads, so that new ones are greenlets."""
     monkey = sys.modules.get("gevent.monkey")
     return monkey is not None and bool(monkey.is_module_patched("threading"))
 
 
 def greenlets_will_be_threads() -> bool:
-    """Return whether gevent will patch: gunicorn's gevent workers do so after their fork."""
+    """Returns whether gevent will patch: gunicorn's gevent workers do so after their fork."""
     return "gunicorn.workers.ggevent" in sys.modules and not greenlets_are_threads()
 
 
 def spawn_greenlet(function: Callable[[], Any]) -> None:
-    """Call a function as soon as gevent's loop runs."""
+    """Calls a function as soon as gevent's loop runs."""
     sys.modules["gevent"].spawn(function)
 
 
 def on_patching(before: Callable[[], None], after: Callable[[], None]) -> None:
-    """Call functions before gevent patches and after it. Only the first call registers them."""
+    """Calls functions before gevent patches and after it. Only the first call registers them."""
     global _is_watched
     if _is_watched or "gevent" not in sys.modules:
         return

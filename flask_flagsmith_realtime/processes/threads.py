@@ -17,7 +17,7 @@ _once = OncePerCause(logger, "thread", "")
 
 
 def make_thread(name: str, target: Callable[..., None], *args: object) -> threading.Thread:
-    """Make a daemon thread that is not started yet.
+    """Makes a daemon thread that is not started yet.
 
     :param name: its name in debuggers and profilers.
     """
@@ -36,7 +36,7 @@ def make_thread(name: str, target: Callable[..., None], *args: object) -> thread
 
 
 def start_thread(thread: threading.Thread) -> bool:
-    """Start a thread, and log once if the system refuses.
+    """Starts a thread, and log once if the system refuses.
 
     :returns: whether it was started.
     """

@@ -15,7 +15,7 @@ logger = logs.SafeLogger(logging.getLogger(__name__))
 
 
 def register_after_fork(function: Callable[[], None]) -> None:
-    """Call a function in each worker after its fork."""
+    """Calls a function in each worker after its fork."""
     if _uwsgi is None:
         return
     try:
@@ -31,12 +31,12 @@ def register_after_fork(function: Callable[[], None]) -> None:
 
 
 def is_uwsgi_master() -> bool:
-    """Return whether this is the master process, which only loads the app for its workers."""
+    """Returns whether this is the master process, which only loads the app for its workers."""
     return _uwsgi is not None and int(_uwsgi.worker_id()) == 0
 
 
 def warn_without_uwsgi_threads() -> None:
-    """Log a warning if uWSGI runs without Python's threads, as older versions do by default."""
+    """Logs a warning if uWSGI runs without Python's threads, as older versions do by default."""
     if _uwsgi is not None and not _uwsgi.has_threads:
         logger.warning(
             "uWSGI runs without Python threads, so flags cannot follow Flagsmith: set "
@@ -46,7 +46,7 @@ def warn_without_uwsgi_threads() -> None:
 
 
 def thread_count() -> int:
-    """Return the number of threads of each worker; 0 if this is not uWSGI."""
+    """Returns the number of threads of each worker; 0 if this is not uWSGI."""
     return 0 if _uwsgi is None else int(_uwsgi.opt.get("threads", 1))
 
 

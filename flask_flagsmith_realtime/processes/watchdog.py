@@ -40,19 +40,19 @@ class Watch:
         self.due: float | None = None
 
     def reschedule(self, seconds: float) -> None:
-        """Move the call to so many seconds from now, unless it was made already.
+        """Moves the call to so many seconds from now, unless it was made already.
 
         :param seconds: may be in the past, then it is due at once.
         """
         self._watchdog.reschedule(self, time.monotonic() + seconds)
 
     def cancel(self) -> None:
-        """Cancel the call. A call that has begun is not waited for."""
+        """Cancels the call. A call that has begun is not waited for."""
         self._watchdog.cancel(self)
 
 
 def watch(seconds: float, callback: Callable[[], object]) -> Watch:
-    """Call a function in the watchdog's thread after so many seconds, unless it is cancelled.
+    """Calls a function in the watchdog's thread after so many seconds, unless it is cancelled.
 
     :param callback: must return at once, since all deadlines of the process share the thread: it
         may set a flag, notify a condition or shut a socket down; it must not wait for a lock that
@@ -120,7 +120,7 @@ class _Watchdog:
                 )
 
     def _next(self) -> Callable[[], object] | None:
-        """Wait for the next watch that is due; ``None`` if there is none, or after a fork."""
+        """Waits for the next watch that is due; ``None`` if there is none, or after a fork."""
         with self._changed:
             while os.getpid() == self._pid:
                 if not self._heap:
@@ -147,7 +147,7 @@ class _Watchdog:
 
 
 def _nothing() -> None:
-    """Stand in for the function of a watch that is over."""
+    """Stands in for the function of a watch that is over."""
 
 
 _watchdogs: dict[tuple[int, bool], _Watchdog] = {}

@@ -56,7 +56,7 @@ _decoder = msgspec.json.Decoder(_Archive)
 
 
 def environment_digest(environment_key: str) -> str:
-    """Return a name of an environment that does not disclose its key.
+    """Returns a name of an environment that does not disclose its key.
 
     A key is long and random: it cannot be found by trying.
     """
@@ -64,7 +64,7 @@ def environment_digest(environment_key: str) -> str:
 
 
 def pack(snapshot: Snapshot, environment_key: str) -> bytes:
-    """Pack a snapshot.
+    """Packs a snapshot.
 
     :param environment_key: the key with which it was fetched.
     :raises ValueError: if the answer holds the server-side key, which must not be written down.
@@ -91,7 +91,7 @@ def pack(snapshot: Snapshot, environment_key: str) -> bytes:
 
 
 def unpack(data: bytes, environment_key: str, held: Snapshot | None = None) -> Snapshot:
-    """Unpack a snapshot, with the checks that an answer of the API undergoes.
+    """Unpacks a snapshot, with the checks that an answer of the API undergoes.
 
     :param environment_key: the key of the environment that it has to be of.
     :param held: an earlier snapshot. What is the same by bytes is not decoded again.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def read_regular_file(path: Path, max_bytes: int) -> bytes:
-    """Read a file as a whole.
+    """Reads a file as a whole.
 
     :raises OSError: if it cannot be read, is larger, or is not a regular file: a FIFO or a device
         can block forever, and deliver without end.

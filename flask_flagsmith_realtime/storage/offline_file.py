@@ -11,7 +11,7 @@ from .files import read_regular_file
 
 
 def read_offline_file(path: str) -> Snapshot:
-    """Read the file that ``FLAGSMITH_OFFLINE_FILE`` names.
+    """Reads the file that ``FLAGSMITH_OFFLINE_FILE`` names.
 
     :param path: a file with an environment document as JSON, as Flagsmith answers
         ``environment-document/``.

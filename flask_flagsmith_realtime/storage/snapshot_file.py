@@ -52,7 +52,7 @@ class SnapshotFile:
         )
 
     def read(self) -> Snapshot | None:
-        """Read the last snapshot that this process or an earlier one wrote.
+        """Reads the last snapshot that this process or an earlier one wrote.
 
         A file that is damaged, or another environment's, is renamed with :data:`REJECTED_SUFFIX`,
         for an inspection.
@@ -79,7 +79,7 @@ class SnapshotFile:
             return None
 
     def write(self, snapshot: Snapshot) -> None:
-        """Replace the file with a snapshot, durably. A failure is logged, not raised."""
+        """Replaces the file with a snapshot, durably. A failure is logged, not raised."""
         try:
             self._replace(pack(snapshot, self._environment_key))
         except OSError as error:
@@ -111,7 +111,7 @@ class SnapshotFile:
             raise
 
     def _clear_up(self) -> None:
-        """Remove the temporary files of processes that were killed while they wrote."""
+        """Removes the temporary files of processes that were killed while they wrote."""
         with contextlib.suppress(OSError):
             for temporary in self._path.parent.glob(f"{glob.escape(self._temporary_prefix)}*.tmp"):
                 if temporary.stat().st_mtime < time.time() - _LEFT_BEHIND_SECONDS:

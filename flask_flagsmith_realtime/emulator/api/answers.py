@@ -20,7 +20,7 @@ CREATED_DATE = "2024-01-01T00:00:00.000000Z"
 
 
 def flags(environment: Environment, *, with_server_key_only: bool) -> list[dict[str, Any]]:
-    """Return the environment's flags.
+    """Returns the environment's flags.
 
     :param with_server_key_only: include those that only server-side keys get.
     """
@@ -33,7 +33,7 @@ def flags(environment: Environment, *, with_server_key_only: bool) -> list[dict[
 def visible_states(
     environment: Environment, *, with_server_key_only: bool
 ) -> Iterator[dict[str, Any]]:
-    """Yield the environment's feature states that a key gets."""
+    """Yields the environment's feature states that a key gets."""
     for state in environment.document["feature_states"]:
         if _is_visible(environment, state, with_server_key_only):
             yield state
@@ -47,7 +47,7 @@ def identity(
     *,
     with_server_key_only: bool,
 ) -> dict[str, Any]:
-    """Return one identity's traits and flags.
+    """Returns one identity's traits and flags.
 
     :param traits: as :func:`stored_traits` and :func:`with_transient_traits` return them.
     :param served: what the identity was evaluated to.
@@ -73,7 +73,7 @@ def identity(
 
 
 def stored_traits(environment: Environment, identifier: str) -> list[dict[str, Any]]:
-    """Return an identity's stored traits, with their ids."""
+    """Returns an identity's stored traits, with their ids."""
     entry = environment.identities.get(identifier)
     if entry is None:
         return []
@@ -87,7 +87,7 @@ def stored_traits(environment: Environment, identifier: str) -> list[dict[str, A
 def with_transient_traits(
     stored: list[dict[str, Any]], transient: Mapping[str, TraitValue]
 ) -> list[dict[str, Any]]:
-    """Return stored traits, with those of one call in place of them and after them."""
+    """Returns stored traits, with those of one call in place of them and after them."""
     return [trait for trait in stored if trait["trait_key"] not in transient] + [
         {"id": None, "trait_key": key, "trait_value": value, "transient": True}
         for key, value in transient.items()
@@ -96,7 +96,7 @@ def with_transient_traits(
 
 
 def generated_identifier(traits: Mapping[str, TraitValue]) -> str:
-    """Make the identifier of a call without one as Flagsmith does: the same for equal traits."""
+    """Makes the identifier of a call without one as Flagsmith does: the same for equal traits."""
     if not traits:
         return uuid.uuid4().hex
     text = "".join(f"{key}{traits[key]}" for key in sorted(traits))

@@ -18,7 +18,7 @@ _LARGEST_BODY_BYTES = 4 * 1024 * 1024
 
 
 def create_api(state: State, options: StreamOptions, page_size: int | None) -> Flask:
-    """Make the app.
+    """Makes the app.
 
     :param page_size: as many identity overrides are on a page of the environment document; all,
         and no pages, if ``None``.
@@ -48,7 +48,7 @@ def _answer_errors_in_json(app: Flask) -> None:
 
 
 def _redirect_to_slash(app: Flask) -> None:
-    """Redirect a path without its last slash as Django does: by 301, with a path alone."""
+    """Redirects a path without its last slash as Django does: by 301, with a path alone."""
 
     @app.before_request
     def redirect() -> Response | None:

@@ -13,7 +13,7 @@ _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 def read_body() -> Any:
-    """Return what the body of the current request holds.
+    """Returns what the body of the current request holds.
 
     :raises RequestRefusedError: 415 if it is neither JSON nor a form, 400 if it is not valid JSON.
     """
@@ -29,7 +29,7 @@ def read_body() -> Any:
 
 
 def read_json() -> Any:
-    """Return what the JSON body of the current request holds.
+    """Returns what the JSON body of the current request holds.
 
     :raises RequestRefusedError: 400 if it is not valid JSON.
     """

@@ -18,7 +18,7 @@ _PREFLIGHT = {
 
 
 def allow_every_origin(app: Flask) -> None:
-    """Answer preflight requests, and let pages of every origin read the answers."""
+    """Answers preflight requests, and lets pages of every origin read the answers."""
 
     @app.before_request
     def answer_preflight() -> Response | None:

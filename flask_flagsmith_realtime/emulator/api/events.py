@@ -50,7 +50,7 @@ class _BodyError(Exception):
 
 
 def add_events(app: Flask, state: State) -> None:
-    """Register the endpoint."""
+    """Registers the endpoint."""
 
     @app.post(PATH)
     def receive() -> Response:
@@ -116,7 +116,7 @@ def _wrong_type(place: str) -> _BodyError:
 
 
 def _errors(event: Mapping[str, Any], latest: int) -> Iterator[str]:
-    """Yield why an event is rejected; nothing if it is valid."""
+    """Yields why an event is rejected; nothing if it is valid."""
     name, timestamp = event["event"], event["timestamp"]
     if not name.strip():
         yield "event must be non-empty"

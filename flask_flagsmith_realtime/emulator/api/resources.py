@@ -62,7 +62,7 @@ class Resource:
 
 
 def add_resource(app: Flask, state: State, resource: Resource) -> None:
-    """Register an endpoint, for all methods: a wrong one is refused after the key was checked."""
+    """Registers an endpoint, for all methods: a wrong one is refused after the key was checked."""
 
     def answer(**arguments: Any) -> Response:
         state.journal.record_call(resource.name)
@@ -100,7 +100,7 @@ def _accepts_json() -> bool:
 
 
 def _is_server_side(state: State, resource: Resource) -> bool:
-    """Check the key, and say which of the two it is."""
+    """Checks the key, and says which of the two it is."""
     key = request.headers.get(KEY_HEADER)
     if not key:
         raise RequestRefusedError(403, {"detail": MISSING_KEY})
@@ -115,7 +115,7 @@ def _is_server_side(state: State, resource: Resource) -> bool:
 
 
 def _refuse_foreign_page() -> None:
-    """Refuse the server-side key to pages of other origins.
+    """Refuses the server-side key to pages of other origins.
 
     The emulator's server-side key can be guessed from the client-side key, which every page of the
     app shows. A real one cannot, so Flagsmith needs no such rule.
@@ -136,7 +136,7 @@ def _with_headers(response: Response, resource: Resource) -> Response:
 
 
 def _vary(response: Response, resource: Resource) -> str:
-    """Return the ``Vary`` header, which differs between the parts of Flagsmith that answer."""
+    """Returns the ``Vary`` header, which differs between the parts of Flagsmith that answer."""
     names = ["Origin"]
     if not resource.renders_json_only:
         names.insert(0, "Accept")

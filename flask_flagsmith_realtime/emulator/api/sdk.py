@@ -139,7 +139,7 @@ def _read_request(call: Call) -> _IdentityRequest:
 
 
 def check_traits_allowed(call: Call, traits: Sequence[Any]) -> None:
-    """Check that the key may set traits.
+    """Checks that the key may set traits.
 
     :raises ValidationError: if it may not.
     """
@@ -151,7 +151,7 @@ def check_traits_allowed(call: Call, traits: Sequence[Any]) -> None:
 
 
 def check_storable(identifier: str, values: Sequence[TraitValue]) -> None:
-    """Check that the database of a real server could store an identity and values of traits.
+    """Checks that the database of a real server could store an identity and values of traits.
 
     :raises ServerFaultError: if it could not.
     """
@@ -170,7 +170,7 @@ def _persists_traits(environment: Environment) -> bool:
 def identify(
     call: Call, environment: Environment, identifier: str, traits: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Evaluate an identity, and record what it was served."""
+    """Evaluates an identity, and records what it was served."""
     values = {trait["trait_key"]: trait["trait_value"] for trait in traits}
     served = environment.evaluate(identifier, values)
     transient = {t["trait_key"]: t["trait_value"] for t in traits if t["transient"]}
@@ -212,7 +212,7 @@ class _NotModified(Response):
 
 
 def _with_epoch(call: Call, response: Response, environment: Environment) -> Response:
-    """Add the header that carries the environment's epoch, which may lag but is never ahead."""
+    """Adds the header that carries the environment's epoch, which may lag but is never ahead."""
     response.headers[EPOCH_HEADER] = str(min(environment.epoch, call.state.header_epoch))
     return response
 

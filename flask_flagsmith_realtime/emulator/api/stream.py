@@ -43,7 +43,7 @@ class StreamOptions:
 
 
 def add_stream(app: Flask, state: State, options: StreamOptions) -> None:
-    """Register the endpoint."""
+    """Registers the endpoint."""
 
     @app.get("/sse/environments/<environment_id>/stream")
     def listen(environment_id: str) -> Response:
@@ -65,7 +65,7 @@ def add_stream(app: Flask, state: State, options: StreamOptions) -> None:
 
 
 def event(epoch: float) -> str:
-    """Format an event as it goes over the wire."""
+    """Formats an event as it goes over the wire."""
     data = json.dumps({"updated_at": epoch})
     return f"event: environment_updated\nretry: {RETRY_MILLISECONDS}\ndata: {data}\n\n"
 
@@ -73,7 +73,7 @@ def event(epoch: float) -> str:
 def _parts(
     listener: Listener, epoch: float, options: StreamOptions, connection: socket.socket | None
 ) -> Iterator[str]:
-    """Yield what is sent, until the stream's time is over, it is ended, or the client is gone."""
+    """Yields what is sent, until the stream's time is over, it is ended, or the client is gone."""
     # The first bytes take the headers along, so that the client knows that it is connected.
     yield event(epoch) if options.greeting else ": welcome\n\n"
     now = time.monotonic()
@@ -103,7 +103,7 @@ def _watched(connection: socket.socket | None) -> Iterator[selectors.BaseSelecto
 
 
 def _is_gone(watch: selectors.BaseSelector, connection: socket.socket | None) -> bool:
-    """Return whether the client has closed its end: it never sends anything more on a stream."""
+    """Returns whether the client has closed its end: it never sends anything more on a stream."""
     if connection is None:
         return False
     try:

@@ -53,7 +53,7 @@ def _read_evaluations(value: Any) -> list[dict[str, Any]]:
 
 
 def _record(call: Call, counts: Mapping[str, int]) -> None:
-    """Add the counts of features that the environment has."""
+    """Adds the counts of features that the environment has."""
     known = call.state.environment.flag_values
     call.state.usage.record_evaluations(
         {name: count for name, count in counts.items() if name in known and count > 0}

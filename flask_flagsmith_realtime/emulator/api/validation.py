@@ -38,7 +38,7 @@ class ValidationError(ValueError):
 
 
 def read_object(data: Any, readers: Mapping[str, Reader]) -> dict[str, Any]:
-    """Read the members of an object. Further members are ignored.
+    """Reads the members of an object. Further members are ignored.
 
     :raises ValidationError: with the errors of all members, by their names.
     """
@@ -59,7 +59,7 @@ def read_object(data: Any, readers: Mapping[str, Reader]) -> dict[str, Any]:
 
 
 def read_list(data: Any, read: Reader) -> list[Any]:
-    """Read the items of a list.
+    """Reads the items of a list.
 
     :raises ValidationError: with the errors of each item, in order; ``{}`` for a valid one.
     """
@@ -82,7 +82,7 @@ def read_list(data: Any, read: Reader) -> list[Any]:
 
 
 def text(value: Any, max_length: int | None = None) -> str:
-    """Read a text that must be there; blanks at its ends are removed, as Flagsmith does."""
+    """Reads a text that must be there; blanks at its ends are removed, as Flagsmith does."""
     _require(value)
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise ValidationError(["Not a valid string."])
@@ -98,14 +98,14 @@ def text(value: Any, max_length: int | None = None) -> str:
 
 
 def optional_text(value: Any) -> str:
-    """Read a text; empty if there is none."""
+    """Reads a text; empty if there is none."""
     if value is MISSING or value is None or (isinstance(value, str) and not value.strip()):
         return ""
     return text(value)
 
 
 def boolean(value: Any) -> bool:
-    """Read a boolean; ``False`` if there is none."""
+    """Reads a boolean; ``False`` if there is none."""
     if value is MISSING:
         return False
     if value is None:
@@ -120,7 +120,7 @@ def boolean(value: Any) -> bool:
 
 
 def integer(value: Any) -> int:
-    """Read an integer that must be there."""
+    """Reads an integer that must be there."""
     _require(value)
     try:
         return int(str(value))
@@ -129,7 +129,7 @@ def integer(value: Any) -> int:
 
 
 def trait_value(value: Any) -> TraitValue:
-    """Read a trait's value. ``None`` removes the trait; a list or an object is stored as text."""
+    """Reads a trait's value. ``None`` removes the trait; a list or an object is stored as text."""
     if value is MISSING:
         raise ValidationError(["This field is required."])
     if value is None or isinstance(value, (int, float)):
@@ -144,7 +144,7 @@ def trait_value(value: Any) -> TraitValue:
 
 
 def traits(value: Any) -> list[dict[str, Any]]:
-    """Read the traits of a call to ``identities/``."""
+    """Reads the traits of a call to ``identities/``."""
     if value is MISSING:
         return []
     if value is None:
@@ -167,7 +167,7 @@ def _require(value: Any) -> None:
 
 
 def _check_storable(value: str) -> None:
-    """Refuse half of a character outside the basic plane: JSON can carry it, a database cannot."""
+    """Refuses half of a character outside the basic plane: JSON can carry it, a database cannot."""
     try:
         value.encode()
     except UnicodeEncodeError:

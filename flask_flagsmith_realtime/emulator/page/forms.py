@@ -30,7 +30,7 @@ class Change:
 
 
 def read(action: str, form: Form) -> Change:
-    """Read a form.
+    """Reads a form.
 
     :param action: a key of :data:`ACTIONS`.
     :raises EditError: if a field is missing or wrong.
@@ -50,7 +50,7 @@ def _value(form: Form) -> Change:
 
 
 def _set(form: Form, enabled: bool | None, text: str | None) -> Change:
-    """Set a feature's state: a segment's or an identity's, if the form names one."""
+    """Sets a feature's state: a segment's or an identity's, if the form names one."""
     feature = _field(form, "feature")
     segment, identity = form.get("segment"), form.get("identity")
 
@@ -113,7 +113,7 @@ def _delete_segment(form: Form) -> Change:
 
 
 def _override(form: Form) -> Change:
-    """Add an override with the opposite state, so that it has an effect."""
+    """Adds an override with the opposite state, so that it has an effect."""
     feature, segment = _field(form, "feature"), form.get("segment")
     identity = "" if segment else _field(form, "identity")
 
@@ -211,7 +211,7 @@ def _find(
 
 
 def _changed(state: dict[str, Any] | None, text: str) -> Any | Unset:
-    """Read the value in a field. An unchanged field keeps its value: text like '25' stays text."""
+    """Reads the value in a field. An unchanged field keeps its value: text like '25' stays text."""
     text = text.replace("\r\n", "\n")
     if state is not None and text == as_text(state["feature_state_value"]).replace("\r\n", "\n"):
         return UNSET

@@ -15,7 +15,7 @@ SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 def refuse_other_sites(app: Flask) -> None:
-    """Refuse changes that pages of other origins ask for."""
+    """Refuses changes that pages of other origins ask for."""
 
     @app.before_request
     def check() -> None:
@@ -24,7 +24,7 @@ def refuse_other_sites(app: Flask) -> None:
 
 
 def _comes_from_here() -> bool:
-    """Return whether a request comes from the emulator's page, or from no page at all."""
+    """Returns whether a request comes from the emulator's page, or from no page at all."""
     if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
         return False
     # A browser sends the origin of each POST; 'null' stands for one that it withholds.

@@ -31,7 +31,7 @@ _LARGEST_FORM_BYTES = 4 * 1024 * 1024
 
 
 def create_page(state: State) -> Flask:
-    """Make the app."""
+    """Makes the app."""
     page = Flask(__name__)
     page.config["MAX_CONTENT_LENGTH"] = page.config["MAX_FORM_MEMORY_SIZE"] = _LARGEST_FORM_BYTES
     refuse_other_names(page)
@@ -72,7 +72,7 @@ def create_page(state: State) -> Flask:
 
 
 def _version(state: State) -> str:
-    """Return a text that changes when the page does."""
+    """Returns a text that changes when the page does."""
     changes = state.journal.changes
     return " ".join(
         [

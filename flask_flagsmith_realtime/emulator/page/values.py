@@ -12,14 +12,14 @@ _NUMBER = re.compile(r"-?\d{1,18}(\.\d{1,18})?")
 
 
 def as_text(value: object) -> str:
-    """Return a value as the text of a field; empty for no value."""
+    """Returns a value as the text of a field; empty for no value."""
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def parse_value(text: str) -> Value:
-    """Parse a feature's value as Flagsmith's dashboard does: digits are a number."""
+    """Parses a feature's value as Flagsmith's dashboard does: digits are a number."""
     text = text.replace("\r\n", "\n")
     if not text:
         return None
@@ -29,13 +29,13 @@ def parse_value(text: str) -> Value:
 
 
 def parse_trait(text: str) -> TraitValue:
-    """Parse a trait's value, which can be a fraction. An empty text removes the trait."""
+    """Parses a trait's value, which can be a fraction. An empty text removes the trait."""
     value = parse_value(text)
     return float(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
 
 
 def kind(value: object) -> str:
-    """Name the kind of a value; empty for no value."""
+    """Names the kind of a value; empty for no value."""
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -162,7 +162,7 @@ class UsageView:
 
 
 def features(environment: Environment) -> list[FeatureView]:
-    """Return the environment's features."""
+    """Returns the environment's features."""
     overridden_for = _overridden_for(environment)
     return [
         FeatureView(
@@ -179,7 +179,7 @@ def features(environment: Environment) -> list[FeatureView]:
 
 
 def segments(environment: Environment) -> list[SegmentView]:
-    """Return the segments."""
+    """Returns the segments."""
     return [
         SegmentView(
             id=segment["id"],
@@ -193,7 +193,8 @@ def segments(environment: Environment) -> list[SegmentView]:
 
 
 def people(environment: Environment, visits: list[Visit]) -> list[PersonView]:
-    """Return the identities that were served lately and others with traits or overrides, sorted."""
+    """Returns the identities that were served lately and others with traits or overrides,
+    sorted."""
     seen = {visit.identifier: visit for visit in visits}
     unseen = islice((name for name in environment.identities if name not in seen), _MOST_UNSEEN)
     # By name, not by time: nothing moves while a reader is about to click on it.
@@ -201,7 +202,7 @@ def people(environment: Environment, visits: list[Visit]) -> list[PersonView]:
 
 
 def usage(evaluations: Counter[str], events: Sequence[Mapping[str, Any]]) -> UsageView:
-    """Return the reports of apps."""
+    """Returns the reports of apps."""
     exposures: dict[str, Counter[str]] = {}
     for event in events:
         if event["event"] == EXPOSURE:
@@ -262,7 +263,7 @@ def _person(environment: Environment, name: str, visit: Visit | None) -> PersonV
 
 
 def _compare(served: Sequence[Served], now: Sequence[Served]) -> Iterator[ServedView]:
-    """Yield what was served, with what would be served now where that differs."""
+    """Yields what was served, with what would be served now where that differs."""
     current = {flag.state["feature"]["name"]: flag for flag in now}
     for flag in served:
         name = flag.state["feature"]["name"]
