@@ -32,7 +32,7 @@ try:
     from opentelemetry._logs import LoggerProvider, get_logger
     from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 except ImportError as error:
-    raise missing_package("opentelemetry", "opentelemetry-api >= 1.37", error) from None
+    raise missing_package("opentelemetry", "opentelemetry-api >= 1.39", error) from None
 
 __all__ = ["init_app"]
 

@@ -67,7 +67,14 @@ def test_celery(
     options = ["--concurrency", "1", "--loglevel", "INFO", "--without-gossip", "--without-mingle"]
     command = ["celery", "-A", f"{RECIPES}.celery_tasks:celery", "worker", *options]
     worker = start(serve, redis_server, command, "ready")
-    check(emulator, worker, lambda: tasks.banner.delay().get(timeout=PATIENCE_SECONDS))
+
+    def run() -> Any:
+        result = tasks.banner.delay()
+        value = result.get(timeout=PATIENCE_SECONDS)
+        result.forget()
+        return value
+
+    check(emulator, worker, run)
     tasks.celery.close()
 
 
