@@ -50,7 +50,8 @@ def matcher_of(pattern: str) -> Callable[[str], object]:
         if len(_CHOICES.findall(pattern)) <= 1:
             return compiled.match
         bounded = regex.compile(_ONLY_OF_REGEX.sub(_escape, pattern), regex.VERSION0)
-    except (re.error, regex.error, OverflowError, RecursionError) as error:
+    except (re.error, regex.error, OverflowError, RecursionError, DeprecationWarning) as error:
+        # Before 3.11, re only warns of flags that are not at the start.
         raise ValueError(f"not a regular expression: {error}") from None
     return partial(bounded.match, timeout=MATCH_TIMEOUT_SECONDS, concurrent=True)
 

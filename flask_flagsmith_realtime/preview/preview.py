@@ -15,10 +15,11 @@ from typing import Any
 from flask import Flask, g, has_request_context, request
 
 from .. import logs, signals
+from ..logs import SafeLogger
 from . import settings
 from .settings import Setting
 
-logger = logging.getLogger(__name__)
+logger = SafeLogger(logging.getLogger(__name__))
 
 #: A setting in a URL: ``?flagsmith.new_checkout=on``.
 _PARAMETER = "flagsmith."
