@@ -111,6 +111,17 @@ class FlagsmithRealtime:
         ``/flagsmith/browser``."""
         return self._browser
 
+    def wait_for_epoch(self, epoch: str | float | None, timeout: float = 1.0) -> bool:
+        """Waits briefly until this process holds an epoch, for a view that a browser asks after a
+        change: another process may have announced it. Call it before the first read of a flag.
+
+        :param epoch: the epoch of the browser's event, as a number or as text. Text that is no
+            epoch is ignored.
+        :param timeout: the longest wait, in seconds.
+        :returns: ``True`` if the process holds that epoch or a newer one.
+        """
+        return browser.wait_for_epoch(state_of(self._app_meant()).engine, epoch, timeout)
+
     @property
     def health(self) -> Blueprint:
         """A blueprint with the probes ``/flagsmith/health/live`` and ``/flagsmith/health/ready``,

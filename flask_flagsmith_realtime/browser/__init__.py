@@ -8,5 +8,6 @@ Views answer from the snapshot of this process. What a browser gets is decided i
 from __future__ import annotations
 
 from .blueprint import make_blueprint
+from .waiting import wait_for_epoch
 
-__all__ = ["make_blueprint"]
+__all__ = ["make_blueprint", "wait_for_epoch"]
