@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from ..app_state import state_of
 from ..reading import BROWSER_BLUEPRINT, Flags
-from .events import parse_epoch
+from .events import Events, RepeatedEvents, parse_epoch
 from .resources import add_resource, json_response
 from .sdk_api import add_sdk_api
 from .streams import RETRY_AFTER_SECONDS, EventStreams
@@ -62,7 +62,9 @@ def make_blueprint(current_flags: Callable[[], Flags]) -> Blueprint:
 
 
 def _events() -> Response:
-    stream = _streams().open(request.environ, _known_epoch(request.args.get("since")))
+    # A browser that connects again names the last event that it got.
+    known = parse_epoch(request.headers.get("Last-Event-ID") or request.args.get("since"))
+    stream = _streams().open(request.environ, Events(known))
     if stream is None:
         response = json_response({"detail": "There is no room for an event stream."}, 503)
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
@@ -71,12 +73,14 @@ def _events() -> Response:
 
 
 def _sdk_stream(environment: str, since: str | None = None) -> Response:
-    # Flagsmith's SDK tries again at once after an error. Without room it gets a stream that ends at
-    # once, and that tells the browser when to ask again: it polls.
-    stream = _streams().open(request.environ, _known_epoch(since))
+    # The last event that the SDK got does not say that it got the flags.
+    events = RepeatedEvents(parse_epoch(since))
+    stream = _streams().open(request.environ, events)
     if stream is not None:
         return _stream_response(stream)
-    return _stream_response(_streams().poll(_known_epoch(since)))
+    # After an error the SDK would try again at once. So it gets a stream that ends at once and says
+    # when to connect again: it polls.
+    return _stream_response(_streams().poll(events))
 
 
 def _epoch() -> Response:
@@ -106,16 +110,6 @@ def _stream_response(stream: Iterable[str]) -> Response:
     # nginx would keep the events back.
     response.headers["X-Accel-Buffering"] = "no"
     return response
-
-
-def _known_epoch(since: str | None) -> float | None:
-    # A browser that connects again names the last event that it got; where the browser does not,
-    # the SDK does.
-    for text in (request.headers.get("Last-Event-ID"), request.args.get("lastEventId"), since):
-        epoch = parse_epoch(text)
-        if epoch is not None:
-            return epoch
-    return None
 
 
 def _streams() -> EventStreams:

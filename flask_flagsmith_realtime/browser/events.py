@@ -8,8 +8,15 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 
-HEARTBEAT = ": still here\n\n"
+#: Something is sent in this interval. It shows proxies that the stream lives, and this process that
+#: the browser does.
+HEARTBEAT_SECONDS = 20.0
+#: The delays before an event is repeated, before it is at each heartbeat.
+REPEAT_SECONDS = (0.25, 1.0, 4.0)
+
+_HEARTBEAT = ": still here\n\n"
 
 
 def retry(milliseconds: int) -> str:
@@ -59,6 +66,14 @@ class Events:
             return _event(None)
         return self._newer(epoch)
 
+    def next_delay(self) -> float:
+        """Returns after how many seconds without an event :meth:`quiet` is sent."""
+        return HEARTBEAT_SECONDS
+
+    def quiet(self) -> str:
+        """Returns what is sent while there is no event."""
+        return _HEARTBEAT
+
     def _newer(self, epoch: float | None) -> str | None:
         if epoch is None:
             return _event(None)
@@ -66,6 +81,31 @@ class Events:
             return None
         self._known = epoch
         return _event(epoch)
+
+
+class RepeatedEvents(Events):
+    """The events for Flagsmith's SDK, which fetches once for each epoch that is newer than its own.
+
+    Another process, which is a moment behind, may have answered it with older flags. So the last
+    event is repeated: the SDK fetches again then, and ignores the event if it has that epoch.
+    """
+
+    def __init__(self, known: float | None) -> None:
+        super().__init__(known)
+        self._delays: Iterator[float] = iter(())
+        self._last = super().quiet()
+
+    def next_delay(self) -> float:
+        return next(self._delays, HEARTBEAT_SECONDS)
+
+    def quiet(self) -> str:
+        return self._last
+
+    def _newer(self, epoch: float | None) -> str | None:
+        event = super()._newer(epoch)
+        if event is not None and epoch is not None:
+            self._last, self._delays = event, iter(REPEAT_SECONDS)
+        return event
 
 
 def _event(epoch: float | None) -> str:

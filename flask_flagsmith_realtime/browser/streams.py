@@ -25,13 +25,10 @@ from ..config import Config
 from ..engine import Engine
 from ..model import Snapshot
 from ..processes import concurrent_requests, is_worker_stopping, watch
-from .events import HEARTBEAT, Events, retry
+from .events import Events, retry
 
 logger = logs.SafeLogger(logging.getLogger(__name__))
 
-#: A comment in this interval shows proxies that the stream lives, and this process that the browser
-#: does.
-HEARTBEAT_SECONDS = 20.0
 #: The delay before a browser that was refused a stream asks again, in seconds.
 RETRY_AFTER_SECONDS = 30
 
@@ -54,11 +51,11 @@ class EventStreams:
         """Returns whether this process would open a stream now."""
         return self._here.open < self._most(environ) and self._engine_runs()
 
-    def open(self, environ: Mapping[str, Any], known: float | None) -> Stream | None:
+    def open(self, environ: Mapping[str, Any], events: Events) -> Stream | None:
         """Opens a stream, unless this process has too many, or cannot have any.
 
         :param environ: the WSGI environment of the request.
-        :param known: the epoch that the browser holds.
+        :param events: the events to send.
         """
         most = self._most(environ)
         here = self._here
@@ -69,14 +66,14 @@ class EventStreams:
             return None
         here.end_when_the_worker_stops(self._engine)
         seconds = jitter(self._config.browser_stream_seconds)
-        return Stream(self._engine, here, Events(known), seconds)
+        return Stream(self._engine, here, events, seconds)
 
-    def poll(self, known: float | None) -> list[str]:
+    def poll(self, events: Events) -> list[str]:
         """Returns a stream that ends at once and has the browser connect again after a while.
 
-        :param known: the epoch that the browser holds.
+        :param events: the events to send.
         """
-        event = Events(known).begin(_epoch(self._engine.read()))
+        event = events.begin(_epoch(self._engine.read()))
         seconds = RETRY_AFTER_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311
         return [retry(int(1000 * seconds)), event or ""]
 
@@ -128,10 +125,10 @@ class Stream:
             if event is not None:
                 yield event
             left = self._deadline - time.monotonic()
-            newest = self._engine.wait_for_change(change, min(HEARTBEAT_SECONDS, left))
+            newest = self._engine.wait_for_change(change, min(self._events.next_delay(), left))
             event = None
             if newest is change:
-                event = HEARTBEAT
+                event = self._events.quiet()
             elif (served := self._engine.read()) is not snapshot:
                 snapshot = served
                 event = self._events.changed(_epoch(snapshot))

@@ -6,7 +6,13 @@ import json
 
 import pytest
 
-from flask_flagsmith_realtime.browser.events import Events, parse_epoch
+from flask_flagsmith_realtime.browser.events import (
+    HEARTBEAT_SECONDS,
+    REPEAT_SECONDS,
+    Events,
+    RepeatedEvents,
+    parse_epoch,
+)
 
 
 def epochs(text: str | None) -> float | str | None:
@@ -75,3 +81,24 @@ def test_no_epoch(text: str | None) -> None:
 
 def test_an_epoch() -> None:
     assert parse_epoch("1673546928.02806") == 1673546928.02806
+
+
+def test_quiet_times_have_comments() -> None:
+    events = Events(None)
+    events.begin(1.0)
+    assert events.quiet().startswith(":")
+    assert events.next_delay() == HEARTBEAT_SECONDS
+
+
+def test_the_sdk_gets_the_last_event_again() -> None:
+    events = RepeatedEvents(1.0)
+    assert events.begin(1.0) is None
+    assert events.quiet().startswith(":")
+    assert events.changed(2.0) == events.quiet()
+    delays = [events.next_delay() for _ in range(len(REPEAT_SECONDS) + 1)]
+    assert delays == [*REPEAT_SECONDS, HEARTBEAT_SECONDS]
+    events.changed(2.0)
+    assert epochs(events.quiet()) == 2.0
+    events.changed(3.0)
+    assert epochs(events.quiet()) == 3.0
+    assert events.next_delay() == REPEAT_SECONDS[0]

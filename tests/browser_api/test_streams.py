@@ -56,7 +56,6 @@ def test_a_change_is_an_event(shop: Shop, emulator: Emulator) -> None:
         ("events?since={}", {}),
         ("events?since=1", {"Last-Event-ID": "{}"}),
         ("since/{}/sse/environments/any/stream", {}),
-        ("since/1/sse/environments/any/stream?lastEventId={}", {}),
     ],
 )
 def test_what_the_browser_knows_is_no_event(
@@ -77,7 +76,7 @@ def test_what_the_browser_knows_is_no_event(
 def test_a_quiet_stream_has_heartbeats(
     shop: Shop, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flask_flagsmith_realtime.browser.streams.HEARTBEAT_SECONDS", 0.01)
+    monkeypatch.setattr("flask_flagsmith_realtime.browser.events.HEARTBEAT_SECONDS", 0.01)
     answer = open_stream(shop, f"events?since={emulator.epoch!r}")
     chunks = lines(answer)
     next(chunks)
@@ -115,8 +114,16 @@ def test_the_sdk_polls_where_there_is_no_room(shop: Shop, emulator: Emulator) ->
     retry, event = shop.call(path).text.split("\n\n", 1)
     assert 24_000 <= int(retry.removeprefix("retry: ")) <= 36_000
     assert epoch_of(event) == emulator.epoch
-    known = shop.call(path, headers={"Last-Event-ID": repr(emulator.epoch)}).text
+    known = shop.call(f"since/{emulator.epoch!r}/sse/environments/any/stream").text
     assert "data" not in known
+
+
+def test_an_event_is_repeated_for_the_sdk(shop: Shop, emulator: Emulator) -> None:
+    answer = open_stream(shop, "sse/environments/any/stream")
+    chunks = lines(answer)
+    next(chunks)
+    assert [epoch_of(next(chunks)) for _ in range(3)] == [emulator.epoch] * 3
+    answer.close()
 
 
 def test_a_worker_that_serves_one_request_at_a_time_opens_none(

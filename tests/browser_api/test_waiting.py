@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -34,7 +33,7 @@ def test_it_waits_for_a_newer_epoch(shop: Shop, emulator: Emulator) -> None:
         assert waiting.result()
 
 
-@pytest.mark.parametrize("epoch", [None, "", "null", "nan", "x", math.inf, time.time() + 1e6])
+@pytest.mark.parametrize("epoch", [None, "", "null", "nan", "x", math.inf, 1e12])
 def test_nonsense_is_not_waited_for(shop: Shop, epoch: str | float | None) -> None:
     assert not wait(shop, epoch)
 

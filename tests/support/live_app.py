@@ -65,6 +65,10 @@ _TURBO = (
     + _PAGE
     + """\
 <script type="module" nonce="abc">
+  // Turbo cancels its own requests.
+  addEventListener("unhandledrejection", (event) => {
+    if (event.reason?.name === "AbortError") event.preventDefault();
+  });
   document.addEventListener("flagsmith:change", (event) => {
     document.querySelector("#frame").src = `/frame?epoch=${event.detail.epoch}`;
   });
