@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from flask import Blueprint, Flask, Response, abort, current_app, request, url_for
+from flask import Blueprint, Response, abort, request, url_for
 from markupsafe import Markup
 
-from ..app_state import state_of
+from ..app_state import AppState
 from ..reading import BROWSER_BLUEPRINT, Flags
 from .events import Events, RepeatedEvents, parse_epoch
 from .resources import add_resource, json_response
@@ -61,10 +61,10 @@ def make_blueprint(current_flags: Callable[[], Flags]) -> Blueprint:
     return blueprint
 
 
-def _events() -> Response:
+def _events(state: AppState) -> Response:
     # A browser that connects again names the last event that it got.
     known = parse_epoch(request.headers.get("Last-Event-ID") or request.args.get("since"))
-    stream = _streams().open(request.environ, Events(known))
+    stream = _streams(state).open(request.environ, Events(known))
     if stream is None:
         response = json_response({"detail": "There is no room for an event stream."}, 503)
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
@@ -72,35 +72,36 @@ def _events() -> Response:
     return _stream_response(stream)
 
 
-def _sdk_stream(environment: str, since: str | None = None) -> Response:
+def _sdk_stream(state: AppState, environment: str, since: str | None = None) -> Response:
     # The last event that the SDK got does not say that it got the flags.
     events = RepeatedEvents(parse_epoch(since))
-    stream = _streams().open(request.environ, events)
+    stream = _streams(state).open(request.environ, events)
     if stream is not None:
         return _stream_response(stream)
     # After an error the SDK would try again at once. So it gets a stream that ends at once and says
     # when to connect again: it polls.
-    return _stream_response(_streams().poll(events))
+    return _stream_response(_streams(state).poll(events))
 
 
-def _epoch() -> Response:
-    snapshot = state_of(current_app).engine.read()
+def _epoch(state: AppState) -> Response:
+    snapshot = state.engine.read()
     epoch = None if snapshot is None else snapshot.epoch
-    return json_response({"updated_at": epoch, "stream": _streams().have_room(request.environ)})
+    return json_response(
+        {"updated_at": epoch, "stream": _streams(state).have_room(request.environ)}
+    )
 
 
-def _script() -> Response:
+def _script(state: AppState) -> Response:
     response = Response(_SCRIPT, mimetype="text/javascript")
     response.set_etag(_VERSION)
     if request.args.get("v") == _VERSION:
         response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
     else:
         response.headers["Cache-Control"] = "no-cache"
-    response.make_conditional(request)
     return response
 
 
-def _not_found(path: str) -> Response:
+def _not_found(state: AppState, path: str) -> Response:
     abort(404, "There is nothing at this address.")
 
 
@@ -112,10 +113,9 @@ def _stream_response(stream: Iterable[str]) -> Response:
     return response
 
 
-def _streams() -> EventStreams:
-    app: Flask = current_app
-    streams: EventStreams | None = app.extensions.get(_EXTENSION)
+def _streams(state: AppState) -> EventStreams:
+    extensions = state.app.extensions
+    streams: EventStreams | None = extensions.get(_EXTENSION)
     if streams is None:
-        state = state_of(app)
-        streams = app.extensions.setdefault(_EXTENSION, EventStreams(state.config, state.engine))
+        streams = extensions.setdefault(_EXTENSION, EventStreams(state.config, state.engine))
     return streams

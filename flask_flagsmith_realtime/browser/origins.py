@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 from urllib.parse import urlsplit
 
 from werkzeug.datastructures import Headers
+from werkzeug.wsgi import get_host
 
 _PREFLIGHT = {
     "Access-Control-Allow-Headers": (
@@ -16,31 +18,34 @@ _PREFLIGHT = {
 }
 
 
-def is_allowed(headers: Headers, host: str, origins: Collection[str]) -> bool:
+def is_allowed(environ: dict[str, Any], origins: Collection[str]) -> bool:
     """Returns whether a request comes from a page of the app itself or of a listed origin.
 
     Browsers say so in ``Sec-Fetch-Site``, which no proxy between browser and app makes wrong. Over
     plain HTTP they leave it out; then the host of ``Origin`` is compared. Requests of other
     programs have neither header, and no cookies of a victim.
 
-    :param host: the host that the request was sent to.
+    :param environ: the WSGI environment of the request.
     :param origins: the listed origins.
     """
-    origin, site = headers.get("Origin"), headers.get("Sec-Fetch-Site")
+    origin, site = environ.get("HTTP_ORIGIN"), environ.get("HTTP_SEC_FETCH_SITE")
     if origin is not None and origin in origins:
         return True
     if site is not None:
         return site in ("same-origin", "none")
-    return origin is None or urlsplit(origin).netloc == host
+    return origin is None or urlsplit(origin).netloc == get_host(environ)
 
 
 def add_cors(
-    response: Headers, request: Headers, origins: Collection[str], methods: str | None = None
+    response: Headers,
+    environ: dict[str, Any],
+    origins: Collection[str],
+    methods: str | None = None,
 ) -> None:
     """Lets a page of a listed origin read an answer.
 
     :param response: the headers of the answer.
-    :param request: the headers of the request.
+    :param environ: the WSGI environment of the request.
     :param origins: the listed origins.
     :param methods: for the answer to a preflight request, the allowed methods.
     """
@@ -48,7 +53,7 @@ def add_cors(
         return
     # Also on answers to other origins: a cache must not give those to a listed one.
     response.add("Vary", "Origin")
-    origin = request.get("Origin")
+    origin = environ.get("HTTP_ORIGIN")
     if origin is None or origin not in origins:
         return
     response["Access-Control-Allow-Origin"] = origin

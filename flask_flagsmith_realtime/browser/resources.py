@@ -7,8 +7,8 @@ short JSON instead of a page of the app. Errors are the browser's, so they are n
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any, NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TypeAlias
 
 from flask import Blueprint, Response, abort, current_app, request
 from werkzeug.exceptions import HTTPException
@@ -16,11 +16,19 @@ from werkzeug.exceptions import HTTPException
 from ..app_state import state_of
 from .origins import add_cors, is_allowed
 
-View = Callable[..., Response]
+#: Takes the app's state, and the variable parts of the path.
+View: TypeAlias = Callable[..., Response]
+Header: TypeAlias = tuple[str, str]
 
 #: The largest body of a request. The traits of an identity are small.
 LARGEST_BODY_BYTES = 64 * 1024
 
+#: The headers of all answers with JSON.
+JSON_HEADERS: tuple[Header, ...] = (
+    ("Content-Type", "application/json"),
+    ("Cache-Control", "private, no-store"),
+    ("X-Content-Type-Options", "nosniff"),
+)
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
@@ -34,25 +42,28 @@ def add_resource(blueprint: Blueprint, rule: str, endpoint: str, **views: View) 
     methods = ", ".join((*views, "OPTIONS"))
 
     def dispatch(**arguments: Any) -> Response:
-        # The proxies cost more than all else here.
-        asked = request._get_current_object()  # type: ignore[attr-defined]
-        origins = state_of(current_app).config.browser_origins
-        method = "GET" if asked.method == "HEAD" else asked.method
-        if not is_allowed(asked.headers, asked.host, origins):
+        environ = request.environ
+        state = state_of(current_app)
+        origins = state.config.browser_origins
+        method = environ["REQUEST_METHOD"]
+        view = views.get("GET" if method == "HEAD" else method)
+        if not is_allowed(environ, origins):
             response = json_response({"detail": "This origin is not allowed."}, 403)
         elif method == "OPTIONS":
             response = Response(status=204)
-            add_cors(response.headers, asked.headers, origins, methods)
+            add_cors(response.headers, environ, origins, methods)
             return response
-        elif method not in views:
+        elif view is None:
             response = json_response({"detail": "This method is not allowed."}, 405)
             response.headers["Allow"] = methods
         else:
             try:
-                response = views[method](**arguments)
+                response = view(state, **arguments)
             except HTTPException as error:
                 response = json_response({"detail": error.description}, error.code or 500)
-        add_cors(response.headers, asked.headers, origins)
+            if "HTTP_IF_NONE_MATCH" in environ:
+                response.make_conditional(environ)
+        add_cors(response.headers, environ, origins)
         return response
 
     blueprint.add_url_rule(
@@ -65,12 +76,14 @@ def json_response(content: Any, status: int = 200) -> Response:
     return bytes_response(json_bytes(content), status)
 
 
-def bytes_response(body: bytes, status: int = 200) -> Response:
-    """Returns an answer with JSON that is already serialized."""
-    response = Response(body, status, mimetype="application/json")
-    response.headers["Cache-Control"] = "private, no-store"
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    return response
+def bytes_response(
+    body: bytes, status: int = 200, headers: Sequence[Header] = JSON_HEADERS
+) -> Response:
+    """Returns an answer with JSON that is already serialized.
+
+    :param headers: all headers.
+    """
+    return Response(body, status, headers)
 
 
 def json_bytes(content: Any) -> bytes:

@@ -12,19 +12,28 @@ import hashlib
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from flask import Blueprint, Response, abort, current_app, request
+from flask import Blueprint, Response, abort
+from werkzeug.datastructures import Headers
 
-from ..app_state import state_of
-from ..model import Flag, Identity, Snapshot, TraitValue
+from ..app_state import AppState
+from ..model import Flag, Identity, TraitValue
 from ..reading import BrowserFlags, Flags, flags_for_browser
-from .resources import add_resource, bytes_response, json_bytes, json_response, read_json
+from .resources import (
+    JSON_HEADERS,
+    Header,
+    add_resource,
+    bytes_response,
+    json_bytes,
+    json_response,
+    read_json,
+)
 
 #: Flagsmith's limits, in characters.
 _LONGEST_KEY = 200
 _LONGEST_VALUE = 2000
 
-#: The key of the bodies in ``app.extensions``.
-_EXTENSION = "flagsmith_realtime_bodies"
+#: The key in ``app.extensions`` of the answer with the environment's flags.
+_EXTENSION = "flagsmith_realtime_answer"
 
 _EPOCH_HEADER = "X-Flagsmith-Document-Updated-At"
 
@@ -35,19 +44,16 @@ def add_sdk_api(blueprint: Blueprint, current_flags: Callable[[], Flags]) -> Non
     :param current_flags: returns the flags of the current request.
     """
 
-    def flags() -> Response:
-        found = flags_for_browser(current_flags())
-        response = _with_epoch(bytes_response(_flags_body(found)), found)
-        response.add_etag()
-        response.make_conditional(request)
-        return response
+    def flags(state: AppState) -> Response:
+        answer = _prepare(state, flags_for_browser(current_flags()))
+        return _PreparedResponse(answer.body, 200, answer.headers)
 
-    def identity() -> Response:
-        return _identity_response(current_flags(), {})
+    def identity(state: AppState) -> Response:
+        return _identity_response(state, current_flags(), {})
 
-    def identity_with_traits() -> Response:
-        believed = state_of(current_app).config.browser_traits
-        return _identity_response(current_flags(), _read_traits(read_json(), believed))
+    def identity_with_traits(state: AppState) -> Response:
+        traits = _read_traits(read_json(), state.config.browser_traits)
+        return _identity_response(state, current_flags(), traits)
 
     add_resource(blueprint, "/api/v1/flags/", "flags", GET=flags)
     add_resource(
@@ -59,41 +65,51 @@ def add_sdk_api(blueprint: Blueprint, current_flags: Callable[[], Flags]) -> Non
     add_resource(blueprint, "/api/v1/analytics/flags/", "analytics", POST=_count_nothing)
 
 
-class _Bodies:
-    """The body for one app's environment flags, under the newest snapshot."""
+class _PreparedResponse(Response):
+    """An answer that has all its headers, so that none is looked for at each request."""
 
-    def __init__(self) -> None:
-        self._newest: tuple[Snapshot, bytes] | None = None
-
-    def get(self, flags: BrowserFlags) -> bytes:
-        newest, snapshot = self._newest, flags.snapshot
-        if newest is not None and newest[0] is snapshot:
-            return newest[1]
-        body = json_bytes(_flags(flags))
-        if snapshot is not None:
-            self._newest = snapshot, body
-        return body
+    def get_wsgi_headers(self, environ: dict[str, Any]) -> Headers:
+        return self.headers if self.status_code == 200 else super().get_wsgi_headers(environ)
 
 
-def _flags_body(flags: BrowserFlags) -> bytes:
-    if flags.identity is not None or state_of(current_app).overrides:
-        return json_bytes(_flags(flags))
-    extensions = current_app.extensions
-    bodies: _Bodies | None = extensions.get(_EXTENSION)
-    if bodies is None:
-        bodies = extensions.setdefault(_EXTENSION, _Bodies())
-    return bodies.get(flags)
+class _Answer:
+    """The answer with some flags.
+
+    :param flags: the flags.
+    """
+
+    def __init__(self, flags: BrowserFlags) -> None:
+        self.snapshot = flags.snapshot
+        self.body = json_bytes([_flag(flag) for flag in flags.visible()])
+        etag = f'"{hashlib.sha256(self.body).hexdigest()[:32]}"'
+        self.headers = (
+            *_headers(flags),
+            ("ETag", etag),
+            ("Content-Length", str(len(self.body))),
+        )
 
 
-def _identity_response(flags: Flags, traits: Mapping[str, TraitValue]) -> Response:
+def _prepare(state: AppState, flags: BrowserFlags) -> _Answer:
+    """Returns the answer with some flags; for the environment's flags, once for each snapshot."""
+    if flags.snapshot is None or flags.mapping is not flags.snapshot.flags:
+        # Those of an identity, of a test or of a preview.
+        return _Answer(flags)
+    extensions = state.app.extensions
+    kept: _Answer | None = extensions.get(_EXTENSION)
+    if kept is None or kept.snapshot is not flags.snapshot:
+        kept = extensions[_EXTENSION] = _Answer(flags)
+    return kept
+
+
+def _identity_response(state: AppState, flags: Flags, traits: Mapping[str, TraitValue]) -> Response:
     found = flags_for_browser(flags)
     identifier = None if found.identity is None else found.identity.identifier
     if traits:
         found = flags_for_browser(flags.for_identity(_with_traits(found.identity, traits)))
     head = {"identifier": identifier, "traits": _echoed(found, traits)}
     # The flags are serialized already.
-    body = json_bytes(head)[:-1] + b',"flags":' + _flags_body(found) + b"}"
-    return _with_epoch(bytes_response(body), found)
+    body = json_bytes(head)[:-1] + b',"flags":' + _prepare(state, found).body + b"}"
+    return bytes_response(body, 200, _headers(found))
 
 
 def _with_traits(identity: Identity | None, traits: Mapping[str, TraitValue]) -> Identity:
@@ -113,10 +129,6 @@ def _echoed(flags: BrowserFlags, traits: Mapping[str, TraitValue]) -> list[dict[
     return [{"trait_key": name, "trait_value": value} for name, value in traits.items()]
 
 
-def _flags(flags: BrowserFlags) -> list[dict[str, Any]]:
-    return [_flag(flag) for flag in flags.visible()]
-
-
 def _flag(flag: Flag) -> dict[str, Any]:
     content: dict[str, Any] = {
         "feature": {"id": flag.feature_id, "name": flag.feature_name},
@@ -130,10 +142,10 @@ def _flag(flag: Flag) -> dict[str, Any]:
     return content
 
 
-def _with_epoch(response: Response, flags: BrowserFlags) -> Response:
-    if flags.epoch is not None:
-        response.headers[_EPOCH_HEADER] = repr(flags.epoch)
-    return response
+def _headers(flags: BrowserFlags) -> tuple[Header, ...]:
+    if flags.epoch is None:
+        return JSON_HEADERS
+    return (*JSON_HEADERS, (_EPOCH_HEADER, repr(flags.epoch)))
 
 
 def _read_traits(body: Any, believed: Collection[str]) -> dict[str, TraitValue]:
@@ -166,12 +178,12 @@ def _read_trait(trait: Any) -> tuple[str, TraitValue]:
     return name, value
 
 
-def _echo() -> Response:
+def _echo(state: AppState) -> Response:
     """Accepts traits as Flagsmith does. Nothing is stored."""
     return json_response(read_json())
 
 
-def _count_nothing() -> Response:
+def _count_nothing(state: AppState) -> Response:
     if not isinstance(read_json(), dict):
         abort(400, "The body must be an object of counts.")
     return bytes_response(b"")
