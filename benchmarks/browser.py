@@ -1,4 +1,4 @@
-"""What pages that follow, and the SDK's API on the app's own origin, cost.
+"""The costs of pages that follow, and of the SDK's API on the app's own origin.
 
 Four parts, the first two by CPU time: the answer of ``flags/`` beside a view that returns the same
 bytes; ten flags in a request of an app with and without the blueprint; open event streams of one
