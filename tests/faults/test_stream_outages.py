@@ -50,7 +50,7 @@ FAULTS = {
     ),
     "no-json": Fault(
         Stream(render=lambda epoch: data_event("changed")),
-        words="an event of it was ignored: the data is not JSON",
+        words="an event of it was ignored: the data is not a JSON object",
         settings=FAST_POLLING,
     ),
     "no-epoch": Fault(

@@ -119,7 +119,7 @@ def test_without_redis_each_member_continues_alone_and_joins_again(
     assert [line for line in warnings if words in line], warnings
     # One line for each process and cause; a failure may have two causes, one after the other.
     assert len(warnings) <= 2 * len(members.all), warnings
-    assert events(caplog).count("fleet_recovered") == 3
+    assert events(caplog).count("fleet_recovered") >= 3
 
 
 def test_cut_connections_do_not_change_the_leader(

@@ -10,14 +10,29 @@ import time
 
 import pytest
 
-from flask_flagsmith_realtime.processes import watch
+from flask_flagsmith_realtime.processes import watch, watchdog
 from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 THREAD = "flagsmith-watchdog"
 
 
+@pytest.fixture(autouse=True)
+def others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Starts each test with a process that watches nothing: apps of other tests may."""
+    global _others
+    _others = set(threading.enumerate())
+    monkeypatch.setattr(watchdog, "_watchdogs", {})
+
+
+_others: set[threading.Thread] = set()
+
+
+def watchdog_threads() -> set[threading.Thread]:
+    return {thread for thread in set(threading.enumerate()) - _others if thread.name == THREAD}
+
+
 def count_threads() -> int:
-    return sum(thread.name == THREAD for thread in threading.enumerate())
+    return len(watchdog_threads())
 
 
 class Calls:
@@ -101,10 +116,10 @@ def test_one_thread_serves_all_and_ends_when_nothing_is_watched() -> None:
 
 
 def test_calls_in_quick_succession_share_a_thread() -> None:
-    threads = set()
+    threads: set[threading.Thread] = set()
     for _ in range(3):
         handle = watch(600.0, int)
-        threads |= {thread for thread in threading.enumerate() if thread.name == THREAD}
+        threads |= watchdog_threads()
         handle.cancel()
     assert len(threads) == 1
 
