@@ -131,8 +131,12 @@ def test_asgi(recipe: Callable[[str], Any], emulator: Emulator) -> None:
         communicator = ApplicationCommunicator(asgi_app, scope)
         await communicator.send_input({"type": "http.request", "body": b""})
         await communicator.receive_output(timeout=PATIENCE_SECONDS)
-        body = await communicator.receive_output(timeout=PATIENCE_SECONDS)
-        text: bytes = body["body"]
+        text, more = b"", True
+        while more:
+            part = await communicator.receive_output(timeout=PATIENCE_SECONDS)
+            text, more = text + part.get("body", b""), part.get("more_body", False)
+        # Without this, the app's thread would wait for an event loop that has ended.
+        await communicator.wait(timeout=PATIENCE_SECONDS)
         return text.decode()
 
     assert asyncio.run(get()) == "Welcome to the tea shop"
