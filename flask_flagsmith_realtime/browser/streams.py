@@ -24,7 +24,7 @@ from ..client import jitter
 from ..config import Config
 from ..engine import Engine
 from ..model import Snapshot
-from ..processes import concurrent_requests, is_worker_stopping, watch
+from ..processes import PerProcess, concurrent_requests, is_worker_stopping, watch
 from .events import Events, retry
 
 logger = logs.SafeLogger(logging.getLogger(__name__))
@@ -45,11 +45,11 @@ class EventStreams:
     def __init__(self, config: Config, engine: Engine) -> None:
         self._config = config
         self._engine = engine
-        self._processes: dict[int, _Process] = {}
+        self._processes = PerProcess(_Process)
 
     def have_room(self, environ: Mapping[str, Any]) -> bool:
         """Returns whether this process would open a stream now."""
-        return self._here.open < self._most(environ) and self._engine_runs()
+        return self._processes.get().open < self._most(environ) and self._engine_runs()
 
     def open(self, environ: Mapping[str, Any], events: Events) -> Stream | None:
         """Opens a stream, unless this process has too many, or cannot have any.
@@ -58,7 +58,7 @@ class EventStreams:
         :param events: the events to send.
         """
         most = self._most(environ)
-        here = self._here
+        here = self._processes.get()
         if not self._engine_runs():
             return None
         if not here.enter(most):
@@ -76,17 +76,6 @@ class EventStreams:
         event = events.begin(_epoch(self._engine.read()))
         seconds = RETRY_AFTER_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311
         return [retry(int(1000 * seconds)), event or ""]
-
-    @property
-    def _here(self) -> _Process:
-        pid = os.getpid()
-        here = self._processes.get(pid)
-        if here is None:
-            here = self._processes.setdefault(pid, _Process())
-            for other in list(self._processes):
-                if other != pid:
-                    self._processes.pop(other, None)
-        return here
 
     def _most(self, environ: Mapping[str, Any]) -> int:
         """Returns how many streams may be open: some requests must always find a thread."""

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
 import threading
 import time
 from collections import OrderedDict
@@ -35,6 +34,7 @@ from ..config import Config
 from ..exceptions import FetchError, IdentityRefusedError, IdentitySerializationError
 from ..logs import OncePerCause, SafeLogger
 from ..model import Flag, Identity, Snapshot
+from ..processes import PerProcess
 from .circuit_breaker import CircuitBreaker
 from .freshness import Generations, KeptAnswer
 
@@ -100,7 +100,7 @@ class RemoteIdentities:
         self._crashes: set[type[Exception]] = set()
         self._generations = Generations()
         self._answers: OrderedDict[Hashable, KeptAnswer] = OrderedDict()
-        self._processes: dict[int, _Process] = {}
+        self._processes = PerProcess(_Process)
 
     def flags_of(self, identity: Identity, key: Hashable, snapshot: Snapshot) -> _Flags:
         """Returns all flags of an identity.
@@ -108,7 +108,7 @@ class RemoteIdentities:
         :param key: the identity's.
         :param snapshot: the request's. Its flags serve if all else fails.
         """
-        here = self._here()
+        here = self._processes.get()
         now = time.monotonic()
         with here.lock:
             generation = self._generations.of(snapshot)
@@ -229,17 +229,6 @@ class RemoteIdentities:
             f"{error} An identity's last good flags serve, or the environment's; it is tried again."
         )
         signals.send(signals.refresh_failed, self._app, error=error)
-
-    def _here(self) -> _Process:
-        """Returns what belongs to this process."""
-        pid = os.getpid()
-        here = self._processes.get(pid)
-        if here is None:
-            here = self._processes.setdefault(pid, _Process())
-            for other in list(self._processes):
-                if other != pid:
-                    self._processes.pop(other, None)
-        return here
 
 
 class _Process:

@@ -9,12 +9,14 @@ from .autostart import is_preloading_master, should_start
 from .eventlet_support import refuse_eventlet
 from .forks import after_fork, close_after_fork, is_forked, register_engine, watch_gevent
 from .gevent_support import greenlets_are_threads, greenlets_will_be_threads, spawn_greenlet
+from .per_process import PerProcess
 from .threads import make_thread, start_thread
 from .uwsgi import warn_without_uwsgi_threads
 from .watchdog import Watch, watch
 from .workers import concurrent_requests, is_worker_stopping
 
 __all__ = [
+    "PerProcess",
     "Watch",
     "after_fork",
     "close_after_fork",

@@ -11,8 +11,7 @@ import pytest
 from flask_flagsmith_realtime import Identity
 from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.testing import override_flags
-
-from .conftest import Shop
+from tests.support.browser_api import Shop
 
 SECRET = "pricing"
 

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from flask_flagsmith_realtime.emulator import Emulator
+from tests.support.browser_api import Shop
 from tests.support.waiting import PATIENCE_SECONDS
-
-from .conftest import Shop
 
 
 def lines(answer: Any) -> Iterator[str]:

@@ -8,9 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from flask_flagsmith_realtime.emulator import Emulator
+from tests.support.browser_api import Shop
 from tests.support.waiting import PATIENCE_SECONDS
-
-from .conftest import Shop
 
 
 def wait(shop: Shop, epoch: str | float | None, timeout: float = PATIENCE_SECONDS) -> bool:
