@@ -7,7 +7,7 @@ import signal
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browsers import Demo, Open
+from tests.support.browsers import Demo, Open, wait_for_listening
 
 
 def mark(page: Page) -> None:
@@ -41,10 +41,10 @@ def set_value(page: Page, feature: str, value: str) -> None:
 
 def test_an_open_shop_follows_a_switch_on_the_emulators_page(demo: Demo, open_page: Open) -> None:
     shop, emulator = open_page(demo.shop), open_page(demo.emulator)
+    wait_for_listening(shop, "Live")
     mark(shop)
     mug = shop.get_by_role("link", name="Stoneware mug")
     expect(mug).to_contain_text("Order by post")
-    expect(shop.locator("#listening")).to_contain_text("Live")
     switch(emulator, "new_checkout")
     expect(mug).to_contain_text("Buy now")
     newest = shop.locator("#changes li").first
@@ -173,7 +173,7 @@ def test_the_keyboard_focus_is_kept(demo: Demo, open_page: Open) -> None:
 
 def test_the_shop_ends_at_once_with_an_open_page(demo: Demo, open_page: Open) -> None:
     shop = open_page(demo.shop)
-    expect(shop.locator("#listening")).to_contain_text("Live")
+    wait_for_listening(shop, "Live")
     demo.process.process.send_signal(signal.SIGINT)
     assert demo.process.wait() == 0
     assert "Traceback" not in demo.process.output

@@ -9,10 +9,9 @@ import pytest
 from playwright.sync_api import expect
 
 from flask_flagsmith_realtime.emulator import Emulator
-from tests.support.browsers import Open
+from tests.support.browsers import Open, wait_for_listening
 from tests.support.paths import ROOT
 from tests.support.servers import Served, environment_of, gunicorn
-from tests.support.waiting import eventually
 
 
 @contextmanager
@@ -46,7 +45,7 @@ def test_an_open_shop_catches_up_after_a_restart_of_its_server(
     with served(emulator) as server:
         address = server.url.removeprefix("http://")
         shop = open_page(server.url)
-        expect(shop.locator("#listening")).to_contain_text("Live")
+        wait_for_listening(shop, "Live")
         server.stop()
     emulator.set_flag("new_checkout", enabled=True)
     with served(emulator, "--bind", address):
@@ -56,13 +55,8 @@ def test_an_open_shop_catches_up_after_a_restart_of_its_server(
 def test_the_shop_shows_the_state_of_the_stream(emulator: Emulator, open_page: Open) -> None:
     with served(emulator) as server:
         shop = open_page(server.url)
-
-        def state() -> str:
-            shop.reload()
-            return shop.locator("#listening").inner_text()
-
-        eventually(lambda: "Live" in state())
+        wait_for_listening(shop, "Live")
         emulator.stop()
-        eventually(lambda: "Polling" in state())
+        wait_for_listening(shop, "Polling")
         emulator.start()
-        eventually(lambda: "Live" in state())
+        wait_for_listening(shop, "Live")

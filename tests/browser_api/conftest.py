@@ -29,4 +29,4 @@ def shop(emulator: Emulator) -> Iterator[Shop]:
     """An app with the blueprint."""
     running = Shop(emulator)
     yield running
-    running.flagsmith.stop(running.app)
+    running.close()

@@ -19,6 +19,7 @@ class Shop:
         self.settings: dict[str, Any] = {}
         self._emulator = emulator
         self._app: Flask | None = None
+        self._answers: list[Any] = []
 
     @property
     def app(self) -> Flask:
@@ -36,4 +37,12 @@ class Shop:
         """Call the blueprint."""
         client = self.app.test_client(use_cookies=False)
         options.setdefault("environ_overrides", {"wsgi.multithread": True})
-        return client.open(f"/flagsmith/browser/{path}", method=method, **options)
+        answer = client.open(f"/flagsmith/browser/{path}", method=method, **options)
+        self._answers.append(answer)
+        return answer
+
+    def close(self) -> None:
+        """Close all answers, as a server does, and stop the extension."""
+        for answer in self._answers:
+            answer.close()
+        self.flagsmith.stop(self.app)
