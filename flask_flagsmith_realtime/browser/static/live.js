@@ -17,7 +17,7 @@ let source, channel, following, timer, hiding;
 
 /** @param {number | null} epoch null: a change without an epoch */
 function learn(epoch) {
-  if (epoch !== null && !(epoch > newest)) return;
+  if (epoch !== null && epoch <= newest) return;
   newest = epoch ?? newest;
   if (source) channel?.postMessage(epoch);
   refresh();
@@ -36,7 +36,7 @@ async function refresh() {
     const page = new DOMParser().parseFromString(text, "text/html");
     if (href === location.href && epochOf(page) >= newest) update(page);
     else again = true;
-    if (again) await new Promise((done) => later(ms, done));
+    await new Promise((done) => later(ms, done));
   }
   busy = false;
 }
@@ -48,13 +48,13 @@ function update(page) {
   const unnamed = page.querySelectorAll(`${LIVE}:not([id])`).values();
   for (const old of document.querySelectorAll(LIVE)) {
     const fresh = old.id ? page.getElementById(old.id) : unnamed.next().value;
-    if (fresh && !fresh.isEqualNode(old))
-      morph(old, fresh).dispatchEvent(new Event("flagsmith:refreshed", { bubbles: true }));
+    const changed = fresh && morph(old, fresh);
+    changed?.dispatchEvent(new Event("flagsmith:refreshed", { bubbles: true }));
   }
-  if (focus?.isConnected) focus.focus({ preventScroll: true });
+  focus?.focus({ preventScroll: true });
 }
 
-/** Changes only what differs. @param {any} old @param {any} fresh */
+/** Changes only what differs; returns the changed node. @param {any} old @param {any} fresh */
 function morph(old, fresh) {
   if (old.isEqualNode(fresh)) return;
   if (!alike(old, fresh)) return old.replaceWith(fresh), fresh;
@@ -78,29 +78,29 @@ function morph(old, fresh) {
   return old;
 }
 
-function connect(tries = 0) {
+function connect(ms = 1000) {
   source = new EventSource(`${url}?since=${newest || ""}`);
-  source.onopen = () => (tries = 0);
+  source.onopen = () => (ms = 1000);
   source.addEventListener("environment_updated", ({ data }) => learn(JSON.parse(data).updated_at));
   // Unless refused, the browser connects again by itself.
-  source.onerror = () => source.readyState === 2 && poll(tries + 1);
+  source.onerror = () => source.readyState === 2 && poll(2 * ms);
 }
 
-/** Asks for the epoch until there is room for a connection. @param {number} tries */
-async function poll(tries) {
+/** Asks for the epoch until there is room for a connection. @param {number} ms */
+async function poll(ms) {
   const { signal } = following;
-  const { updated_at, stream } = await fetch(new URL("epoch", url), { cache: "no-store", signal })
+  const { updated_at, stream } = await fetch(new URL("epoch", url), { signal })
     .then((answer) => answer.json())
     .catch(Object);
-  if (updated_at > newest) learn(updated_at);
-  const ms = stream === false ? 30000 : Math.min(1000 * 2 ** tries, 30000);
-  if (!signal.aborted) timer = later(ms, () => (stream ? connect(tries) : poll(tries + 1)));
+  if (updated_at) learn(updated_at);
+  if (stream === false || ms > 30000) ms = 30000;
+  if (!signal.aborted) timer = later(ms, () => (stream ? connect(ms) : poll(2 * ms)));
 }
 
 function follow() {
   if (following || document.hidden) return;
   const { signal } = (following = new AbortController());
-  if (!navigator.locks || !window.BroadcastChannel) return connect();
+  if (!navigator.locks) return connect();
   // The tab with the lock connects, and tells the others.
   channel = new BroadcastChannel(url);
   channel.onmessage = ({ data }) => {
