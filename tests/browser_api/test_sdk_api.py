@@ -51,6 +51,28 @@ def test_the_answer_follows_changes(shop: Shop, emulator: Emulator) -> None:
     assert shop.call("api/v1/flags/").json == before.json
 
 
+@pytest.mark.parametrize("is_cached_before", [True, False])
+def test_a_preview_is_for_its_own_browser_only(shop: Shop, is_cached_before: bool) -> None:
+    shop.settings["SECRET_KEY"] = "of the test"
+    shop.flagsmith.preview_allowed(lambda: True)
+    shop.app.register_blueprint(shop.flagsmith.preview)
+    expected = "Welcome to the tea shop"
+    if is_cached_before:
+        answer = shop.call("api/v1/flags/")
+        assert by_name(answer.json)["banner_text"]["feature_state_value"] == expected
+
+    first = shop.call("api/v1/flags/?flagsmith.banner_text=previewed")
+    cookie = {"Cookie": first.headers["Set-Cookie"].partition(";")[0]}
+    for answer in (first, shop.call("api/v1/flags/", headers=cookie)):
+        assert by_name(answer.json)["banner_text"]["feature_state_value"] == "previewed"
+        assert answer.headers["Cache-Control"] == "private, no-store"
+        assert "ETag" not in answer.headers
+    other = shop.call("api/v1/flags/")
+    assert by_name(other.json)["banner_text"]["feature_state_value"] == expected
+    kept = shop.call("api/v1/flags/", headers={**cookie, "If-None-Match": other.headers["ETag"]})
+    assert kept.status_code == 200
+
+
 def test_an_identity_is_the_loaders_whatever_the_browser_claims(
     shop: Shop, emulator: Emulator
 ) -> None:
