@@ -1,7 +1,7 @@
 """The commands that read, follow and check flags.
 
-None starts a thread but ``watch``, which needs the stream. Errors go to standard error and end with
-status 1, also a missing app; a wrong command line ends with 2.
+Only ``watch`` starts threads: it needs the stream. Errors go to standard error. The exit status is
+1 for an error, which includes a missing app, and 2 for a wrong command line.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import json
 import math
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,10 +22,9 @@ from ..app_state import AppState, state_of
 from ..doctor import Finding, Level, broken_app, broken_setup
 from ..doctor import examine as examine_app
 from ..exceptions import FetchError, FlagsmithRealtimeError
-from ..model import Flag
 from ..reading import Flags
 from . import wording
-from .terminal import paragraph, plain
+from .terminal import COLUMNS, plain
 from .watch import follow
 
 #: The exit statuses of ``get``, besides 0 for a feature that is on.
@@ -47,7 +47,7 @@ def _read_traits(
 
 
 def trait_value(text: str) -> str | int | float | bool:
-    """Parse a trait's value: ``25``, ``2.5``, ``true``; all else, and text in quotes, is text."""
+    """Parses a trait's value: ``25``, ``2.5``, ``true``; all else, and text in quotes, is text."""
     try:
         read = json.loads(text.lower() if text.lower() in ("true", "false") else text)
     except (ValueError, RecursionError):
@@ -92,7 +92,7 @@ def list_flags(identity: str | None, traits: dict[str, Any], as_json: bool) -> N
     if error is not None:
         warn(error)
     if as_json:
-        click.echo(json.dumps([_as_dict(flag) for flag in found], indent=2))
+        click.echo(json.dumps([dataclasses.asdict(flag) for flag in found], indent=2))
     elif found:
         click.echo(wording.table(found))
     else:
@@ -131,7 +131,7 @@ def get_flag(
         warn(error)
     flag = flags.get_flag(name)
     if as_json:
-        click.echo(json.dumps(_as_dict(flag), indent=2))
+        click.echo(json.dumps(dataclasses.asdict(flag), indent=2))
     else:
         parts = wording.state(flag.enabled), wording.value(flag.value), f"({wording.reason(flag)})"
         click.echo(f"{plain(name)}  {'  '.join(parts)}")
@@ -158,11 +158,7 @@ def watch(as_json: bool) -> None:
             "to follow Flagsmith."
         )
     try:
-        for event in follow(state):
-            if isinstance(event, str):
-                click.echo(event, err=True)
-            else:
-                click.echo(json.dumps(event.as_dict()) if as_json else event.as_text())
+        follow(state, as_json)
     except FlagsmithRealtimeError as error:
         raise click.ClickException(str(error)) from None
     except KeyboardInterrupt:
@@ -196,24 +192,27 @@ def examine(context: click.Context, as_json: bool) -> None:
 
 
 def load_app() -> AppState:
-    """Load the command's app, and open its context until the command ends."""
-    context = click.get_current_context()
+    """Loads the command's app, and opens its context until the command ends."""
     try:
-        app: Flask = context.ensure_object(ScriptInfo).load_app()
-        state = state_of(app)
+        state = _load_state()
     except FlagsmithRealtimeError as error:
         raise click.ClickException(str(error)) from None
     except NoAppException as error:
         # Flask ends with the status of a wrong command line, which a script could not distinguish.
         raise click.ClickException(error.format_message()) from None
-    context.with_resource(app.app_context())
+    click.get_current_context().with_resource(state.app.app_context())
     return state
+
+
+def _load_state() -> AppState:
+    app: Flask = click.get_current_context().ensure_object(ScriptInfo).load_app()
+    return state_of(app)
 
 
 def read_flags(
     state: AppState, identity: str | None, traits: dict[str, Any]
 ) -> tuple[Flags, FetchError | None]:
-    """Read flags with one fetch and no thread.
+    """Reads flags with one fetch and no thread.
 
     :returns: the flags, and the error if the fetch failed.
     """
@@ -232,15 +231,13 @@ def read_flags(
 
 def _findings() -> Iterator[Finding]:
     try:
-        app: Flask = click.get_current_context().ensure_object(ScriptInfo).load_app()
-        state = state_of(app)
+        state = _load_state()
     except FlagsmithRealtimeError as error:
         yield broken_setup(error)
-        return
     except (Exception, SystemExit) as error:
         yield broken_app(error)
-        return
-    yield from examine_app(app, state.config)
+    else:
+        yield from examine_app(state.app, state.config)
 
 
 def _unknown(name: str, flags: Flags) -> str:
@@ -249,17 +246,16 @@ def _unknown(name: str, flags: Flags) -> str:
     return f"The environment has no feature {name!r}. {hint}"
 
 
-def _as_dict(flag: Flag) -> dict[str, Any]:
-    return dataclasses.asdict(flag)
-
-
 def warn(error: FetchError) -> None:
     click.echo(f"Warning: {error} These are the flags that the app serves meanwhile.", err=True)
 
 
 def _print_finding(finding: Finding) -> None:
     level = click.style(f"{finding.level.value:<8}", fg=_LEVEL_COLOURS[finding.level])
-    first, *others = paragraph(finding.check, finding.message, finding.advice)
-    click.echo(level + first)
-    for line in others:
-        click.echo(" " * 8 + line)
+    title = f"{level}{finding.check:<10}"
+    for text in filter(None, (finding.message, finding.advice)):
+        for line in textwrap.wrap(
+            plain(text), COLUMNS - 18, break_long_words=False, break_on_hyphens=False
+        ):
+            click.echo(title + line)
+            title = " " * 18

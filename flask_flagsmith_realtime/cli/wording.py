@@ -11,9 +11,13 @@ from .terminal import COLUMNS, plain, shorten
 _LONGEST_NAME = 30
 _LONGEST_REASON = 26
 _LONGEST_IN_A_CHANGE = 60
-_IDENTITY_OVERRIDE = "TARGETING_MATCH; segment=identity_overrides"
-_SEGMENT = "TARGETING_MATCH; segment="
-_SPLIT = "SPLIT; weight="
+
+_REASONS = {
+    None: "Flagsmith",
+    "STATIC": "environment",
+    "DEFAULT": "environment, no segment",
+    "TARGETING_MATCH; segment=identity_overrides": "identity override",
+}
 
 
 def state(enabled: bool) -> str:
@@ -31,18 +35,13 @@ def reason(flag: Flag) -> str:
     given = flag.reason
     if flag.is_default:
         return "default"
-    if given is None:
-        return "Flagsmith"
-    if given == "STATIC":
-        return "environment"
-    if given == "DEFAULT":
-        return "environment, no segment"
-    if given == _IDENTITY_OVERRIDE:
-        return "identity override"
-    if given.startswith(_SEGMENT):
-        return f"segment {plain(given.removeprefix(_SEGMENT))}"
-    if given.startswith(_SPLIT):
-        return f"split, {given.removeprefix(_SPLIT).removesuffix('.0')} %"
+    if given is None or given in _REASONS:
+        return _REASONS[given]
+    kind, _, detail = given.partition("=")
+    if kind == "TARGETING_MATCH; segment":
+        return f"segment {plain(detail)}"
+    if kind == "SPLIT; weight":
+        return f"split, {detail.removesuffix('.0')} %"
     return plain(given)
 
 

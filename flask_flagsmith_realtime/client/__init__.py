@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .api import API
 from .backoff import RETRY_SECONDS, Random, Reconnect, bounded_retry_after, jitter, retry_delay
+from .deadline import Deadline
 from .failures import describe_failure
 from .reports import ReportClient, ReportError
 from .session import get_within_origin, make_session, origin
@@ -26,6 +27,7 @@ __all__ = [
     "API",
     "RETRY_SECONDS",
     "ChangeEvent",
+    "Deadline",
     "MalformedEvent",
     "Random",
     "Reconnect",

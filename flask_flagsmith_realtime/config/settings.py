@@ -21,7 +21,7 @@ from .. import logs
 from ..exceptions import ConfigError
 from ..model import Flag
 from . import validators
-from .validators import Kind
+from .validators import Kind, parse_json
 
 logger = logs.SafeLogger(logging.getLogger(__name__))
 
@@ -39,8 +39,8 @@ def _option(default: Any, kind: Kind, doc: str, *, secret: bool = False) -> Any:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """All settings of the extension for one app, checked. Field names are the keys in lower case,
-    without the prefix."""
+    """The checked settings of one app. A field's name is the key in lower case, without the
+    prefix."""
 
     environment_key: str | None = _option(
         None,
@@ -223,9 +223,8 @@ class Config:
 
 
 def read_config(settings: Mapping[str, Any], *, testing: bool = False) -> Config:
-    """Reads and checks all ``FLAGSMITH_`` keys.
+    """Reads and checks all ``FLAGSMITH_`` keys of an app's config.
 
-    :param settings: the app's config.
     :param testing: the app is under test, and needs no key.
     :raises ConfigError: naming the key, what it must be, what it is and how to write it.
     """
@@ -243,7 +242,7 @@ def read_config(settings: Mapping[str, Any], *, testing: bool = False) -> Config
     }
     config = Config(**values)
     if config.environment_key is None and config.offline_file is None and not testing:
-        raise ConfigError(_missing_key(os.environ))
+        raise ConfigError(_missing_key())
     if config.environment_key is not None and not config.local_evaluation:
         logger.info(
             "FLAGSMITH_ENVIRONMENT_KEY is a %s: remote evaluation, a call of the API for each "
@@ -256,8 +255,8 @@ def read_config(settings: Mapping[str, Any], *, testing: bool = False) -> Config
 
 
 def unknown_settings(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Returns the keys with this package's prefix that it does not know, each with a hint that
-    names the nearest known one."""
+    """Returns the unknown keys that have this package's prefix, each with a hint at the nearest
+    known one."""
     known = [field.name.upper() for field in dataclasses.fields(Config)]
     unknown = {}
     for name in settings:
@@ -277,44 +276,32 @@ def _check(name: str, value: Any, kind: Kind) -> Any:
     try:
         return kind.check(value)
     except TypeError as error:
-        assignment = _assignment(name, value, kind.example, os.environ)
+        assignment = _assignment(name, value, kind.example)
         raise ConfigError(f"{name} {error}; write it like {assignment}") from None
     except ValueError as error:
         end = "" if str(error).endswith("?") else "."
         raise ConfigError(f"{name} {error}{end}") from None
 
 
-def _assignment(name: str, value: Any, example: Any, environ: Mapping[str, str]) -> str:
-    """Returns an assignment of an example value, in the place where the wrong one was set."""
-    for variable, raw in environ.items():
-        if variable.endswith(name) and value in (raw, _read_as_flask(raw)):
-            return f"{variable}={shlex.quote(_as_flask_reads(example))}"
+def _assignment(name: str, value: Any, example: Any) -> str:
+    """Returns an assignment of the example, in the place where the wrong value was set."""
+    for variable, raw in os.environ.items():
+        if variable.endswith(name) and value in (raw, parse_json(raw)):
+            is_plain = isinstance(example, str) and parse_json(example) == example
+            text = example if is_plain else json.dumps(example)
+            return f"{variable}={shlex.quote(text)}"
     return f"app.config[{json.dumps(name)}] = {example!r}"
 
 
-def _read_as_flask(raw: str) -> Any:
-    """Reads the value of an environment variable as ``from_prefixed_env`` does."""
-    try:
-        return json.loads(raw)
-    except (ValueError, RecursionError):
-        return raw
-
-
-def _as_flask_reads(value: Any) -> str:
-    """Returns the inverse of :func:`_read_as_flask`, without quotes around text where it can."""
-    is_plain = isinstance(value, str) and _read_as_flask(value) == value
-    return str(value) if is_plain else json.dumps(value)
-
-
-def _missing_key(environ: Mapping[str, str]) -> str:
-    """Says that there is no key, and what to do where this process runs."""
+def _missing_key() -> str:
+    """Returns the error for a missing key, with the fix for this process's environment."""
     name = "FLAGSMITH_ENVIRONMENT_KEY"
-    if environ.get(f"FLASK_{name}"):
+    if os.environ.get(f"FLASK_{name}"):
         return (
             f"{name} is missing in app.config, although the environment variable FLASK_{name} is "
             "set: call app.config.from_prefixed_env() before the extension is given the app."
         )
-    if environ.get(name):
+    if os.environ.get(name):
         return (
             f"{name} is missing in app.config, although there is an environment variable of that "
             f"name: Flask reads FLASK_{name}, by app.config.from_prefixed_env(); or set "

@@ -49,8 +49,9 @@ def _wrong_type(wanted: str, value: Any) -> TypeError:
     return TypeError(f"must be {wanted}, not {type(value).__name__}")
 
 
-def _parse_json(value: Any) -> Any:
-    """Parses text that is JSON; returns any other value unchanged."""
+def parse_json(value: Any) -> Any:
+    """Parses text that is JSON, as Flask reads an environment variable; returns any other value
+    unchanged."""
     if not isinstance(value, str):
         return value
     try:
@@ -98,7 +99,7 @@ def _url(value: Any) -> str:
 
 
 def _number(value: Any, wanted: str) -> Any:
-    number = _parse_json(value)
+    number = parse_json(value)
     if isinstance(number, bool) or not isinstance(number, (int, float)):
         raise _wrong_type(wanted, value)
     return number
@@ -153,7 +154,7 @@ def _header_value(value: Any) -> str:
 
 
 def _dict_of_text(value: Any) -> Mapping[str, str]:
-    value = _parse_json(value)
+    value = parse_json(value)
     if not isinstance(value, Mapping):
         raise _wrong_type("a dict of text to text", value)
     for name, content in value.items():
@@ -188,7 +189,7 @@ def _proxies(value: Any) -> Mapping[str, str]:
 
 
 def _defaults(value: Any) -> Mapping[str, Flag]:
-    value = _parse_json(value)
+    value = parse_json(value)
     if not isinstance(value, Mapping):
         raise _wrong_type("a dict", value)
     for name in value:
@@ -203,7 +204,7 @@ def _defaults(value: Any) -> Mapping[str, Flag]:
 
 def _names(value: Any) -> tuple[str, ...]:
     """Validates a list of names, which text separates by commas."""
-    parsed = _parse_json(value)
+    parsed = parse_json(value)
     if isinstance(parsed, list):
         value = parsed
     elif isinstance(value, str):

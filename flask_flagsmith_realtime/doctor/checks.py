@@ -6,6 +6,7 @@ holds a secret.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 import traceback
@@ -18,7 +19,7 @@ from flask import Flask
 from flask.cli import NoAppException
 
 from .. import webhook
-from ..client import API, StreamError, describe_failure
+from ..client import API, StreamError
 from ..config import Config
 from ..exceptions import FetchError, FlagsmithRealtimeError, InvalidDocumentError
 from ..model import Snapshot
@@ -79,42 +80,40 @@ def _examine_flagsmith(config: Config, key: str) -> Iterator[Finding]:
     except FetchError as error:
         yield failed("API", str(error), _advice(config))
     else:
-        yield verdicts.diagnose_answer(snapshot, time.monotonic() - started, time.time())
-        try:
-            yield verdicts.diagnose_clock(network.ask_without_key(config, config.api_url))
-        except OSError as error:
-            yield warning("clock", f"not compared: {describe_failure(error)}", "Run this again.")
+        seconds = time.monotonic() - started
+        yield verdicts.diagnose_answer(snapshot, seconds, time.time())
+        yield verdicts.diagnose_clock(snapshot, seconds)
         yield from verdicts.diagnose_defaults(config, snapshot)
         if snapshot.document is not None:
             yield from verdicts.diagnose_environment(snapshot.document)
     finally:
         api.close()
-    yield _examine_stream(config, snapshot)
+    yield _examine_stream(config, key, snapshot)
     if config.snapshot_file is not None:
         path = Path(config.snapshot_file)
         yield verdicts.diagnose_snapshot_file(path)
-        kept = _read_snapshot_file(path, key)
-        if kept is not None and snapshot is not None:
-            yield from verdicts.diagnose_kept(kept, snapshot, time.time())
+        # A start of the app reports a file that is damaged.
+        with contextlib.suppress(OSError, InvalidDocumentError):
+            kept = unpack(read_regular_file(path, MAX_ARCHIVE_BYTES), key)
+            if snapshot is not None:
+                yield from verdicts.diagnose_kept(kept, snapshot, time.time())
 
 
-def _examine_stream(config: Config, snapshot: Snapshot | None) -> Finding:
+def _examine_stream(config: Config, key: str, snapshot: Snapshot | None) -> Finding:
     if not config.enable_realtime_updates:
         return ok(
             "stream",
             "off by FLAGSMITH_ENABLE_REALTIME_UPDATES: flags are fetched every "
             f"{config.environment_refresh_interval_seconds:g} s",
         )
-    if snapshot is not None:
-        environment_id, held = snapshot.environment_id, snapshot.epoch
-    elif not config.local_evaluation and config.environment_key is not None:
-        environment_id, held = config.environment_key, None
-    else:
+    if snapshot is None and config.local_evaluation:
         return warning(
             "stream",
             "not checked: its address holds the environment's id, which the API provides",
             "Fix the API first.",
         )
+    environment_id = key if snapshot is None else snapshot.environment_id
+    held = None if snapshot is None else snapshot.epoch
     try:
         return verdicts.diagnose_greeting(network.greet(config, environment_id), held)
     except StreamError as error:
@@ -124,15 +123,14 @@ def _examine_stream(config: Config, snapshot: Snapshot | None) -> Finding:
 def _advice(config: Config) -> str:
     """Finds out why the API did not answer as it should."""
     try:
-        reply = network.ask_without_key(config, config.api_url)
-        if reply.is_flagsmith:
+        if network.is_flagsmith(config, config.api_url):
             return (
                 "There is a Flagsmith at FLAGSMITH_API_URL, so the key is wrong. Copy it again "
                 "from 'SDK keys' in the environment's settings on that Flagsmith."
             )
         parts = urlsplit(config.api_url)
         usual = f"{parts.scheme}://{parts.netloc}/api/v1/"
-        if usual != config.api_url and network.ask_without_key(config, usual).is_flagsmith:
+        if usual != config.api_url and network.is_flagsmith(config, usual):
             return f"There is a Flagsmith at {usual}: set FLAGSMITH_API_URL to that."
     except requests.exceptions.SSLError:
         return (
@@ -150,14 +148,6 @@ def _advice(config: Config) -> str:
     )
 
 
-def _read_snapshot_file(path: Path, key: str) -> Snapshot | None:
-    """Reads the snapshot file; a start of the app reports one that is damaged."""
-    try:
-        return unpack(read_regular_file(path, MAX_ARCHIVE_BYTES), key)
-    except (OSError, InvalidDocumentError):
-        return None
-
-
 def _examine_fleet(config: Config) -> Finding:
     if config.redis_url is None:
         return ok(
@@ -165,15 +155,10 @@ def _examine_fleet(config: Config) -> Finding:
             "none: each process has its own stream and fetches each change itself",
             "With more than one process, FLAGSMITH_REDIS_URL lets them share both.",
         )
-    try:
-        from ..fleet import StoreError, redacted_url
-        from .redis_check import check_operations
-    except ImportError:
-        return failed(
-            "Redis",
-            "FLAGSMITH_REDIS_URL is set, but the package redis is not installed",
-            "pip install 'flask-flagsmith-realtime[redis]'",
-        )
+    # The package redis is optional; without it the app has not started.
+    from ..fleet import StoreError, redacted_url
+    from .redis_check import check_operations
+
     url = redacted_url(config.redis_url)
     try:
         check_operations(config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from functools import partial
 
 
 class Level(enum.Enum):
@@ -32,16 +33,6 @@ class Finding:
     advice: str | None = None
 
 
-def ok(check: str, message: str, advice: str | None = None) -> Finding:
-    """Returns a finding that all is well."""
-    return Finding(Level.OK, check, message, advice)
-
-
-def warning(check: str, message: str, advice: str) -> Finding:
-    """Returns a finding about a limitation."""
-    return Finding(Level.WARNING, check, message, advice)
-
-
-def failed(check: str, message: str, advice: str) -> Finding:
-    """Returns a finding about a failure."""
-    return Finding(Level.FAILED, check, message, advice)
+ok = partial(Finding, Level.OK)
+warning = partial(Finding, Level.WARNING)
+failed = partial(Finding, Level.FAILED)

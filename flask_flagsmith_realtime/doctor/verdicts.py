@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..client import StreamError, StreamRefusedError
+from ..client import ChangeEvent, MalformedEvent, StreamError, StreamRefusedError
 from ..config import PREFIX, Config, unknown_settings
 from ..model import Document, Snapshot, may_hide_newer
 from . import network
@@ -98,18 +98,22 @@ def diagnose_answer(snapshot: Snapshot, seconds: float, now: float) -> Finding:
     return ok("API", f"{message}; epoch {snapshot.epoch:.3f}, {_date(snapshot.epoch, now)}")
 
 
-def diagnose_clock(reply: network.Reply) -> Finding:
-    """Compares this machine's clock with the server's."""
-    if reply.ahead is None:
+def diagnose_clock(snapshot: Snapshot, seconds: float) -> Finding:
+    """Compares this machine's clock with the server's, by an answer that has just come.
+
+    :param seconds: the time that the call took.
+    """
+    if snapshot.server_date is None:
         return warning(
             "clock", "the API does not send its time", "Check this machine's clock by other means."
         )
-    if abs(reply.ahead) <= _MOST_SKEW_SECONDS:
+    ahead = snapshot.server_date - (snapshot.fetched_at - seconds / 2)
+    if abs(ahead) <= _MOST_SKEW_SECONDS:
         return ok("clock", "agrees with the API's to the second or so")
-    direction = "behind" if reply.ahead > 0 else "ahead of"
+    direction = "behind" if ahead > 0 else "ahead of"
     return warning(
         "clock",
-        f"this machine's clock is {abs(reply.ahead):.0f} s {direction} the API's",
+        f"this machine's clock is {abs(ahead):.0f} s {direction} the API's",
         "Ages of flags and times in logs will mislead. Let NTP set it.",
     )
 
@@ -188,18 +192,18 @@ def diagnose_kept(kept: Snapshot, answered: Snapshot, now: float) -> Iterator[Fi
             )
 
 
-def diagnose_greeting(greeting: network.Greeting, held: float | None) -> Finding:
+def diagnose_greeting(greeting: ChangeEvent | MalformedEvent | None, held: float | None) -> Finding:
     """Compares the stream's first event with the API's answer.
 
     :param held: the epoch of the answer.
     """
-    if not greeting.came:
+    if greeting is None:
         return ok(
             "stream",
             f"open; no greeting within {network.GREETING_SECONDS:g} s, so each connection is "
             "followed by one fetch",
         )
-    if greeting.epoch is None or held is None:
+    if isinstance(greeting, MalformedEvent) or greeting.epoch is None or held is None:
         return ok(
             "stream",
             "open; its greeting holds no epoch, so each connection is followed by one fetch",

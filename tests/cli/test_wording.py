@@ -1,4 +1,4 @@
-"""Descriptions of flags, of changes and of the stream's state."""
+"""Descriptions of flags and their changes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import pytest
 from flask_flagsmith_realtime import Flag, FlagChange
 from flask_flagsmith_realtime.cli import wording
 from flask_flagsmith_realtime.cli.terminal import plain, shorten
-from flask_flagsmith_realtime.cli.watch import StreamStateDebouncer
 
 OFF = Flag("new_checkout", False)
 
@@ -55,27 +54,3 @@ def test_long_text_is_shortened() -> None:
 
 def test_control_characters_are_escaped() -> None:
     assert plain("\x1b]0;title\x07 \x9b31m \u202e") == ("\\u001b]0;title\\u0007 \\u009b31m \\u202e")
-
-
-def test_a_reconnection_of_a_healthy_stream_is_not_reported() -> None:
-    life = StreamStateDebouncer(100.0, "flags are fetched every 60 s")
-    opened = life.connected()
-    assert opened is not None
-    assert "is open" in opened
-    life.disconnected("the server ended the connection", 130.0)
-    assert life.due(130.5) is None
-    assert life.connected() is None
-    assert life.wait(131.0) is None
-
-
-def test_a_stream_that_stays_down_is_reported_once() -> None:
-    life = StreamStateDebouncer(100.0, "flags are fetched every 60 s")
-    assert life.due(101.0) is None
-    life.disconnected("connection refused", 101.0)
-    news = life.due(103.0)
-    assert news is not None
-    assert news == "The stream is down (connection refused): flags are fetched every 60 s."
-    life.disconnected("connection refused", 104.0)
-    assert life.wait(110.0) is None
-    assert life.due(110.0) is None
-    assert life.connected() is not None

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
+from flask_flagsmith_realtime.client import ChangeEvent, MalformedEvent
 from flask_flagsmith_realtime.config.settings import read_config
 from flask_flagsmith_realtime.doctor import network as probes
 from flask_flagsmith_realtime.doctor.findings import Level
-from flask_flagsmith_realtime.doctor.network import Greeting
 from flask_flagsmith_realtime.doctor.verdicts import (
     diagnose_greeting,
 )
@@ -73,22 +73,23 @@ def test_a_stream_without_a_greeting_is_closed_in_time() -> None:
     # Heartbeats are not a greeting.
     with Emulator(greeting=False, heartbeat_seconds=0.05) as running:
         config = read_config(running.config)
-        assert probes.greet(config, running.client_side_key, 0.3) == Greeting(False)
+        assert probes.greet(config, running.client_side_key, 0.3) is None
         assert running.wait_for_streams(0)
 
 
 @pytest.mark.parametrize(
     ("greeting", "held", "level"),
     [
-        (Greeting(False), 10.0, Level.OK),
-        (Greeting(True), 10.0, Level.OK),
-        (Greeting(True, 10.0), None, Level.OK),
-        (Greeting(True, 9.0), 10.5, Level.OK),
-        (Greeting(True, 10.5), 10.5, Level.OK),
-        (Greeting(True, 11.5), 10.5, Level.WARNING),
+        (None, 10.0, Level.OK),
+        (MalformedEvent("the data is not JSON"), 10.0, Level.OK),
+        (ChangeEvent(None), 10.0, Level.OK),
+        (ChangeEvent(10.0), None, Level.OK),
+        (ChangeEvent(9.0), 10.5, Level.OK),
+        (ChangeEvent(10.5), 10.5, Level.OK),
+        (ChangeEvent(11.5), 10.5, Level.WARNING),
     ],
 )
 def test_greetings_are_compared_with_the_answer(
-    greeting: Greeting, held: float | None, level: Level
+    greeting: ChangeEvent | MalformedEvent | None, held: float | None, level: Level
 ) -> None:
     assert diagnose_greeting(greeting, held).level is level
