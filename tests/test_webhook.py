@@ -234,6 +234,7 @@ def test_recorded_webhooks_are_accepted(
     changed.wait()
 
 
+@pytest.mark.slow
 def test_override_for_one_identity_costs_one_fetch(
     make_hooked: MakeHooked, emulator: Emulator
 ) -> None:

@@ -16,7 +16,7 @@ HOST = "127.0.0.1"
 
 #: A connection on which neither side makes progress for so long is closed.
 _STUCK_SECONDS = 10.0
-_STOP_SECONDS = 0.05
+_STOP_SECONDS = 0.01
 
 
 class ServerError(Exception):

@@ -117,7 +117,12 @@ def test_the_sdk_polls_where_there_is_no_room(shop: Shop, emulator: Emulator) ->
     assert "data" not in known
 
 
-def test_an_event_is_repeated_for_the_sdk(shop: Shop, emulator: Emulator) -> None:
+def test_an_event_is_repeated_for_the_sdk(
+    shop: Shop, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "flask_flagsmith_realtime.browser.events.REPEAT_SECONDS", (0.01, 0.02, 0.03)
+    )
     answer = open_stream(shop, "sse/environments/any/stream")
     chunks = lines(answer)
     next(chunks)

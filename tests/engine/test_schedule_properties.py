@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -230,5 +231,5 @@ class ScheduleMachine(RuleBasedStateMachine):
             assert self.world.served == self.world.schedule.held
 
 
-TestSchedule = ScheduleMachine.TestCase
+TestSchedule = pytest.mark.slow(ScheduleMachine.TestCase)
 TestSchedule.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)

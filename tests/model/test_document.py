@@ -534,6 +534,7 @@ def with_plain_conditions(rules: list[Document]) -> list[Document]:
     ]
 
 
+@pytest.mark.slow
 @settings(
     max_examples=100,
     deadline=None,
