@@ -1,15 +1,16 @@
 """Flagsmith's SDK API on the app's own origin, as far as its JavaScript SDK calls it.
 
 The SDK says whose flags it wants. It is not believed: every answer is for the identity that the
-app's loader returns for the request. The body for the environment's flags is made once for each
-snapshot.
+app's loader returns for the request. Traits that it sends come back, so that it keeps them, but
+have no effect unless the settings name them. The body for the environment's flags is made once for
+each snapshot.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Blueprint, Response, abort
@@ -52,8 +53,9 @@ def add_sdk_api(blueprint: Blueprint, current_flags: Callable[[], Flags]) -> Non
         return _identity_response(state, current_flags(), {})
 
     def identity_with_traits(state: AppState) -> Response:
-        traits = _read_traits(read_json(), state.config.browser_traits)
-        return _identity_response(state, current_flags(), traits)
+        body = read_json()
+        traits = _read_traits(body)
+        return _identity_response(state, current_flags(), traits, body.get("identifier"))
 
     add_resource(blueprint, "/api/v1/flags/", "flags", GET=flags)
     add_resource(
@@ -101,12 +103,23 @@ def _prepare(state: AppState, flags: BrowserFlags) -> _Answer:
     return kept
 
 
-def _identity_response(state: AppState, flags: Flags, traits: Mapping[str, TraitValue]) -> Response:
+def _identity_response(
+    state: AppState, flags: Flags, sent: Mapping[str, TraitValue], claimed: object = None
+) -> Response:
+    """Returns the answer for the identity of the request.
+
+    :param sent: the traits that the browser sent.
+    :param claimed: the identifier that it sent.
+    """
     found = flags_for_browser(flags)
     identifier = None if found.identity is None else found.identity.identifier
-    if traits:
-        found = flags_for_browser(flags.for_identity(_with_traits(found.identity, traits)))
-    head = {"identifier": identifier, "traits": _echoed(found, traits)}
+    believed = {name: sent[name] for name in sent if name in state.config.browser_traits}
+    if believed:
+        found = flags_for_browser(flags.for_identity(_with_traits(found.identity, believed)))
+    # The SDK forgets what is not in the answer, also traits that came with its page. Those of
+    # another identity it has to forget.
+    kept = sent if claimed == identifier else believed
+    head = {"identifier": identifier, "traits": _listed(found, kept)}
     # The flags are serialized already.
     body = json_bytes(head)[:-1] + b',"flags":' + _prepare(state, found).body + b"}"
     return bytes_response(body, 200, _headers(found))
@@ -123,10 +136,14 @@ def _with_traits(identity: Identity | None, traits: Mapping[str, TraitValue]) ->
     return Identity(digest, traits, transient=True)
 
 
-def _echoed(flags: BrowserFlags, traits: Mapping[str, TraitValue]) -> list[dict[str, Any]]:
+def _listed(flags: BrowserFlags, traits: Mapping[str, TraitValue]) -> list[dict[str, Any]]:
     if flags.rules.hides_sensitive:
         return []
-    return [{"trait_key": name, "trait_value": value} for name, value in traits.items()]
+    return [
+        {"trait_key": name, "trait_value": value}
+        for name, value in traits.items()
+        if value is not None
+    ]
 
 
 def _flag(flag: Flag) -> dict[str, Any]:
@@ -148,20 +165,15 @@ def _headers(flags: BrowserFlags) -> tuple[Header, ...]:
     return (*JSON_HEADERS, (_EPOCH_HEADER, repr(flags.epoch)))
 
 
-def _read_traits(body: Any, believed: Collection[str]) -> dict[str, TraitValue]:
-    """Returns the traits of a body that are believed.
+def _read_traits(body: Any) -> dict[str, TraitValue]:
+    """Returns the traits of a body.
 
     :raises HTTPException: 400 if the body is not one that the SDK sends.
     """
-    given = body.get("traits", []) if isinstance(body, dict) else None
-    if not isinstance(given, list):
+    traits = body.get("traits", []) if isinstance(body, dict) else None
+    if not isinstance(traits, list):
         abort(400, 'The body must be an object with a list of "traits".')
-    traits: dict[str, TraitValue] = {}
-    for trait in given:
-        name, value = _read_trait(trait)
-        if name in believed:
-            traits[name] = value
-    return traits
+    return dict(map(_read_trait, traits))
 
 
 def _read_trait(trait: Any) -> tuple[str, TraitValue]:

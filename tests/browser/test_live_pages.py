@@ -249,6 +249,16 @@ def test_the_sdk_starts_without_a_request_and_follows(site: Site, open_page: Ope
     expect(page.locator("#banner")).to_have_text("followed")
 
 
+def test_the_sdk_keeps_the_traits_that_its_page_was_given(site: Site, open_page: Open) -> None:
+    page = open_page(f"{site.server.url}/login/ada")
+    page.evaluate("ready")
+    for text in ("followed once", "followed twice"):
+        page.wait_for_function("flagsmith.eventSource.readyState === 1")
+        site.change(text)
+        expect(page.locator("#banner")).to_have_text(text)
+        assert page.evaluate("flagsmith.getAllTraits()") == {"plan": "free"}
+
+
 def test_an_identity_cannot_be_faked_and_nothing_secret_leaves(site: Site, open_page: Open) -> None:
     emulator = site.emulator
     emulator.override_identity("ada", "banner_text", value="for Ada")

@@ -91,6 +91,23 @@ def test_an_identity_is_the_loaders_whatever_the_browser_claims(
     assert by_name(shop.call("api/v1/flags/").json)["banner_text"] == flags["banner_text"]
 
 
+@pytest.mark.parametrize("identity", [None, Identity("ada", {"plan": "free", "secret": True})])
+def test_sent_traits_come_back_to_the_requests_own_identity_only(
+    shop: Shop, identity: Identity | None
+) -> None:
+    shop.identity = identity
+    sent = claim("ada", plan="pro", gone=None)
+    if identity is None:
+        del sent["identifier"]
+    own = shop.call("api/v1/identities/", "POST", json=sent)
+    # As they were sent, and nothing about the identity's own.
+    assert own.json["traits"] == [{"trait_key": "plan", "trait_value": "pro"}]
+    # The flags are not those of a pro.
+    assert own.json["flags"] == shop.call("api/v1/flags/").json
+    other = shop.call("api/v1/identities/", "POST", json=claim("eve", plan="pro"))
+    assert other.json["traits"] == []
+
+
 def test_no_identity_gets_the_environments_flags(shop: Shop, emulator: Emulator) -> None:
     emulator.override_identity("ada", "banner_text", value="Hello Ada")
     answer = shop.call("api/v1/identities/?identifier=ada")
