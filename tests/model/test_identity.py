@@ -1,34 +1,27 @@
-"""Identities: what they are made of, who says who is asking, and what they are given locally."""
+"""Identities: what they are made of, and what they are given locally."""
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import copy
 import gc
-import json
-import logging
 import os
 import pickle
 import subprocess
 import sys
-import threading
 import weakref
 from collections import UserDict
-from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask, current_app, g, render_template_string, request, stream_with_context
+from flask import Flask, render_template_string
 from markupsafe import Markup
 from werkzeug.local import LocalProxy
 
 from flask_flagsmith_realtime import (
     FlagsmithRealtime,
     Identity,
-    flag_required,
     flags,
     flags_changed,
 )
@@ -36,13 +29,9 @@ from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.identities.local import MOST_IDENTITIES
 from tests.support import recorded
 from tests.support.apps import MakeApp, Received
-
-#: Who gets which variant goes by a hash of the environment's key, which was replaced in the
-#: recordings. By this one, the recorded identities get what they got by the server's own.
-STAND_IN_KEY = "STAND_IN_48"
+from tests.support.offline import BOB, make_offline_app, recorded_document
 
 ALICE = Identity("alice@example.com")
-BOB = Identity("bob@example.com", {"plan": "pro", "age": 37})
 CAROL = Identity("carol@example.com", {"plan": "free"}, transient=True)
 
 
@@ -59,19 +48,6 @@ def flagsmith() -> FlagsmithRealtime:
 def app(flagsmith: FlagsmithRealtime, tmp_path: Path) -> Flask:
     """An app that serves the recorded document, without a network."""
     return make_offline_app(flagsmith, tmp_path, recorded_document())
-
-
-def recorded_document() -> Any:
-    return {**recorded.environment_document(), "api_key": STAND_IN_KEY}
-
-
-def make_offline_app(flagsmith: FlagsmithRealtime, folder: Path, document: Any) -> Flask:
-    path = folder / "environment.json"
-    path.write_text(json.dumps(document))
-    app = Flask("shop")
-    app.config["FLAGSMITH_OFFLINE_FILE"] = path
-    flagsmith.init_app(app)
-    return app
 
 
 class TestIdentity:
@@ -367,316 +343,6 @@ class TestEvaluationThatFails:
         read_for_all()
         assert len(caplog.records) == 2
         assert "bob@example.com" not in caplog.text
-
-
-class TestLoader:
-    def test_is_asked_once_a_request(self, app: Flask, flagsmith: FlagsmithRealtime) -> None:
-        asked = []
-
-        @flagsmith.identity_loader
-        def load() -> Identity | None:
-            asked.append(request.args["who"])
-            return BOB if request.args["who"] == "bob" else None
-
-        @app.get("/")
-        def view() -> str:
-            first = flags.is_feature_enabled("beta_dashboard")
-            text = render_template_string("{% if flags.beta_dashboard %}beta{% endif %}")
-            return f"{first} {text} {flags.segments}"
-
-        @app.get("/without")
-        def without() -> str:
-            return ""
-
-        client = app.test_client()
-        assert client.get("/?who=bob").text == "True beta ('beta_users',)"
-        assert client.get("/?who=carol").text == "False  ()"
-        assert client.get("/without?who=bob").text == ""
-        assert asked == ["bob", "carol"]
-
-    def test_everything_that_flags_can_is_the_identitys(
-        self, app: Flask, flagsmith: FlagsmithRealtime
-    ) -> None:
-        flagsmith.identity_loader(lambda: BOB)
-        with app.app_context():
-            bobs = flags.for_identity(BOB)
-            assert flags.is_feature_enabled("beta_dashboard")
-            assert flags.get_feature_value("banner_text") == bobs["banner_text"].value
-            assert flags.get_flag("button_colour") is bobs["button_colour"]
-            assert flags["button_colour"].variant == "control"
-            assert flags.beta_dashboard
-            assert flags.all_flags() == bobs.all_flags()
-            assert list(flags) == list(bobs)
-            assert flags.segments == bobs.segments
-            assert flags.is_feature_enabled("nothing", default=True)
-            assert flags.get_feature_value("nothing", default=7) == 7
-            assert not flags.is_feature_enabled("nothing")
-            assert not flags.for_identity(ALICE)["beta_dashboard"]
-
-    def test_is_returned_as_it_is(self, flagsmith: FlagsmithRealtime) -> None:
-        def load() -> None:
-            """Says who."""
-
-        assert flagsmith.identity_loader(load) is load
-
-    def test_may_come_after_init_app_and_again(
-        self, app: Flask, flagsmith: FlagsmithRealtime
-    ) -> None:
-        with app.app_context():
-            assert not flags["beta_dashboard"]
-        flagsmith.identity_loader(lambda: BOB)
-        with app.app_context():
-            assert flags["beta_dashboard"]
-        flagsmith.identity_loader(lambda: None)
-        with app.app_context():
-            assert not flags["beta_dashboard"]
-
-    def test_serves_every_app_of_its_extension_and_no_other(
-        self, app: Flask, flagsmith: FlagsmithRealtime, tmp_path: Path
-    ) -> None:
-        document = recorded_document()
-        second = make_offline_app(flagsmith, tmp_path, document)
-        other = make_offline_app(FlagsmithRealtime(), tmp_path, document)
-        flagsmith.identity_loader(lambda: BOB)
-        given = []
-        for one in (app, second, other):
-            with one.app_context():
-                given.append(bool(flags["beta_dashboard"]))
-        assert given == [True, True, False]
-
-    def test_may_read_flags_itself(self, app: Flask, flagsmith: FlagsmithRealtime) -> None:
-        seen = []
-
-        @flagsmith.identity_loader
-        def load() -> Identity:
-            seen.append(flags["beta_dashboard"].enabled)
-            seen.append(flags.for_identity(BOB)["beta_dashboard"].enabled)
-            return BOB
-
-        with app.app_context():
-            assert flags["beta_dashboard"]
-        assert seen == [False, True]
-
-    def test_may_read_another_apps_flags(
-        self, app: Flask, flagsmith: FlagsmithRealtime, tmp_path: Path
-    ) -> None:
-        document = recorded_document()
-        document["feature_states"][2]["feature_state_value"] = 1
-        other = make_offline_app(FlagsmithRealtime(), tmp_path, document)
-        seen = []
-
-        @flagsmith.identity_loader
-        def load() -> Identity:
-            with other.app_context():
-                seen.append(flags["max_items"].value)
-            return BOB
-
-        with app.app_context():
-            assert flags["max_items"].value == 25
-        assert seen == [1]
-
-    def test_may_be_async(self, app: Flask, flagsmith: FlagsmithRealtime) -> None:
-        @flagsmith.identity_loader
-        async def load() -> Identity:
-            assert not flags["beta_dashboard"]
-            return BOB
-
-        with app.app_context():
-            assert flags["beta_dashboard"]
-
-    def test_may_be_async_and_so_may_the_view(
-        self, app: Flask, flagsmith: FlagsmithRealtime
-    ) -> None:
-        @flagsmith.identity_loader
-        async def load() -> Identity:
-            await asyncio.sleep(0)
-            assert not flags["beta_dashboard"]
-            return Identity(request.args["who"], {"plan": "pro"})
-
-        @app.get("/")
-        async def view() -> str:
-            await asyncio.sleep(0)
-            return str(bool(flags["beta_dashboard"]))
-
-        @app.get("/beta")
-        @flag_required("beta_dashboard")
-        async def beta() -> str:
-            return "beta"
-
-        client = app.test_client()
-        assert client.get("/?who=bob").text == "True"
-        assert client.get("/beta?who=bob").text == "beta"
-
-    def test_may_push_a_context(self, app: Flask, flagsmith: FlagsmithRealtime) -> None:
-        seen = []
-
-        @flagsmith.identity_loader
-        def load() -> Identity:
-            # A helper of the app's that brings its own context, as for a task.
-            with app.app_context():
-                seen.append(flags["beta_dashboard"].enabled)
-            return BOB
-
-        for _ in range(2):
-            with app.app_context():
-                assert flags["beta_dashboard"]
-        assert seen == [False, False]
-
-    def test_may_push_a_context_of_an_app_that_does_likewise(
-        self, app: Flask, flagsmith: FlagsmithRealtime, tmp_path: Path
-    ) -> None:
-        others = FlagsmithRealtime()
-        other = make_offline_app(others, tmp_path, recorded_document())
-        seen = []
-
-        def load_from(second: Flask) -> Callable[[], Identity]:
-            def load() -> Identity:
-                with second.app_context():
-                    seen.append(flags["beta_dashboard"].enabled)
-                return BOB
-
-            return load
-
-        flagsmith.identity_loader(load_from(other))
-        others.identity_loader(load_from(app))
-        with app.app_context():
-            assert flags["beta_dashboard"]
-        assert seen == [False, True]
-
-    def test_what_it_leaves_running_reads_as_everybody(
-        self, app: Flask, flagsmith: FlagsmithRealtime
-    ) -> None:
-        # A greenlet of gevent's, or a task of asyncio's, goes on in a copy of the loader's context.
-        left: list[contextvars.Context] = []
-
-        @flagsmith.identity_loader
-        def load() -> Identity:
-            left.append(contextvars.copy_context())
-            return BOB
-
-        def read_later() -> bool:
-            with app.app_context():
-                return flags["beta_dashboard"].enabled
-
-        with app.app_context():
-            assert flags["beta_dashboard"]
-        assert left[0].run(read_later)
-
-    def test_in_an_async_view(self, app: Flask, flagsmith: FlagsmithRealtime) -> None:
-        flagsmith.identity_loader(lambda: BOB)
-
-        @app.get("/")
-        async def view() -> str:
-            return str(bool(flags["beta_dashboard"]))
-
-        assert app.test_client().get("/").text == "True"
-
-    def test_in_a_streamed_response(self, app: Flask, flagsmith: FlagsmithRealtime) -> None:
-        flagsmith.identity_loader(lambda: Identity(request.args["who"], {"plan": "pro"}))
-
-        @app.get("/")
-        def view() -> Any:
-            @stream_with_context
-            def generate() -> Iterator[str]:
-                yield str(bool(flags["beta_dashboard"]))
-
-            return app.response_class(generate())
-
-        assert app.test_client().get("/?who=bob").text == "True"
-
-    def test_that_raises(
-        self, app: Flask, flagsmith: FlagsmithRealtime, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        @flagsmith.identity_loader
-        def who_is_it() -> Identity:
-            raise LookupError("no such user")
-
-        for _ in range(3):
-            with app.test_request_context():
-                assert not flags["beta_dashboard"]
-                assert flags["banner_text"].value == "Welcome!"
-        assert len(caplog.records) == 1
-        assert "who_is_it failed; the environment's flags serve" in caplog.text
-        assert "no such user" in caplog.text
-
-    def test_that_needs_a_request(
-        self, app: Flask, flagsmith: FlagsmithRealtime, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        flagsmith.identity_loader(lambda: Identity(request.args["who"]))
-        for _ in range(3):
-            with app.app_context():
-                assert flags["banner_text"].value == "Welcome!"
-        assert len(caplog.records) == 1
-        assert "failed outside a request" in caplog.text
-
-    def test_that_returns_something_else(
-        self, app: Flask, flagsmith: FlagsmithRealtime, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        @flagsmith.identity_loader
-        def who_is_it() -> Any:
-            return "bob"
-
-        for _ in range(3):
-            with app.app_context():
-                assert not flags["beta_dashboard"]
-        assert len(caplog.records) == 1
-        assert caplog.records[0].levelno == logging.ERROR
-        assert "who_is_it returned str; it has to return an Identity" in caplog.text
-
-    def test_that_makes_no_identity_names_the_trait(
-        self, app: Flask, flagsmith: FlagsmithRealtime, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        flagsmith.identity_loader(lambda: Identity("bob", {"plan": ["pro"]}))  # type: ignore[dict-item]
-        with app.app_context():
-            assert not flags["beta_dashboard"]
-        assert "The trait 'plan' is list" in caplog.text
-
-    @pytest.mark.parametrize("wrong", ["bob", BOB])
-    def test_is_a_function(self, flagsmith: FlagsmithRealtime, wrong: Any) -> None:
-        with pytest.raises(TypeError, match="identity_loader decorates a function"):
-            flagsmith.identity_loader(wrong)
-
-    def test_takes_no_arguments(self, flagsmith: FlagsmithRealtime) -> None:
-        with pytest.raises(TypeError, match="load takes arguments, but an identity loader"):
-
-            @flagsmith.identity_loader
-            def load(user_id: str) -> None: ...
-
-    def test_is_for_the_whole_context_of_threads(
-        self, app: Flask, flagsmith: FlagsmithRealtime
-    ) -> None:
-        # Threads that share a request get its identity, also one that reads while it is asked for.
-        inside, go_on = threading.Event(), threading.Event()
-        me = threading.get_ident()
-
-        @flagsmith.identity_loader
-        def load() -> Identity:
-            if threading.get_ident() != me:
-                inside.set()
-                assert go_on.wait(20)
-            return BOB
-
-        given = []
-        with app.app_context():
-            context = contextvars.copy_context()
-            read: Callable[[], None] = lambda: given.append(flags["beta_dashboard"].enabled)  # noqa: E731
-            thread = threading.Thread(target=context.run, args=(read,))
-            thread.start()
-            assert inside.wait(20)
-            assert flags["beta_dashboard"]
-            go_on.set()
-            thread.join()
-        assert given == [True]
-
-    def test_with_g_as_the_memory(self, app: Flask, flagsmith: FlagsmithRealtime) -> None:
-        flagsmith.identity_loader(lambda: g.who)
-        with app.app_context():
-            g.who = BOB
-            assert flags["beta_dashboard"]
-            with current_app.app_context():
-                g.who = None
-                assert not flags["beta_dashboard"]
-            assert flags["beta_dashboard"]
 
 
 BUCKETS = """

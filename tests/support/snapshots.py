@@ -12,6 +12,12 @@ from flask_flagsmith_realtime.model import (
     snapshot_of_flags,
     snapshot_of_pages,
 )
+from flask_flagsmith_realtime.model.document import Document, document_of
+
+
+def decode_document(document: Mapping[str, Any]) -> Document:
+    """Decode an environment document, as it comes from the API in one page."""
+    return document_of([first_page(json.dumps(document).encode())])
 
 
 def snapshot_of_document(
