@@ -204,15 +204,16 @@ def tls_flagsmith(authority: trustme.CA) -> Iterator[MisbehavingFlagsmith]:
         yield running
 
 
-def test_requests_ca_bundle_is_trusted(
-    tls_flagsmith: MisbehavingFlagsmith,
-    authority: trustme.CA,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def trusted(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trusts the authority by REQUESTS_CA_BUNDLE."""
     bundle = tmp_path / "authorities.pem"
     authority.cert_pem.write_to_path(str(bundle))
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+
+
+@pytest.mark.usefixtures("trusted")
+def test_requests_ca_bundle_is_trusted(tls_flagsmith: MisbehavingFlagsmith) -> None:
     with session_for(tls_flagsmith) as session:
         assert ask(session, f"{tls_flagsmith.api_url}flags/").status_code == 200
 
@@ -305,15 +306,8 @@ def test_ended_sockets_end_a_call_that_hangs_and_each_later_one(
     end_two_hanging_calls(flagsmith)
 
 
-def test_ended_sockets_end_a_call_over_tls(
-    tls_flagsmith: MisbehavingFlagsmith,
-    authority: trustme.CA,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    bundle = tmp_path / "authorities.pem"
-    authority.cert_pem.write_to_path(str(bundle))
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+@pytest.mark.usefixtures("trusted")
+def test_ended_sockets_end_a_call_over_tls(tls_flagsmith: MisbehavingFlagsmith) -> None:
     end_two_hanging_calls(tls_flagsmith)
 
 

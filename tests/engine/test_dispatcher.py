@@ -72,15 +72,22 @@ def change(dispatcher: Dispatcher, before: Snapshot | None, after: Snapshot) -> 
     dispatcher.changed(diff(before, after), after, before, leader=False)
 
 
-def test_flags_follow_behind_a_receiver_that_blocks(
-    make_app: MakeApp, emulator: Emulator, block: Block
-) -> None:
-    flagsmith = FlagsmithRealtime()
+def app_with_a_blocked_receiver(
+    make_app: MakeApp, flagsmith: FlagsmithRealtime, emulator: Emulator, block: Block
+) -> Flask:
     app = make_app(flagsmith)
     assert emulator.wait_for_streams(1)
     flags_changed.connect(block, sender=app)
     emulator.set_flag("banner_text", value="one")
     assert block.entered.wait(PATIENCE_SECONDS)
+    return app
+
+
+def test_flags_follow_behind_a_receiver_that_blocks(
+    make_app: MakeApp, emulator: Emulator, block: Block
+) -> None:
+    flagsmith = FlagsmithRealtime()
+    app = app_with_a_blocked_receiver(make_app, flagsmith, emulator, block)
     changed = Received(flags_changed, app)
     for value in ("two", "three"):
         emulator.set_flag("banner_text", value=value)
@@ -176,11 +183,7 @@ def test_a_stop_does_not_wait_for_a_receiver(
     make_app: MakeApp, emulator: Emulator, block: Block
 ) -> None:
     flagsmith = FlagsmithRealtime()
-    app = make_app(flagsmith)
-    assert emulator.wait_for_streams(1)
-    flags_changed.connect(block, sender=app)
-    emulator.set_flag("banner_text", value="one")
-    assert block.entered.wait(PATIENCE_SECONDS)
+    app = app_with_a_blocked_receiver(make_app, flagsmith, emulator, block)
     flagsmith.stop(app)
     assert not block.goes_on.is_set()
     changed = Received(flags_changed, app)

@@ -166,17 +166,23 @@ def test_concurrent_requests_for_one_identity_share_one_call(
     assert flagsmith.identities.count == 1
 
 
-def test_calls_for_different_identities_run_at_the_same_time(
-    app: Flask, flagsmith: MisbehavingFlagsmith
-) -> None:
+def hold(flagsmith: MisbehavingFlagsmith, identifier: bytes) -> threading.Event:
+    """Hold the answers for one identity until the event is set."""
     release = threading.Event()
 
     def answer(call: answers.Call) -> None:
-        if b"slow" in call.exchange.request.body:
+        if identifier in call.exchange.request.body:
             release.wait(20)
         answers.truth(call)
 
     flagsmith.identities.always(answer)
+    return release
+
+
+def test_calls_for_different_identities_run_at_the_same_time(
+    app: Flask, flagsmith: MisbehavingFlagsmith
+) -> None:
+    release = hold(flagsmith, b"slow")
     with ThreadPoolExecutor(1) as threads:
         slow = threads.submit(read, app, Identity("slow"))
         flagsmith.wait_for(lambda: flagsmith.identities.count == 1)
@@ -208,14 +214,7 @@ def test_a_forked_child_opens_its_own_connections(
         # What was answered before is known; what was not is asked for on a connection of its own.
         results.put((read(app), read(app, Identity("bob"))))
 
-    release = threading.Event()
-
-    def answer(call: answers.Call) -> None:
-        if b"under way" in call.exchange.request.body:
-            release.wait(20)
-        answers.truth(call)
-
-    flagsmith.identities.always(answer)
+    release = hold(flagsmith, b"under way")
     with ThreadPoolExecutor(1) as threads:
         # The parent forks while a call is under way: with its lock and its future, if it were bad.
         under_way = threads.submit(read, app, Identity("under way"))
