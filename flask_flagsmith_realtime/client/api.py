@@ -306,16 +306,30 @@ def _read(response: requests.Response, url: str, most_bytes: int) -> bytes:
 
     :raises FetchError: if it is too large.
     """
-    length = response.headers.get("Content-Length", "")
-    body = io.BytesIO(bytes(min(int(length), most_bytes) if length.isdecimal() else 0))
-    while chunk := response.raw.read1(_READ_BYTES, decode_content=True):
-        body.write(chunk)
-        if body.tell() > most_bytes:
-            raise FetchError(
-                f"The answer of {_bare(url)} is larger than {_LARGEST_BODY_BYTES // 2**20} MiB."
-            )
-    body.truncate()
-    return body.getvalue()
+    # As much memory as any body may need, of which the system gets back at once what is not used.
+    # It is so large that glibc gives the rest back when the body is freed; of a smaller piece it
+    # would keep that for the next body.
+    body = io.BufferedReader(_Decoded(response.raw)).read(most_bytes + 1)
+    if len(body) > most_bytes:
+        raise FetchError(
+            f"The answer of {_bare(url)} is larger than {_LARGEST_BODY_BYTES // 2**20} MiB."
+        )
+    return body
+
+
+class _Decoded(io.RawIOBase):
+    """The decoded body of an answer."""
+
+    def __init__(self, response: urllib3.HTTPResponse) -> None:
+        self._response = response
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self._response.read1(min(len(buffer), _READ_BYTES), decode_content=True)
+        buffer[: len(piece)] = piece
+        return len(piece)
 
 
 def _next_url(url: str, following: str) -> str:

@@ -12,6 +12,8 @@ from ..exceptions import InvalidDocumentError
 #: The size of the largest answer, file or archive that is read.
 MAX_BYTES = 64 * 1024 * 1024
 
+_PIECE_BYTES = 64 * 1024
+
 _T = TypeVar("_T")
 
 
@@ -22,10 +24,14 @@ def json_text(body: bytes) -> bytes:
     """
     body = body.removeprefix(codecs.BOM_UTF8)
     if not body.isascii():
+        # In pieces: the text of all of it would take up to four times the memory.
+        decoder = codecs.getincrementaldecoder("utf-8")()
         try:
-            body.decode()
+            for start in range(0, len(body), _PIECE_BYTES):
+                decoder.decode(body[start : start + _PIECE_BYTES])
+            decoder.decode(b"", final=True)
         except UnicodeDecodeError as error:
-            raise InvalidDocumentError(f"it is not JSON ({error})") from None
+            raise InvalidDocumentError(f"it is not JSON (not utf-8: {error.reason})") from None
     return body
 
 

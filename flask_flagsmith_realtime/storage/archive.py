@@ -74,7 +74,7 @@ def pack(snapshot: Snapshot, environment_key: str) -> bytes:
     written = json.dumps(environment_key)[1:-1].encode()
     if local and any(written in page for page in pages):
         raise ValueError("Flagsmith's answer holds the server-side key itself")
-    archive = msgspec.json.encode(
+    empty = msgspec.json.encode(
         _Archive(
             _FORMAT,
             environment_digest(environment_key),
@@ -82,12 +82,14 @@ def pack(snapshot: Snapshot, environment_key: str) -> bytes:
             snapshot.epoch,
             snapshot.fetched_at,
             snapshot.announced,
-            tuple(msgspec.Raw(page) for page in pages),
         )
     )
-    if len(archive) < _COMPRESSED_FROM_BYTES:
-        return archive
-    return zlib.compress(archive, _COMPRESSION_LEVEL)
+    # The pages go into the empty list at the end of it, without another copy of a large document.
+    parts = empty.removesuffix(b"]}"), b",".join(pages), b"]}"
+    if sum(map(len, parts)) < _COMPRESSED_FROM_BYTES:
+        return b"".join(parts)
+    compressor = zlib.compressobj(_COMPRESSION_LEVEL)
+    return b"".join([*map(compressor.compress, parts), compressor.flush()])
 
 
 def unpack(data: bytes, environment_key: str, held: Snapshot | None = None) -> Snapshot:

@@ -86,6 +86,15 @@ def test_a_byte_order_mark_is_removed(document: Document) -> None:
     assert document_of([page]).name == "ä 😀"
 
 
+def test_utf_8_is_checked_to_the_end_of_a_large_body() -> None:
+    # The pieces of 64 KiB begin within characters.
+    body = b'{"a":"' + 100_000 * "😀".encode() + b'"}'
+    assert json_text(body) is body
+    for broken in (body[:-3], body + b"\xff"):
+        with pytest.raises(InvalidDocumentError, match="it is not JSON"):
+            json_text(broken)
+
+
 def test_escapes_are_read(document: Document) -> None:
     body = json.dumps({**document, "name": "NAME"}).encode()
     page = first_page(body.replace(b"NAME", rb"\ud83d\ude00 \\ud800 \u00e4"))
