@@ -27,7 +27,7 @@ from typing import Any
 from flask import Flask
 
 from flask_flagsmith_realtime import FlagsmithRealtime, Identity, flag_evaluated, flags
-from flask_flagsmith_realtime.identities.local import MOST_IDENTITIES
+from flask_flagsmith_realtime.model import MOST_IDENTITIES
 
 from . import peers
 from .environment import IDENTIFIER, READ, TRAITS, document

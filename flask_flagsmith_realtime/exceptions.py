@@ -61,9 +61,5 @@ class IdentityRefusedError(FetchError):
     """Flagsmith refuses an identity because of its identifier or a trait."""
 
 
-class IdentitySerializationError(IdentityRefusedError):
-    """An identity cannot be serialized: a trait has no form in JSON."""
-
-
 class InvalidDocumentError(FetchError):
     """An answer or a file is not a valid environment document or list of flags."""

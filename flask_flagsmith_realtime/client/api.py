@@ -24,7 +24,6 @@ from ..config import Config
 from ..exceptions import (
     FetchError,
     IdentityRefusedError,
-    IdentitySerializationError,
     InvalidDocumentError,
 )
 from ..model import (
@@ -105,7 +104,7 @@ class API:
         :raises FetchError: if there is no usable answer.
         """
         url = urljoin(self._config.api_url, "identities/")
-        content = _serialize(identity, url)
+        content = _serialize(identity)
         seconds = self._config.request_timeout_seconds
 
         def post() -> requests.Response:
@@ -282,23 +281,13 @@ class API:
         return FetchError(message, retry_after=retry_after_seconds(response))
 
 
-def _serialize(identity: Identity, url: str) -> bytes:
-    """Serializes an identity for a request.
-
-    :raises IdentitySerializationError: if a trait cannot be written as JSON.
-    """
+def _serialize(identity: Identity) -> bytes:
     traits: dict[str, Any] = {
         name: {"value": value, "transient": True} if name in identity.transient_traits else value
         for name, value in identity.traits.items()
     }
     content = generate_identity_data(identity.identifier, traits, transient=identity.transient)
-    try:
-        return json.dumps(content, allow_nan=False).encode()
-    except ValueError as error:
-        raise IdentitySerializationError(
-            f"Flagsmith was not asked at {url}: a trait of an identity cannot be written as JSON "
-            f"({type(error).__name__}). Is it a number of thousands of digits?"
-        ) from None
+    return json.dumps(content).encode()
 
 
 def _read(response: requests.Response, url: str, most_bytes: int) -> bytes:

@@ -52,35 +52,22 @@ class IdentityLoader:
             return None
         try:
             identity = _run(app.ensure_sync(loader)) if self.is_async else loader()
+            if identity is None or isinstance(identity, Identity):
+                return identity
+            raise TypeError(f"It has to return an Identity or None, not {type(identity).__name__}.")
         except Exception as error:
-            if self._is_news(loader, type(error)):
+            name, in_request = signals.name_of(loader), has_request_context()
+            # Once more outside requests, where a loader that uses the request must fail.
+            cause = name, type(error), in_request
+            if cause not in self._causes and len(self._causes) < _MOST_CAUSES:
+                self._causes.add(cause)
                 logger.exception(
                     "The identity loader %s failed%s; the environment's flags serve.",
-                    signals.name_of(loader),
-                    "" if has_request_context() else " outside a request",
+                    name,
+                    "" if in_request else " outside a request",
                     extra=logs.fields("identity_loader_failed"),
                 )
             return None
-        if identity is None or isinstance(identity, Identity):
-            return identity
-        if self._is_news(loader, type(identity)):
-            logger.error(
-                "The identity loader %s returned %s; it has to return an Identity, or None without "
-                "one. The environment's flags serve.",
-                signals.name_of(loader),
-                type(identity).__name__,
-                extra=logs.fields("identity_loader_failed"),
-            )
-        return None
-
-    def _is_news(self, loader: Loader, what: type) -> bool:
-        """Returns ``True`` if a failure has to be logged: each kind once, and once more outside
-        requests, where a loader that uses the request must fail."""
-        cause = (signals.name_of(loader), what, has_request_context())
-        if cause in self._causes or len(self._causes) >= _MOST_CAUSES:
-            return False
-        self._causes.add(cause)
-        return True
 
 
 def _run(function: Loader) -> Any:

@@ -5,8 +5,8 @@ first read on. Features that are the same for all identities are not evaluated, 
 
 Reading takes no lock. Two threads may evaluate one flag at the same time, with the same result.
 
-Memory: at most :data:`MOST_IDENTITIES` identities in an LRU cache; for each its traits, and a
-reference to each targeted flag that was read, about 1.3 kB in all. The flags themselves are shared.
+Memory: at most :data:`~..model.MOST_IDENTITIES` identities in an LRU cache; for each its traits,
+and a reference to each targeted flag that was read, about 1.3 kB in all. The flags are shared.
 """
 
 from __future__ import annotations
@@ -17,10 +17,7 @@ from typing import TypeVar, cast
 
 from ..exceptions import InvalidDocumentError
 from ..logs import OncePerCause
-from ..model import Evaluation, Flag, Identity, Snapshot, TraitValue
-
-#: How many identities are kept for one snapshot.
-MOST_IDENTITIES = 1024
+from ..model import MOST_IDENTITIES, Evaluation, Flag, Identity, Snapshot, TraitValue
 
 _Default = TypeVar("_Default")
 

@@ -9,8 +9,8 @@ The thread of the request that reads a flag makes the call, so calls are few and
   answer for that identity serves, else the environment's flags. While the API fails, one request
   after a growing delay calls it, and the others do not wait (:class:`.CircuitBreaker`).
 
-Memory: at most :data:`MOST_IDENTITIES` identities (LRU); for each its traits, and a reference to
-each of its flags, about 40 bytes a feature. The flags are shared.
+Memory: at most :data:`~..model.MOST_IDENTITIES` identities (LRU); for each its traits, and a
+reference to each of its flags, about 40 bytes a feature. The flags are shared.
 
 A forked child makes its own lock, calls and connections. It keeps the answers from before the fork.
 """
@@ -31,19 +31,15 @@ from flask import Flask
 from .. import logs, signals
 from ..client import API
 from ..config import Config
-from ..exceptions import FetchError, IdentityRefusedError, IdentitySerializationError
+from ..exceptions import FetchError, IdentityRefusedError
 from ..logs import OncePerCause, SafeLogger
-from ..model import Flag, Identity, Snapshot
+from ..model import MOST_IDENTITIES, Flag, Identity, Snapshot
 from ..processes import PerProcess
 from .circuit_breaker import CircuitBreaker
-from .freshness import Generations, KeptAnswer
+from .freshness import KeptAnswer, state_of
 
 logger = SafeLogger(logging.getLogger(__name__))
 
-#: How many identities are kept.
-MOST_IDENTITIES = 1024
-
-_MOST_IN_A_REQUEST = 1024
 #: How long an identity whose call failed leaves the next try to others, in seconds.
 _RETRY_SECONDS = 1.0
 _MOST_IDLE_CONNECTIONS = 16
@@ -59,6 +55,7 @@ class RequestIdentities:
     """
 
     def __init__(self, remote: RemoteIdentities, snapshot: Snapshot) -> None:
+        remote.note(snapshot)
         self._remote = remote
         self._snapshot = snapshot
         self._read: dict[Hashable, _Flags] = {}
@@ -68,7 +65,7 @@ class RequestIdentities:
         key = identity.key
         flags = self._read.get(key)
         if flags is None:
-            if len(self._read) >= _MOST_IN_A_REQUEST:
+            if len(self._read) >= MOST_IDENTITIES:
                 # A command that goes through all users.
                 self._read.clear()
             flags = self._read.setdefault(key, self._remote.flags_of(identity, key, self._snapshot))
@@ -98,9 +95,17 @@ class RemoteIdentities:
         self._refusals = OncePerCause(logger, "identity_refused", "")
         #: The types of the unexpected errors that are in the log.
         self._crashes: set[type[Exception]] = set()
-        self._generations = Generations()
+        #: The newest snapshot that a request has begun with, and its state.
+        self._newest: Snapshot | None = None
+        self._state: Hashable = None
         self._answers: OrderedDict[Hashable, KeptAnswer] = OrderedDict()
         self._processes = PerProcess(_Process)
+
+    def note(self, snapshot: Snapshot) -> None:
+        """Notes the snapshot of a request that begins."""
+        if snapshot is not self._newest:
+            self._state = state_of(snapshot)
+            self._newest = snapshot
 
     def flags_of(self, identity: Identity, key: Hashable, snapshot: Snapshot) -> _Flags:
         """Returns all flags of an identity.
@@ -111,23 +116,23 @@ class RemoteIdentities:
         here = self._processes.get()
         now = time.monotonic()
         with here.lock:
-            generation = self._generations.of(snapshot)
+            state = self._state
             answer = self._answers.get(key)
             if answer is not None:
                 self._answers.move_to_end(key)
                 ttl = self._config.identity_ttl_seconds
-                if answer.flags is not None and answer.is_fresh(generation, now, ttl):
+                if answer.flags is not None and answer.is_fresh(state, now, ttl):
                     return answer.flags
             last_good = snapshot.flags if answer is None else answer.flags or snapshot.flags
-            # A call that began in an older generation may bring an older answer.
-            call = here.calls.get((key, generation))
+            # A call that began in an older state may bring an older answer.
+            call = here.calls.get((key, state))
             begins = call is None
             if call is None:
                 if (answer is not None and now < answer.retry_at) or not here.circuit.enter(now):
                     return last_good
-                call = here.calls[key, generation] = futures.Future()
+                call = here.calls[key, state] = futures.Future()
         if begins:
-            self._call(here, identity, key, generation, call, last_good)
+            self._call(here, identity, key, state, call, last_good)
         try:
             return call.result(self._config.request_timeout_seconds)
         except futures.TimeoutError:
@@ -138,14 +143,14 @@ class RemoteIdentities:
         here: _Process,
         identity: Identity,
         key: Hashable,
-        generation: int,
+        state: Hashable,
         call: futures.Future[_Flags],
         last_good: _Flags,
     ) -> None:
         """Calls the API for all requests that wait for the same identity."""
         asked_at = time.monotonic()
         # The announcement to which the answer belongs, not one that comes meanwhile.
-        announced = self._generations.announced
+        announced = None if self._newest is None else self._newest.announced
         flags: _Flags | None = None
         failure: FetchError | None = None
         try:
@@ -159,27 +164,23 @@ class RemoteIdentities:
         finally:
             # Also where a server's timeout, which is no Exception, ends the request.
             with here.lock:
-                del here.calls[key, generation]
+                del here.calls[key, state]
+                kept, now = self._answers.get(key, KeptAnswer()), time.monotonic()
                 if flags is not None:
                     here.circuit.worked()
-                    kept = self._answers.get(key, KeptAnswer())
-                    if kept.generation <= generation:
-                        self._keep(
-                            key, kept.followed_by(flags, generation, asked_at, announced, epoch)
-                        )
-                elif isinstance(failure, IdentitySerializationError):
+                    if kept.asked_at <= asked_at:
+                        self._keep(key, kept.followed_by(flags, state, asked_at, announced, epoch))
+                elif failure is None:
                     here.circuit.given_up()
-                    # Flagsmith will refuse this identity again.
-                    self._keep_failure(key, self._config.identity_ttl_seconds)
                 elif isinstance(failure, IdentityRefusedError):
                     here.circuit.worked()
-                    self._keep_failure(key, self._config.identity_ttl_seconds)
-                elif failure is not None:
-                    here.circuit.failed(time.monotonic(), failure.retry_after)
-                    # The failure may be caused by this identity: another one tries next.
-                    self._keep_failure(key, _RETRY_SECONDS)
+                    # Flagsmith will refuse this identity again.
+                    retry_at = now + self._config.identity_ttl_seconds
+                    self._keep(key, replace(kept, retry_at=retry_at))
                 else:
-                    here.circuit.given_up()
+                    here.circuit.failed(now, failure.retry_after)
+                    # The failure may be caused by this identity: another one tries next.
+                    self._keep(key, replace(kept, retry_at=now + _RETRY_SECONDS))
             call.set_result(last_good if flags is None else flags)
         if failure is None:
             self._failures.recovered()
@@ -208,11 +209,6 @@ class RemoteIdentities:
         while len(self._answers) > MOST_IDENTITIES:
             self._answers.popitem(last=False)
 
-    def _keep_failure(self, key: Hashable, seconds: float) -> None:
-        """Makes no call for an identity for some time."""
-        retry_at = time.monotonic() + seconds
-        self._keep(key, replace(self._answers.get(key, KeptAnswer()), retry_at=retry_at))
-
     def _log_crash(self, error: Exception) -> None:
         """Logs an unexpected error with its traceback, unless one of its type was logged. The texts
         may all differ: they can hold the identity."""
@@ -237,6 +233,6 @@ class _Process:
     def __init__(self) -> None:
         #: Protects everything but the calls themselves. Held for a few instructions.
         self.lock = threading.Lock()
-        self.calls: dict[tuple[Hashable, int], futures.Future[_Flags]] = {}
+        self.calls: dict[tuple[Hashable, Hashable], futures.Future[_Flags]] = {}
         self.circuit = CircuitBreaker()
         self.idle: list[API] = []

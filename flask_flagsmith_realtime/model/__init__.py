@@ -22,12 +22,13 @@ from .epochs import (
 )
 from .evaluation import Evaluation
 from .flag import Experiment, Flag, FlagValue, default_flag, parse_value
-from .identity import Identity, TraitConfig, Traits, TraitValue
+from .identity import MOST_IDENTITIES, Identity, TraitConfig, Traits, TraitValue
 from .schema import FeatureState, FlagState
 from .snapshot import Snapshot, snapshot_of_flags, snapshot_of_pages
 
 __all__ = [
     "MAX_BYTES",
+    "MOST_IDENTITIES",
     "BrowserRules",
     "Document",
     "Evaluation",

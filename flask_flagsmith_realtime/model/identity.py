@@ -22,6 +22,10 @@ class TraitConfig(TypedDict):
     transient: bool
 
 
+#: The bound on kept identities, of each place that keeps some: the local and the remote cache of a
+#: process, and what one app context has read.
+MOST_IDENTITIES = 1024
+
 #: An identity's traits by name.
 Traits: TypeAlias = "Mapping[str, TraitValue | TraitConfig]"
 

@@ -13,11 +13,8 @@ from typing import Any
 from flask import Flask
 
 from .. import signals
-from ..model import Flag, FlagValue, Identity, Traits
+from ..model import MOST_IDENTITIES, Flag, FlagValue, Identity, Traits
 from .flags import DEFAULT_OF_CALL, UNSET, Flags, Unset
-
-#: The most identities whose reads a context remembers, for a command that goes through all of them.
-_MOST_IDENTITIES = 1000
 
 
 class Reads:
@@ -44,7 +41,8 @@ class Reads:
         """Returns the flags that were read for an identity, by name, to be added to."""
         read = self._by_identity.get(identity)
         if read is None:
-            if len(self._by_identity) >= _MOST_IDENTITIES:
+            if len(self._by_identity) >= MOST_IDENTITIES:
+                # A command that goes through all users.
                 self._by_identity.clear()
             read = self._by_identity.setdefault(identity, {})
         return read

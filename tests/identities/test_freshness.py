@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from flask_flagsmith_realtime import Snapshot
-from flask_flagsmith_realtime.identities.freshness import Generations, KeptAnswer
+from flask_flagsmith_realtime.identities.freshness import KeptAnswer, state_of
 from flask_flagsmith_realtime.model import snapshot_of_flags
 
 TTL = 60.0
@@ -22,9 +22,8 @@ def snapshot(epoch: float | None, value: object = "a", announced: float | None =
     return replace(made, announced=announced)
 
 
-def test_the_same_state_again_is_no_new_generation() -> None:
-    generations = Generations()
-    assert generations.of(snapshot(1.0)) == generations.of(snapshot(1.0))
+def test_the_same_state_again_is_the_same() -> None:
+    assert state_of(snapshot(1.0)) == state_of(snapshot(1.0))
 
 
 @pytest.mark.parametrize(
@@ -37,32 +36,11 @@ def test_the_same_state_again_is_no_new_generation() -> None:
         pytest.param({"epoch": None}, {"epoch": None, "value": "b"}, id="without epochs"),
     ],
 )
-def test_a_new_state_is_a_new_generation(before: Any, after: Any) -> None:
-    generations = Generations()
-    first = generations.of(snapshot(**before))
-    assert generations.of(snapshot(**after)) == first + 1
+def test_another_state(before: Any, after: Any) -> None:
+    assert state_of(snapshot(**before)) != state_of(snapshot(**after))
 
 
-def test_a_long_request_is_of_the_newest_generation() -> None:
-    generations = Generations()
-    old, new = snapshot(1.0), snapshot(2.0, "b")
-    generations.of(old)
-    newest = generations.of(new)
-    assert generations.of(old) == newest
-    assert generations.of(snapshot(1.0)) == newest
-    assert generations.of(new) == newest
-
-
-def test_without_epochs_the_order_does_not_come_from_the_clock() -> None:
-    generations = Generations()
-    first = snapshot(None)
-    back = replace(snapshot(None, "b"), fetched_at=first.fetched_at - 3600)
-    number = generations.of(first)
-    assert generations.of(back) == number + 1
-    assert generations.of(first) == number + 1
-
-
-def test_an_answer_is_kept_for_its_ttl_in_its_generation() -> None:
+def test_an_answer_is_kept_for_its_ttl_in_its_state() -> None:
     answer = KeptAnswer().followed_by({}, 3, 100.0, None, None)
     assert answer.is_fresh(3, 159.0, TTL)
     assert not answer.is_fresh(3, 160.0, TTL)
@@ -78,7 +56,7 @@ def test_an_answer_behind_the_announced_epoch_is_confirmed_twice() -> None:
     assert not second.is_fresh(1, 105.0, TTL)
     third = second.followed_by({}, 1, 105.0, announced=50.0, epoch=40.0)
     assert third.is_fresh(1, 164.0, TTL)
-    # The fourth call comes when the header has caught up: a new generation.
+    # The fourth call comes when the header has caught up: another state.
     assert not third.is_fresh(2, 110.0, TTL)
     fourth = third.followed_by({}, 2, 110.0, announced=50.0, epoch=50.0)
     assert fourth.confirm_at == math.inf
@@ -101,10 +79,3 @@ def test_an_announcement_of_an_absurd_epoch_costs_no_more() -> None:
     for number in range(5):
         answer = answer.followed_by({}, 1, 100.0 + number, announced=9e9, epoch=40.0)
     assert answer.confirm_at == math.inf
-
-
-def test_a_restored_environment_is_a_new_generation() -> None:
-    generations = Generations()
-    before = snapshot(2.0)
-    number = generations.of(before)
-    assert generations.of(replace(snapshot(1.0), fetched_at=before.fetched_at + 300)) == number + 1

@@ -296,7 +296,7 @@ def test_that_returns_something_else(
             assert not flags["beta_dashboard"]
     assert len(caplog.records) == 1
     assert caplog.records[0].levelno == logging.ERROR
-    assert "who_is_it returned str; it has to return an Identity" in caplog.text
+    assert "It has to return an Identity or None, not str." in caplog.text
 
 
 def test_that_makes_no_identity_names_the_trait(

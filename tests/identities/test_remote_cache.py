@@ -10,7 +10,7 @@ from flask_flagsmith_realtime import (
     flags,
     flags_changed,
 )
-from flask_flagsmith_realtime.identities.remote import MOST_IDENTITIES
+from flask_flagsmith_realtime.model import MOST_IDENTITIES
 from tests.support.apps import MakeApp, Received
 from tests.support.misbehaving import MisbehavingFlagsmith
 from tests.support.remote_identities import ALICE, read
@@ -57,6 +57,23 @@ def test_a_request_reads_one_answer_from_begin_to_end(
         assert flags.for_identity(ALICE).for_identity(ALICE)["banner_text"].value == before
         assert flagsmith.identities.count == 1
     assert read(app) == "new"
+
+
+def test_a_long_request_and_new_ones_share_answers(
+    make_remote_app: MakeApp, flagsmith: MisbehavingFlagsmith
+) -> None:
+    app = make_remote_app(IDENTITY_TTL_SECONDS=3600)
+    changed = Received(flags_changed, app)
+    with app.app_context():
+        before = flags["banner_text"].value
+        flagsmith.change("banner_text", value="new")
+        changed.wait()
+        with app.app_context():
+            assert flags.for_identity(ALICE)["banner_text"].value == "new"
+        assert flags.for_identity(ALICE)["banner_text"].value == "new"
+        assert flags["banner_text"].value == before
+    assert read(app) == "new"
+    assert flagsmith.identities.count == 1
 
 
 @pytest.mark.slow

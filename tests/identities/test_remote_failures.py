@@ -190,30 +190,6 @@ def test_the_key_does_not_follow_a_redirect_to_another_origin(
     assert flagsmith.elsewhere.count == 0
 
 
-def test_an_identity_that_cannot_be_serialized_does_not_affect_other_identities(
-    app: Flask, flagsmith: MisbehavingFlagsmith
-) -> None:
-    failed = Received(refresh_failed, app)
-    flagsmith.identities.always(answers.mangled(mark))
-    for _ in range(3):
-        assert read(app, Identity("alice", {"big": 10**5000})) != "marked"
-        assert read(app, Identity("bob")) == "marked"
-    assert "Is it a number of thousands of digits?" in str(failed.wait()["error"])
-
-
-def test_an_identity_that_cannot_be_serialized_is_no_test_of_the_api(
-    make_remote_app: MakeApp, flagsmith: MisbehavingFlagsmith
-) -> None:
-    app = make_remote_app()
-    flagsmith.identities.next(answers.status(500))
-    read(app, Identity("bob"))
-    flagsmith.identities.always(answers.mangled(mark))
-    failed = Received(refresh_failed, app)
-    # Until the circuit breaker lets one call through; that one does not get to the API.
-    eventually(lambda: read(app, Identity("alice", {"big": 10**5000})) and failed.all)
-    eventually(lambda: read(app, Identity("bob")) == "marked")
-
-
 def test_a_refusal_is_logged_once_although_other_calls_succeed(
     app: Flask, flagsmith: MisbehavingFlagsmith, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -26,7 +26,7 @@ from flask_flagsmith_realtime import (
     flags_changed,
 )
 from flask_flagsmith_realtime.emulator import Emulator
-from flask_flagsmith_realtime.identities.local import MOST_IDENTITIES
+from flask_flagsmith_realtime.model import MOST_IDENTITIES
 from tests.support import recorded
 from tests.support.apps import MakeApp, Received
 from tests.support.offline import BOB, make_offline_app, recorded_document
