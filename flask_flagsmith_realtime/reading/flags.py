@@ -41,10 +41,6 @@ UNSET = Unset()
 OnExposure: TypeAlias = Callable[[Flag, "Identity | None"], None]
 
 
-def ignore_exposure(flag: Flag, identity: Identity | None) -> None:
-    """Does nothing: for flags that belong to no app."""
-
-
 class Flags:
     """One consistent view of the flags. It never changes, whatever arrives meanwhile.
 
@@ -81,7 +77,7 @@ class Flags:
         on_missing: OnMissing,
         identities: Identities | None = None,
         identity: Identity | None = None,
-        on_exposure: OnExposure = ignore_exposure,
+        on_exposure: OnExposure | None = None,
     ) -> None:
         self._snapshot = snapshot
         self._defaults = defaults
@@ -225,7 +221,8 @@ class Flags:
         :raises FeatureNotFoundError: if it is missing and ``FLAGSMITH_STRICT`` is on.
         """
         flag = self.get_flag(feature_name)
-        self._on_exposure(flag, self._identity)
+        if self._on_exposure is not None:
+            self._on_exposure(flag, self._identity)
         return flag
 
     def all_flags(self) -> list[Flag]:

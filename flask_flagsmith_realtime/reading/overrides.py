@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeAlias, cast
 
-from ..model import Flag, FlagChange, FlagValue, Identity, Snapshot, Traits
+from ..model import Flag, FlagChange, FlagValue, Identity, Snapshot
 from .flags import Flags
 
 #: An override of a feature: ``True`` or ``False`` switch it and keep its value; any other value
@@ -23,12 +23,8 @@ PREVIEW = "PREVIEW"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Layer:
-    """The overrides of one test, or of a preview. No two layers are equal, so each can be removed
-    again.
-
-    :param overrides: by feature name.
-    :param reason: the reason of the flags.
-    """
+    """The overrides of one test, or of a preview, by feature name; and the reason of the flags. No
+    two layers are equal, so each can be removed again."""
 
     overrides: Mapping[str, Override]
     reason: str = REASON
@@ -84,15 +80,8 @@ class OverriddenFlags(Flags):
         self._below = flags
         self._layers = layers
 
-    def for_identity(
-        self,
-        identifier: str | Identity,
-        traits: Traits | None = None,
-        transient: bool = False,
-    ) -> Flags:
-        return OverriddenFlags(
-            self._below.for_identity(identifier, traits, transient), self._layers
-        )
+    def for_identity(self, *args: Any, **kwargs: Any) -> Flags:
+        return OverriddenFlags(self._below.for_identity(*args, **kwargs), self._layers)
 
     def _flags_of(self, identity: Identity) -> Mapping[str, Flag]:
         return lay_over(self._below._flags_of(identity), self._defaults, self._layers)

@@ -13,7 +13,7 @@ from typing import Any
 from flask import Flask
 
 from .. import signals
-from ..model import MOST_IDENTITIES, Flag, FlagValue, Identity, Traits
+from ..model import MOST_IDENTITIES, Flag, FlagValue, Identity
 from .flags import DEFAULT_OF_CALL, UNSET, Flags, Unset
 
 
@@ -70,22 +70,13 @@ class RecordingFlags(Flags):
     def read(self) -> tuple[Flag, ...]:
         return self._reads.flags
 
-    def for_identity(
-        self,
-        identifier: str | Identity,
-        traits: Traits | None = None,
-        transient: bool = False,
-    ) -> Flags:
-        return RecordingFlags(self._below.for_identity(identifier, traits, transient), self._reads)
+    def for_identity(self, *args: Any, **kwargs: Any) -> Flags:
+        return RecordingFlags(self._below.for_identity(*args, **kwargs), self._reads)
 
     def is_feature_enabled(self, feature_name: str, default: bool | Unset = UNSET) -> bool:
         flag = self._flags.get(feature_name)
         if flag is None:
-            flag = (
-                self._missing(feature_name)
-                if isinstance(default, Unset)
-                else _default_of_call(feature_name, default, None)
-            )
+            flag = self._without(feature_name, default, default, None)
         if feature_name not in self._read:
             self._record(flag)
         return flag.enabled
@@ -93,11 +84,7 @@ class RecordingFlags(Flags):
     def get_feature_value(self, feature_name: str, default: FlagValue | Unset = UNSET) -> FlagValue:
         flag = self._flags.get(feature_name)
         if flag is None:
-            flag = (
-                self._missing(feature_name)
-                if isinstance(default, Unset)
-                else _default_of_call(feature_name, default is not None, default)
-            )
+            flag = self._without(feature_name, default, default is not None, default)
         if feature_name not in self._read:
             self._record(flag)
         return flag.value
@@ -110,6 +97,12 @@ class RecordingFlags(Flags):
             self._record(flag)
         return flag
 
+    def _without(self, feature_name: str, default: object, enabled: Any, value: Any) -> Flag:
+        """Returns the flag of a missing feature: with the default of the call, if it has one."""
+        if isinstance(default, Unset):
+            return self._missing(feature_name)
+        return Flag(feature_name, enabled, value, is_default=True, reason=DEFAULT_OF_CALL)
+
     def _record(self, flag: Flag) -> None:
         """Sends ``flag_evaluated``. A receiver that raises is logged."""
         self._read[flag.feature_name] = flag
@@ -119,7 +112,3 @@ class RecordingFlags(Flags):
                 receiver(reads.app, flag=flag, identity=self._identity)
             except BaseException as error:
                 signals.log_failed_reader(receiver, error)
-
-
-def _default_of_call(feature_name: str, enabled: bool, value: FlagValue) -> Flag:
-    return Flag(feature_name, enabled, value, is_default=True, reason=DEFAULT_OF_CALL)
