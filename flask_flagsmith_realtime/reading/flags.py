@@ -259,7 +259,7 @@ class Flags:
             return default
         if not isinstance(feature_name, str):
             raise TypeError(f"A feature's name must be a str, not {type(feature_name).__name__}.")
-        self._on_missing(feature_name, self._snapshot)
+        self._on_missing(feature_name, self._snapshot, self)
         return Flag(feature_name, is_default=True, reason=MISSING)
 
     def __getitem__(self, feature_name: str) -> Flag:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import keyword
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from .. import logs
 from ..config import Config
@@ -14,8 +14,9 @@ from ..model import Snapshot
 
 logger = logs.SafeLogger(logging.getLogger(__name__))
 
-#: Called with the name and the snapshot at each read of a missing feature. May raise.
-OnMissing = Callable[[str, "Snapshot | None"], None]
+#: Called with the name, the snapshot and the names that there are, overrides included, at each read
+#: of a missing feature. May raise.
+OnMissing = Callable[[str, "Snapshot | None", Iterable[str]], None]
 
 
 class MissingFeatures:
@@ -33,37 +34,40 @@ class MissingFeatures:
         self._is_testing = is_testing
         self._logged: set[str] = set()
 
-    def __call__(self, feature_name: str, snapshot: Snapshot | None) -> None:
+    def __call__(self, feature_name: str, snapshot: Snapshot | None, known: Iterable[str]) -> None:
         """Reports a missing feature.
 
         :raises FeatureNotFoundError: in strict mode, but not before Flagsmith's first answer: a
             read never fails because Flagsmith does.
         """
         if self._strict and (snapshot is not None or self._is_testing()):
-            raise FeatureNotFoundError(feature_name, self._message(feature_name, snapshot))
+            message = self._message(feature_name, snapshot, known)
+            raise FeatureNotFoundError(feature_name, message)
         is_new = feature_name not in self._logged and len(self._logged) < self._MOST_LOGGED
         if snapshot is not None and is_new:
             self._logged.add(feature_name)
             logger.warning(
                 "%s The feature reads as disabled.",
-                self._message(feature_name, snapshot),
+                self._message(feature_name, snapshot, known),
                 extra=logs.fields("feature_missing", feature=feature_name),
             )
 
-    def _message(self, feature_name: str, snapshot: Snapshot | None) -> str:
+    def _message(self, feature_name: str, snapshot: Snapshot | None, known: Iterable[str]) -> str:
         missing = f"The environment has no feature {feature_name!r}"
-        known = list(snapshot.flags) if snapshot is not None else []
-        if nearest := difflib.get_close_matches(feature_name, known, n=1, cutoff=0.6):
-            return f"{missing}; did you mean {nearest[0]!r}?"
+        if nearest := difflib.get_close_matches(feature_name, list(known), n=1, cutoff=0.6):
+            missing += f"; did you mean {nearest[0]!r}?"
+            if not self._is_testing():
+                return missing
         # flags.is_enabled(…) reads a feature of that name, and then calls it.
-        if nearest := difflib.get_close_matches(feature_name, self._METHODS, n=1, cutoff=0.7):
-            return f"{missing}; did you mean flags.{nearest[0]}(…)?"
+        elif methods := difflib.get_close_matches(feature_name, self._METHODS, n=1, cutoff=0.7):
+            return f"{missing}; did you mean flags.{methods[0]}(…)?"
         if self._is_testing():
+            otherwise = " Otherwise," if nearest else ";"
             given = f"{{{feature_name!r}: …}}"
             if feature_name.isidentifier() and not keyword.iskeyword(feature_name):
                 given = f"{feature_name}=…"
             return (
-                f"{missing}; in a test, set it: flagsmith_flags.set({given}) or "
+                f"{missing}{otherwise} in a test, set it: flagsmith_flags.set({given}) or "
                 f"override_flags(app, {given}); or give a default in the call or in "
                 "FLAGSMITH_DEFAULTS."
             )

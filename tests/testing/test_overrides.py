@@ -240,11 +240,14 @@ def test_strict_raises_for_a_feature_that_is_not_overridden() -> None:
         assert flags["new_checkout"]
         with pytest.raises(FeatureNotFoundError) as raised:
             flags.is_feature_enabled("new_chekout")
-    assert str(raised.value) == (
-        "The environment has no feature 'new_chekout'; in a test, set it: "
-        "flagsmith_flags.set(new_chekout=…) or override_flags(app, new_chekout=…); or give a "
-        "default in the call or in FLAGSMITH_DEFAULTS."
-    )
+        assert str(raised.value) == (
+            "The environment has no feature 'new_chekout'; did you mean 'new_checkout'? "
+            "Otherwise, in a test, set it: flagsmith_flags.set(new_chekout=…) or "
+            "override_flags(app, new_chekout=…); or give a default in the call or in "
+            "FLAGSMITH_DEFAULTS."
+        )
+        with pytest.raises(FeatureNotFoundError, match="'banner'; in a test, set it: "):
+            flags.get_flag("banner")
 
 
 def test_the_strict_error_quotes_names_that_are_not_python_identifiers() -> None:
