@@ -104,6 +104,12 @@ def test_a_key_in_a_variable_that_the_app_does_not_read(tmp_path: Path) -> None:
     assert "call app.config.from_prefixed_env() before" in line
 
 
+def test_a_key_in_a_variable_with_a_typo(tmp_path: Path) -> None:
+    line = last_line(Directory(tmp_path, {"FLAGSMITH_ENVIROMENT_KEY": "ser.key"}))
+    assert "There is FLAGSMITH_ENVIROMENT_KEY: is that a typo?" in line
+    assert "ser.key" not in line
+
+
 @pytest.mark.parametrize("key", ["", "ser.key ", "'ser.key'", "ser.ключ"])
 def test_a_key_with_invalid_characters(tmp_path: Path, key: str) -> None:
     line = last_line(Directory(tmp_path, {"FLAGSMITH_ENVIRONMENT_KEY": key}))
@@ -178,7 +184,7 @@ def read_at(directory: Path, emulator: Emulator, url: str) -> str:
 def test_a_url_without_its_path(tmp_path: Path, emulator: Emulator) -> None:
     log = read_at(tmp_path, emulator, emulator.url)
     assert f"There is no Flagsmith API at {emulator.url}environment-document/ (404)" in log
-    assert "Check FLAGSMITH_API_URL: it ends in /api/v1/." in log
+    assert f"usually ends in /api/v1/: did you mean {emulator.api_url} ?" in log
 
 
 def test_a_url_of_flagsmiths_pages(
@@ -187,13 +193,13 @@ def test_a_url_of_flagsmiths_pages(
     flagsmith.environment_document.always(answers.html(200))
     log = read_at(tmp_path, emulator, flagsmith.api_url)
     assert "is not usable: it is not JSON" in log
-    assert "it ends in /api/v1/" in log
+    assert "Check that FLAGSMITH_API_URL is Flagsmith's API." in log
 
 
 def test_a_flagsmith_that_is_not_running(tmp_path: Path, emulator: Emulator) -> None:
     log = read_at(tmp_path, emulator, "http://127.0.0.1:9/api/v1/")
     assert log.count("could not be asked at http://127.0.0.1:9/api/v1/environment-document/") == 1
-    assert "connection refused" in log
+    assert "connection refused. Check FLAGSMITH_API_URL, and that Flagsmith is running there" in log
     assert "defaults serve" in log
 
 

@@ -45,6 +45,7 @@ from .failures import (
     CrossOriginRedirectError,
     describe_failure,
     is_dropped,
+    is_unreachable,
     retry_after_seconds,
     status_text,
 )
@@ -115,7 +116,7 @@ class API:
         try:
             return decode_identity(body), parse_epoch_header(response.headers.get(EPOCH_HEADER))
         except InvalidDocumentError as error:
-            raise _unusable(url, error) from None
+            raise self._unusable(url, error) from None
 
     def renew_connection(self) -> None:
         """Makes the next call on a new connection, for which the API's host is resolved again.
@@ -152,7 +153,7 @@ class API:
             oldest = min(epochs, default=None)
             snapshot = snapshot_of_pages(pages, oldest, time.time(), held)
         except InvalidDocumentError as error:
-            raise _unusable(url, error) from None
+            raise self._unusable(url, error) from None
         return replace(snapshot, server_date=_server_date(response))
 
     def _document_pages(self, url: str) -> Iterator[tuple[requests.Response, bytes]]:
@@ -190,8 +191,13 @@ class API:
         try:
             snapshot = snapshot_of_flags(body, epoch, time.time(), environment_id, held)
         except InvalidDocumentError as error:
-            raise _unusable(url, error) from None
+            raise self._unusable(url, error) from None
         return replace(snapshot, server_date=_server_date(response))
+
+    def _unusable(self, url: str, error: InvalidDocumentError) -> InvalidDocumentError:
+        return InvalidDocumentError(
+            f"The answer of {url} is not usable: {error}. {_url_advice(self._config)}"
+        )
 
     def _ends_at(self) -> float:
         """Returns the end of the time of a fetch that begins now."""
@@ -240,7 +246,13 @@ class API:
         ) as error:
             is_late = deadline.passed and not isinstance(error, requests.Timeout)
             reason = describe_failure(TimeoutError() if is_late else error)
-            raise FetchError(f"Flagsmith could not be asked at {_bare(url)}: {reason}.") from None
+            message = f"Flagsmith could not be asked at {_bare(url)}: {reason}."
+            if is_unreachable(error):
+                message += (
+                    " Check FLAGSMITH_API_URL, and that Flagsmith is running there and can be "
+                    "reached from this machine."
+                )
+            raise FetchError(message) from None
 
     def _send(self, send: Callable[[], requests.Response]) -> requests.Response:
         """Sends a request, and repeats it if the server closed the connection in that moment.
@@ -271,8 +283,7 @@ class API:
             )
         elif status == 404:
             message = (
-                f"There is no Flagsmith API at {_bare(url)} (404). Check FLAGSMITH_API_URL: it "
-                "ends in /api/v1/."
+                f"There is no Flagsmith API at {_bare(url)} (404). {_url_advice(self._config)}"
             )
         else:
             message = f"Flagsmith answered {status_text(response)} at {_bare(url)}."
@@ -343,11 +354,12 @@ def _bare(url: str) -> str:
     return urlsplit(url)._replace(query="", fragment="").geturl()
 
 
-def _unusable(url: str, error: InvalidDocumentError) -> InvalidDocumentError:
-    return InvalidDocumentError(
-        f"The answer of {url} is not usable: {error}. Check that FLAGSMITH_API_URL is Flagsmith's "
-        "API: it ends in /api/v1/."
-    )
+def _url_advice(config: Config) -> str:
+    """Names the URL that was probably meant. Behind a gateway the API may have any path, so no path
+    is refused before there is a wrong answer."""
+    if config.api_url == config.usual_api_url:
+        return "Check that FLAGSMITH_API_URL is Flagsmith's API."
+    return f"FLAGSMITH_API_URL usually ends in /api/v1/: did you mean {config.usual_api_url} ?"
 
 
 def _server_date(response: requests.Response) -> float | None:

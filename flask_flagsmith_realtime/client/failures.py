@@ -35,6 +35,12 @@ def is_dropped(error: BaseException) -> bool:
     return any(isinstance(cause, dropped) for cause in _causes(error))
 
 
+def is_unreachable(error: BaseException) -> bool:
+    """Returns whether no connection to the server, or to its proxy, could be made."""
+    failed = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+    return any(isinstance(cause, failed) for cause in _causes(error))
+
+
 def retry_after_seconds(response: requests.Response) -> float | None:
     """Returns the Retry-After of an answer, in seconds from now; ``None`` if it has no valid
     one."""

@@ -214,6 +214,12 @@ class Config:
         )
 
     @property
+    def usual_api_url(self) -> str:
+        """``api_url`` with the path in which that of Flagsmith's API usually ends."""
+        url = self.api_url
+        return url if url.endswith("/api/v1/") else f"{url.removesuffix('api/')}api/v1/"
+
+    @property
     def key_kind(self) -> str:
         """The kind and length of the key, for log lines, which must not hold the key."""
         key = self.environment_key or ""
@@ -242,7 +248,7 @@ def read_config(settings: Mapping[str, Any], *, testing: bool = False) -> Config
     }
     config = Config(**values)
     if config.environment_key is None and config.offline_file is None and not testing:
-        raise ConfigError(_missing_key())
+        raise ConfigError(_missing_key(settings))
     if config.environment_key is not None and not config.local_evaluation:
         logger.info(
             "FLAGSMITH_ENVIRONMENT_KEY is a %s: remote evaluation, a call of the API for each "
@@ -293,7 +299,7 @@ def _assignment(name: str, value: Any, example: Any) -> str:
     return f"app.config[{json.dumps(name)}] = {example!r}"
 
 
-def _missing_key() -> str:
+def _missing_key(settings: Mapping[str, Any]) -> str:
     """Returns the error for a missing key, with the fix for this process's environment."""
     name = "FLAGSMITH_ENVIRONMENT_KEY"
     if os.environ.get(f"FLASK_{name}"):
@@ -307,9 +313,12 @@ def _missing_key() -> str:
             f"name: Flask reads FLASK_{name}, by app.config.from_prefixed_env(); or set "
             f'app.config["{name}"].'
         )
+    names = {str(key) for key, value in (*settings.items(), *os.environ.items()) if value}
+    similar = difflib.get_close_matches(name, names - {name}, n=1, cutoff=0.85)
+    typo = f" There is {similar[0]}: is that a typo?" if similar else ""
     return (
-        f"{name} is missing. Copy a key from 'SDK keys' in the environment's settings on Flagsmith "
-        f"and set it, for example by the environment variable FLASK_{name} with "
+        f"{name} is missing.{typo} Copy a key from 'SDK keys' in the environment's settings on "
+        f"Flagsmith and set it, for example by the environment variable FLASK_{name} with "
         "app.config.from_prefixed_env(); or try it without an account: "
         "python -m flask_flagsmith_realtime.emulator."
     )

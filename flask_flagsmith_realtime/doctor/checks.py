@@ -12,7 +12,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urljoin
 
 import requests
 from flask import Flask
@@ -128,10 +128,9 @@ def _advice(config: Config) -> str:
                 "There is a Flagsmith at FLAGSMITH_API_URL, so the key is wrong. Copy it again "
                 "from 'SDK keys' in the environment's settings on that Flagsmith."
             )
-        parts = urlsplit(config.api_url)
-        usual = f"{parts.scheme}://{parts.netloc}/api/v1/"
-        if usual != config.api_url and network.is_flagsmith(config, usual):
-            return f"There is a Flagsmith at {usual}: set FLAGSMITH_API_URL to that."
+        for url in (config.usual_api_url, urljoin(config.api_url, "/api/v1/")):
+            if url != config.api_url and network.is_flagsmith(config, url):
+                return f"There is a Flagsmith at {url}: set FLAGSMITH_API_URL to that."
     except requests.exceptions.SSLError:
         return (
             "Check the server's certificate. To trust an authority of your own, name its file in "

@@ -239,14 +239,14 @@ def test_an_answer_that_is_not_valid_http_is_an_error(
 def test_an_api_that_is_down_is_named(flagsmith: MisbehavingFlagsmith, make_api: MakeAPI) -> None:
     flagsmith.api_server.refuse()
     api = make_api()
-    assert "connection refused" in str(fetch_error(api))
+    assert "connection refused. Check FLAGSMITH_API_URL" in str(fetch_error(api))
     flagsmith.api_server.listen()
     assert api.fetch().flags
 
 
 def test_a_host_that_does_not_exist_is_named(make_api: MakeAPI) -> None:
     message = str(fetch_error(make_api(API_URL="http://flagsmith.invalid/api/v1/")))
-    assert "name cannot be resolved" in message
+    assert "name cannot be resolved. Check FLAGSMITH_API_URL" in message
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,32 @@ def test_defaults_are_those_that_are_documented() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("url", "usual"),
+    [
+        ("http://localhost:8000", "http://localhost:8000/api/v1/"),
+        ("http://localhost:8000/api", "http://localhost:8000/api/v1/"),
+        ("https://example.com/flagsmith/", "https://example.com/flagsmith/api/v1/"),
+        ("https://example.com/flagsmith/api/v1", "https://example.com/flagsmith/api/v1/"),
+    ],
+)
+def test_the_usual_url_of_an_api(url: str, usual: str) -> None:
+    assert read(API_URL=url).usual_api_url == usual
+
+
+@pytest.mark.parametrize(
+    "name", ["FLAGSMITH_ENVIROMENT_KEY", "FLAGSMIHT_ENVIRONMENT_KEY", "FLAGSMITH_ENVIRONMENT"]
+)
+def test_a_typo_in_the_name_of_the_key_is_named(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"KEY is missing. There is {name}: is that a typo"):
+        read_config({name: KEY, 7: "FLAGSMITH_ENVIRONMENT_KEY"})
+
+
+def test_an_unlike_name_is_not_taken_for_that_of_the_key() -> None:
+    with pytest.raises(ConfigError, match=r"KEY is missing\. Copy a key"):
+        read_config({"FLAGSMITH_ENVIRONMENT_REFRESH_INTERVAL_SECONDS": 5})
+
+
 def test_usage_is_reported_to_the_api_unless_another_url_is_given() -> None:
     config = read(API_URL="https://flagsmith.example/api/v1/")
     assert config.analytics_url == "https://flagsmith.example/api/v1/analytics/flags/"
