@@ -92,7 +92,7 @@ def test_record_of_a_change(make_app: MakeApp, emulator: Emulator, caplog: Any) 
 
 
 def test_records_of_an_episode(caplog: Any) -> None:
-    logger = SafeLogger(logging.getLogger("flask_flagsmith_realtime.engine.refresher"))
+    logger = SafeLogger(logging.getLogger("flask_flagsmith_realtime.engine.listener"))
     episode = OncePerCause(logger, "fetch", "Better.")
     for message in ("Bad.", "Bad.", "Worse."):
         episode.problem(message)

@@ -247,8 +247,8 @@ def test_override_for_one_identity_costs_one_fetch(
     assert call(app, body, sign(body)).status_code == 200
     assert changed.wait()["changes"]["banner_text"].targeting_changed
     assert fetches(emulator) == 2
-    refresher = app.extensions["flagsmith_realtime"].engine._source._refresher
-    eventually(lambda: refresher._schedule._hint is None)
+    source = app.extensions["flagsmith_realtime"].engine._source
+    eventually(lambda: source._schedule.open_hint is None)
 
 
 def test_prefix_can_be_chosen(make_app: MakeApp) -> None:

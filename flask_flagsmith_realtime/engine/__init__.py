@@ -7,9 +7,9 @@ signals.
 from __future__ import annotations
 
 from .engine import Engine
-from .mailbox import RefreshHint
+from .flagsmith_source import FlagsmithSource
 from .publisher import Publisher, Sink
-from .source import FileSource, FlagsmithSource, Source, SourceFactory
+from .source import FileSource, RefreshHint, Source, SourceFactory
 
 __all__ = [
     "Engine",

@@ -1,29 +1,29 @@
 """The dispatcher: sends the signals in a thread of its own, so that no receiver holds up the flags.
 
-The engine's threads put signals in and never wait. A thread, *flagsmith-dispatcher*, sends them one
-after the other; it starts with the first signal that has a receiver and ends when none is left.
-Behind a slow receiver the waiting signals are merged, so that their number is bounded: of one kind
-there is one, but for the stream's. Two waiting changes become one, from the first ``previous`` to
-the last ``snapshot``; if that leaves no change, none is sent.
+The engine's threads put signals in and never wait. The thread *flagsmith-dispatcher* starts with
+the first signal that has a receiver and ends when no signal is left. It promises:
 
-What is promised: one signal at a time, in the order in which things happened; a merged signal takes
-the place of its last part; ``flags_changed`` comes after the ``snapshot_refreshed`` of the same
-snapshot. A stop drops what waits and does not wait for a receiver. Where no thread can be started,
-signals wait for the next one that comes. A forked child makes a new dispatcher: its parent sends
-what waited there.
+- One signal is sent at a time, in the order in which things happened; ``flags_changed`` follows the
+  ``snapshot_refreshed`` of the same snapshot.
+- The signals that wait behind a slow receiver are bounded. Of each kind the newest waits, in the
+  place of its last part; of the stream's signals, the last 16. Two changes that wait are merged:
+  from the first ``previous`` to the last ``snapshot``. If that leaves no change, none is sent.
+- A stop drops the waiting signals and does not wait for a receiver.
+- Where no thread can be started, signals wait for the next one.
 
-The dispatcher holds the app weakly: an app that is not used any more can be freed.
+A forked child makes a new dispatcher: its parent sends the signals that waited there. The
+dispatcher holds the app weakly, so an app that is not used any more can be freed.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -35,7 +35,7 @@ from ..exceptions import FetchError
 from ..logs import BackgroundLogger, OncePerCause
 from ..model import FlagChange, Snapshot, diff
 from ..monitoring import Activity
-from ..processes import make_thread, start_thread, watch
+from ..processes import start_thread, watch
 
 logger = BackgroundLogger(logging.getLogger(__name__))
 
@@ -43,14 +43,6 @@ logger = BackgroundLogger(logging.getLogger(__name__))
 _MOST_TRANSITIONS = 16
 #: How long a signal's receivers may run before the log names the one that does, in seconds.
 SLOW_SECONDS = 30.0
-
-
-@dataclass(frozen=True)
-class _Waiting:
-    """A signal that waits to be sent."""
-
-    signal: NamedSignal
-    content: dict[str, Any] = field(default_factory=dict)
 
 
 class Dispatcher:
@@ -66,8 +58,9 @@ class Dispatcher:
         self._slow = OncePerCause(logger, "receiver", "")
         self._process = os.getpid()
         self._lock = threading.Lock()
-        self._waiting: OrderedDict[object, _Waiting] = OrderedDict()
-        self._stream: list[object] = []
+        #: The signals that wait and their arguments, by kind.
+        self._waiting: OrderedDict[object, tuple[NamedSignal, dict[str, Any]]] = OrderedDict()
+        self._transitions = itertools.count()
         self._thread: threading.Thread | None = None
         self._closed = False
 
@@ -86,8 +79,8 @@ class Dispatcher:
         with self._lock:
             waiting = self._waiting.pop("changed", None)
         if waiting is not None:
-            previous = waiting.content["previous"]
-            leader = leader or waiting.content["leader"]
+            _, content = waiting
+            previous, leader = content["previous"], leader or content["leader"]
             changes = diff(previous, snapshot)
             if not changes:
                 return
@@ -119,13 +112,8 @@ class Dispatcher:
             self._waiting.clear()
 
     def _put_transition(self, signal: NamedSignal, **content: Any) -> None:
-        key = object()
-        with self._lock:
-            self._stream = [waiting for waiting in self._stream if waiting in self._waiting]
-            if len(self._stream) >= _MOST_TRANSITIONS:
-                self._waiting.pop(self._stream.pop(0), None)
-            self._stream.append(key)
-        self._put(key, signal, **content)
+        # Each takes the place of the one that is so many transitions older.
+        self._put(next(self._transitions) % _MOST_TRANSITIONS, signal, **content)
 
     def _put(self, key: object, signal: NamedSignal, **content: Any) -> None:
         app = self._app()
@@ -135,13 +123,9 @@ class Dispatcher:
             if self._closed:
                 return
             self._waiting.pop(key, None)
-            self._waiting[key] = _Waiting(signal, content)
-            if self._thread is not None:
-                return
-            self._thread = thread = make_thread("flagsmith-dispatcher", self._run)
-        if not start_thread(thread):
-            with self._lock:
-                self._thread = None
+            self._waiting[key] = signal, content
+            if self._thread is None:
+                self._thread = start_thread("flagsmith-dispatcher", self._run)
 
     def _run(self) -> None:
         while True:
@@ -151,15 +135,15 @@ class Dispatcher:
                 if app is None or not self._waiting:
                     self._thread = None
                     return
-                _, waiting = self._waiting.popitem(last=False)
-            self._send(app, waiting)
+                _, (signal, content) = self._waiting.popitem(last=False)
+            self._send(app, signal, content)
             del app
 
-    def _send(self, app: Flask, waiting: _Waiting) -> None:
+    def _send(self, app: Flask, signal: NamedSignal, content: dict[str, Any]) -> None:
         report = partial(self._report_slow, threading.get_ident())
         watched = watch(SLOW_SECONDS, report)
         try:
-            signals.send(waiting.signal, app, **waiting.content)
+            signals.send(signal, app, **content)
         finally:
             watched.cancel()
             self._activity.slow_receiver = None

@@ -41,9 +41,8 @@ from ..processes import (
 )
 from ..storage import SnapshotFile
 from .dispatcher import Dispatcher
-from .mailbox import RefreshHint
 from .publisher import Publisher
-from .source import FileSource, Source, SourceFactory
+from .source import FileSource, RefreshHint, Source, SourceFactory
 from .store import SnapshotStore
 
 

@@ -27,8 +27,8 @@ from ..client import (
 from ..config import Config
 from ..logs import BackgroundLogger, OncePerCause
 from ..monitoring import Activity
-from ..processes import make_thread, start_thread
-from .mailbox import Connected, Disconnected, Mailbox
+from ..processes import start_thread
+from .mailbox import Mailbox
 
 logger = BackgroundLogger(logging.getLogger(__name__))
 
@@ -39,9 +39,6 @@ _SHORT_CONNECTIONS = 3
 class Listener:
     """Keeps one environment's stream open from its start to its stop.
 
-    :param config: the app's settings.
-    :param mailbox: where announced epochs go.
-    :param activity: where the thread reports.
     :param reconnect: the delays between connections, as they are at the start.
     """
 
@@ -68,18 +65,12 @@ class Listener:
 
     def start(self, environment_id: str) -> None:
         """Starts the thread, unless it runs already or the settings turn the stream off. If it
-        cannot be started, the next call tries again.
-
-        :param environment_id: the environment's client-side key.
-        """
+        cannot be started, the next call tries again."""
+        if not self._config.enable_realtime_updates:
+            return
         with self._lock:
-            if self.thread is not None or self._stopping.is_set():
-                return
-            if not self._config.enable_realtime_updates:
-                return
-            thread = make_thread("flagsmith-listener", self.run, environment_id)
-            if start_thread(thread):
-                self.thread = thread
+            if self.thread is None and not self._stopping.is_set():
+                self.thread = start_thread("flagsmith-listener", self.run, environment_id)
 
     def stop(self) -> None:
         """Ends the work, also while it waits for an answer or an event."""
@@ -132,7 +123,7 @@ class Listener:
         with Stream(self._config, environment_id, self._sockets) as stream:
             opened_at = time.monotonic()
             self._activity.connected()
-            self._mailbox.transition(Connected())
+            self._mailbox.connected()
             reason = "the server ended the connection"
             is_odd = False
             try:
@@ -144,7 +135,7 @@ class Listener:
                 is_odd = isinstance(error, StreamProtocolError)
             finally:
                 self._activity.disconnected()
-                self._mailbox.transition(Disconnected(reason))
+                self._mailbox.disconnected(reason)
         lived = time.monotonic() - opened_at
         logger.debug(
             "Flagsmith's stream ended after %.1f s: %s.",

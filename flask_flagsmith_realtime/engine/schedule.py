@@ -1,28 +1,28 @@
-"""Decides when to fetch, from events, answers, failures and the stream's state. Pure.
+"""Decides when to fetch, which answers to take, and what an epoch that repeats costs. Pure.
 
-A :class:`Schedule` has no clock, no thread and no network. Its methods take what happened and the
-time (seconds of any monotonic clock); :attr:`Schedule.due` is the time of the next fetch. The
-refresher's thread alone owns it.
+A :class:`Schedule` has no clock, no thread and no network. Its methods are told of events, answers,
+failures and the stream's state, with the time (seconds of any monotonic clock) and the epoch, if
+there is one; :attr:`Schedule.due` is the time of the next fetch. The refresher's thread alone owns
+it.
 
-It promises, for any order of events, answers and failures:
+It promises, for any order of these:
 
 - The held epoch never falls, except to an older state that the API keeps serving for five minutes.
   An answer that is not older than the held epoch is taken at once.
-- An announced epoch is pending until an answer has it, for about a minute. Then it is given up:
-  remembered by value, so that a server which repeats it costs nothing more, or, where the server
-  greets each connection with it, no more than polling.
+- An announced epoch is *pending* until an answer has it. After about a minute it is *given up*. A
+  server that repeats a pending or given-up epoch causes no fetch. If it greets each connection with
+  a given-up epoch, fetches come at the pace of polling, since a change may hide behind it.
 - Two fetches are never closer together than the minimum interval, and no fetch comes before the
   time that the server asked for by Retry-After.
 - The number of fetches is bounded: nine for each distinct epoch, one for each connection of the
   stream and each event without an epoch, three for each hint, and the polls. An answer older than
   the held epoch costs one more fetch.
 
-In remote evaluation an answer's epoch is that of a header which may lag by a minute, and differ
-from one replica to the next, while the flags themselves are fresh. An answer with the held epoch
-is therefore taken like a newer one. An answer with an older header is left aside, since its flags
-cannot be told from a replica's old ones. Once an answer is taken that was fetched after the event,
-and another a second later, for servers that announce before they commit, the event is served,
-whatever the header.
+In remote evaluation an answer's epoch is that of a header, which may lag by a minute and differ
+between replicas, while the flags are fresh. So an answer with the held epoch is taken like a newer
+one. An answer with an older epoch is refused: its flags may be a replica's old ones. An event is
+served, whatever the header, by two taken answers that were fetched after it; the second comes a
+second later, for servers that announce a change before they commit it.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from dataclasses import dataclass, field
 
 from ..client import RETRY_SECONDS, Random, bounded_retry_after, jitter, retry_delay
 from ..model import may_hide_newer
+from .source import RefreshHint
 
 #: How long a connection may take to greet, in seconds.
 GREETING_SECONDS = 1.0
@@ -123,24 +124,19 @@ class Schedule:
         return frozenset(self._pending) | frozenset(self._given_up)
 
     @property
-    def has_hint(self) -> bool:
-        """``True`` while a hint waits for an answer that serves it."""
-        return self._hint is not None
-
-    @property
-    def hint_moment(self) -> float | None:
-        """The moment of that hint."""
-        return self._hint_moment
+    def open_hint(self) -> RefreshHint | None:
+        """The hint that no answer has served yet."""
+        return None if self._hint is None else RefreshHint(self._hint_moment)
 
     @property
     def unserved_since(self) -> float | None:
-        """The time of the oldest announcement that no answer has served yet, or of the first answer
-        since that was older than the held epoch."""
+        """The time since which an announcement waits for an answer that has it, or since which
+        answers are older than the held epoch."""
         return min((pending.since for pending in self._pending.values()), default=None)
 
     def hold(self, epoch: float | None, now: float) -> None:
         """Takes over the epoch of a snapshot that is served already: inherited at a fork, from a
-        file or from Redis. No older answer is taken; the first fetch comes all the same."""
+        file or from Redis. Older answers are refused from now on; the first fetch still comes."""
         if epoch is not None and (self.held is None or epoch > self.held):
             self.held = epoch
             self._held_since = now
@@ -150,30 +146,24 @@ class Schedule:
         self._not_before = at
 
     def hinted(self, moment: float | None, now: float) -> None:
-        """Notes a hint: a webhook reports a change.
+        """Notes a hint: there are up to three fetches, until an answer shows a change or is not
+        older than the hint's moment.
 
-        The moment that it names is not an epoch: an override for one identity leaves the
-        environment's epoch as it was, and a flag's change is dated by another reading of the clock.
-        So there are a few fetches, until an answer shows a change or is not older than the moment.
-
-        :param moment: the time of the change, if the webhook names one that proves something.
+        The moment is not an epoch: an override for one identity leaves the environment's epoch as
+        it was, and a flag's change is dated by another reading of the clock.
         """
         self._hint = _Pending(due=now, since=now)
         self._hint_moment = moment
         self._want(now)
 
     def saw_change(self, epoch: float | None) -> None:
-        """Notes that an answer brought a change: it serves the hint, unless it is older.
-
-        :param epoch: the epoch of the answer, if it has one.
-        """
+        """Notes that an answer brought a change: it serves the hint, unless it is older."""
         moment = self._hint_moment
         if moment is None or epoch is None or epoch >= moment:
             self._hint = None
 
     def connected(self, now: float) -> None:
-        """Notes that the stream is up. A change may have passed unseen until a greeting disproves
-        it."""
+        """Notes that the stream is up. Unless a greeting comes, a change may have been missed."""
         self.live = True
         self._catch_up_at = min(self._catch_up_at, now + GREETING_SECONDS)
         if not self._failures and not self._wanted:
@@ -185,13 +175,11 @@ class Schedule:
         self._poll_at = min(self._poll_at, now + self._interval())
 
     def greeted(self, epoch: float | None) -> None:
-        """Notes the first event of a connection: it stands for everything before it.
+        """Notes the first event of a connection: it announces all that the gap before has hidden,
+        so no catch-up is needed.
 
-        An epoch that was announced before, and that no answer ever had, is different: the server
-        may repeat it forever, and a change may hide behind it. Then there is a catch-up all the
-        same, at the pace of polling.
-
-        :param epoch: the event's epoch, if it has one.
+        A pending or given-up epoch proves less, since the server may repeat it forever while other
+        changes pass. Then the catch-up comes, at the pace of polling.
         """
         is_known = epoch in self._pending or epoch in self._given_up
         if is_known and epoch is not None and self.held is not None and epoch > self.held:
@@ -202,7 +190,6 @@ class Schedule:
     def announced(self, epoch: float | None, now: float) -> bool:
         """Notes an event of the stream.
 
-        :param epoch: the event's epoch, if it has one.
         :returns: ``True`` if it announces a change.
         """
         if epoch is None:
@@ -220,7 +207,7 @@ class Schedule:
         return True
 
     def started(self, now: float) -> None:
-        """Notes that a fetch begins. It serves everything that was wanted up to now."""
+        """Notes that a fetch begins. It serves all that happened before."""
         self._started_at = now
         self._wanted = False
         self._retry_at = math.inf
@@ -230,7 +217,6 @@ class Schedule:
     def answered(self, epoch: float | None, now: float) -> tuple[Verdict, tuple[float, ...]]:
         """Decides about an answer of the API.
 
-        :param epoch: the epoch of the answer, if it has one.
         :returns: the decision, and the epochs that are given up because no answer ever had them.
         """
         self._failures = 0
@@ -244,10 +230,7 @@ class Schedule:
         return verdict, self._count_answer(epoch, now, taken=verdict is not Verdict.REFUSE)
 
     def failed(self, now: float, retry_after: float | None = None) -> None:
-        """Notes a failed fetch. It is retried after growing delays, then at the pace of polling.
-
-        :param retry_after: the server's Retry-After, in seconds.
-        """
+        """Notes a failed fetch. It is retried after growing delays, then at the pace of polling."""
         if self._failures < len(RETRY_SECONDS):
             delay = retry_delay(self._failures, self.random)
         else:
@@ -270,9 +253,7 @@ class Schedule:
     def _await(self, epoch: float, due: float, since: float) -> None:
         if len(self._pending) >= _MOST_PENDING:
             # The oldest: the answers that the others wait for may have it as well.
-            oldest = next(iter(self._pending))
-            del self._pending[oldest]
-            self._give_up(oldest)
+            self._give_up(next(iter(self._pending)))
         self._pending[epoch] = _Pending(due, since)
 
     def _decide(self, epoch: float | None, now: float) -> Verdict:
@@ -304,29 +285,29 @@ class Schedule:
     def _count_answer(self, epoch: float | None, now: float, taken: bool) -> tuple[float, ...]:
         given_up = []
         for asked, ask in list(self._pending.items()):
-            if epoch is None or epoch >= asked:
+            if epoch is None:
+                # Answers without an epoch prove nothing: the same announcement stays no news.
+                self._give_up(asked)
+            elif epoch >= asked:
                 del self._pending[asked]
-                if epoch is None:
-                    # Answers without an epoch prove nothing: the same announcement stays no news.
-                    self._give_up(asked)
-            elif ask.due <= self._started_at:
-                if self.remote and taken and ask.is_confirmed:
-                    del self._pending[asked]
-                    self._give_up(asked)
-                elif self.remote and taken:
-                    ask.is_confirmed = True
-                    ask.due = now + CONFIRMATION_SECONDS * (1.0 + 0.2 * self.random())
-                elif ask.tries < len(RETRY_SECONDS):
-                    ask.due = now + retry_delay(ask.tries, self.random)
-                    ask.tries += 1
-                else:
-                    del self._pending[asked]
-                    self._give_up(asked)
-                    if asked != self.held:
-                        given_up.append(asked)
+            elif ask.due > self._started_at:
+                continue
+            elif self.remote and taken and ask.is_confirmed:
+                self._give_up(asked)
+            elif self.remote and taken:
+                ask.is_confirmed = True
+                ask.due = now + CONFIRMATION_SECONDS * (1.0 + 0.2 * self.random())
+            elif ask.tries < len(RETRY_SECONDS):
+                ask.due = now + retry_delay(ask.tries, self.random)
+                ask.tries += 1
+            else:
+                self._give_up(asked)
+                if asked != self.held:
+                    given_up.append(asked)
         return tuple(given_up)
 
     def _give_up(self, epoch: float) -> None:
+        del self._pending[epoch]
         self._given_up[epoch] = None
         if len(self._given_up) > _MOST_GIVEN_UP:
             del self._given_up[next(iter(self._given_up))]

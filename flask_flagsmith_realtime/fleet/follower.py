@@ -15,22 +15,22 @@ import threading
 import time
 import traceback
 
-from ..engine import Publisher, RefreshHint
-from ..processes import make_thread, start_thread
+from ..engine import RefreshHint, Source
 from .redis_store import RedisStore, StoreError
 from .shared import SharedFlags
 
-_JOIN_SECONDS = 0.4
 _RETRY_SECONDS = 1.0
 
 
-class RedisSource:
+class RedisSource(Source):
     """Follows the leader of a fleet.
 
     :param store: the environment's keys in Redis.
     :param shared: the flags in it.
     :param min_interval: the shortest time between two hints to the leader, in seconds.
     """
+
+    _thread_name = "flagsmith-follower"
 
     def __init__(self, store: RedisStore, shared: SharedFlags, min_interval: float) -> None:
         self._store = store
@@ -42,19 +42,6 @@ class RedisSource:
         self._hint: RefreshHint | None = None
         self._pass_on_at = -math.inf
         self._closed = False
-        self._publisher: Publisher | None = None
-        self._thread: threading.Thread | None = None
-
-    @property
-    def is_alive(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
-
-    def start(self, publisher: Publisher) -> bool:
-        thread = make_thread("flagsmith-follower", self._run, publisher)
-        if not start_thread(thread):
-            return False
-        self._publisher, self._thread = publisher, thread
-        return True
 
     def look(self) -> None:
         """Reads the shared flags: there is another version than the known one."""
@@ -72,15 +59,11 @@ class RedisSource:
             self._closed = True
             self._changed.notify()
             hint = self._hint
-        if self._publisher is not None:
+        if self._thread is not None:
             self._publisher.close()
         return hint
 
-    def join(self) -> None:
-        if self.is_alive and self._thread is not None:
-            self._thread.join(_JOIN_SECONDS)
-
-    def _run(self, publisher: Publisher) -> None:
+    def _run(self) -> None:
         # gevent copies greenlets into a forked child, where they have to end.
         while self._process == os.getpid():
             with self._changed:
@@ -90,7 +73,7 @@ class RedisSource:
                     return
                 looks, self._looks = self._looks, False
             if looks:
-                self._read(publisher)
+                self._read()
             if self._is_hint_due():
                 self._pass_on()
 
@@ -102,7 +85,8 @@ class RedisSource:
             return None
         return max(0.0, self._pass_on_at - time.monotonic())
 
-    def _read(self, publisher: Publisher) -> None:
+    def _read(self) -> None:
+        publisher = self._publisher
         try:
             held, environment_id = publisher.held, publisher.environment_id
             stored = self._shared.read(held, environment_id, replaces_damage=False)

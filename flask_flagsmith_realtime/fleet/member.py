@@ -27,11 +27,10 @@ import traceback
 
 from .. import logs
 from ..config import Config
-from ..engine import FlagsmithSource, Publisher, RefreshHint
+from ..engine import FlagsmithSource, Publisher, RefreshHint, Source
 from ..logs import BackgroundLogger, OncePerCause
 from ..model import Snapshot
 from ..monitoring import Activity
-from ..processes import make_thread, start_thread
 from .election import Election, FleetTimings, Role, first_role_seconds
 from .follower import RedisSource
 from .redis_store import Beat, RedisStore, Stored, StoreError, Subscription
@@ -45,7 +44,6 @@ _MOST_FAILED_WRITES = 3
 _MOST_FAILED_READS = 3
 #: After so many failed fetches in a row the leader offers the lead to another process.
 _MOST_FAILED_FETCHES = 4
-_JOIN_SECONDS = 0.4
 
 
 class _UnfitError(Exception):
@@ -53,7 +51,7 @@ class _UnfitError(Exception):
     use the shared ones."""
 
 
-class FleetMember:
+class FleetMember(Source):
     """A source for one process of a fleet.
 
     :param config: the app's settings, with a Redis and a key.
@@ -61,7 +59,7 @@ class FleetMember:
     :param timings: the times of the fleet.
     """
 
-    _publisher: Publisher
+    _thread_name = "flagsmith-fleet"
 
     def __init__(self, config: Config, activity: Activity, timings: FleetTimings) -> None:
         self._config = config
@@ -71,7 +69,6 @@ class FleetMember:
         self._election = Election(timings)
         self._stopping = threading.Event()
         self._process = os.getpid()
-        self._thread: threading.Thread | None = None
         #: Held while the source is replaced, so that no hint gets lost between two sources.
         self._lock = threading.Lock()
         #: Until the first role is known: fetches if that takes too long.
@@ -95,18 +92,15 @@ class FleetMember:
 
     @property
     def is_alive(self) -> bool:
-        return self._thread is not None and self._thread.is_alive() and self._source.is_alive
+        return super().is_alive and self._source.is_alive
 
     def start(self, publisher: Publisher) -> bool:
-        self._publisher = publisher
-        thread = make_thread("flagsmith-fleet", self._run)
         if not self._source.start(publisher.successor(self)):
             return False
-        if not start_thread(thread):
-            self._source.stop()
-            return False
-        self._thread = thread
-        return True
+        if super().start(publisher):
+            return True
+        self._source.stop()
+        return False
 
     def refresh(self, hint: RefreshHint) -> None:
         with self._lock:
@@ -122,8 +116,7 @@ class FleetMember:
 
     def join(self) -> None:
         self._source.join()
-        if self._thread is not None and self._thread.is_alive():
-            self._thread.join(_JOIN_SECONDS)
+        super().join()
 
     def share(self, snapshot: Snapshot, replaced: float | None) -> None:
         """Writes what a leader has fetched into Redis. In the refresher's thread."""

@@ -89,10 +89,6 @@ class Activity:
         since = self.unserved_since
         return since is not None and now - since > UNSERVED_SECONDS
 
-    def calling(self) -> None:
-        """Notes a call of the API."""
-        self.calls += 1
-
     def answered(self) -> None:
         """Notes flags from the API, or from the fleet."""
         self.answered_at = time.monotonic()

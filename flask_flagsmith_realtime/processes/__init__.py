@@ -10,7 +10,7 @@ from .eventlet_support import refuse_eventlet
 from .forks import after_fork, close_after_fork, is_forked, register_engine, watch_gevent
 from .gevent_support import greenlets_are_threads, greenlets_will_be_threads, spawn_greenlet
 from .per_process import PerProcess
-from .threads import make_thread, start_thread
+from .threads import join_briefly, start_thread
 from .uwsgi import warn_without_uwsgi_threads
 from .watchdog import Watch, watch
 from .workers import concurrent_requests, is_worker_stopping
@@ -26,7 +26,7 @@ __all__ = [
     "is_forked",
     "is_preloading_master",
     "is_worker_stopping",
-    "make_thread",
+    "join_briefly",
     "refuse_eventlet",
     "register_engine",
     "should_start",

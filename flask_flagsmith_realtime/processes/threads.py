@@ -6,6 +6,7 @@ import contextvars
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 
 from ..logs import OncePerCause, SafeLogger
@@ -14,6 +15,8 @@ logger = SafeLogger(logging.getLogger(__name__))
 
 #: Starting is tried again at each read and each fetch.
 _once = OncePerCause(logger, "thread", "")
+
+_JOIN_SECONDS = 0.4
 
 
 def make_thread(name: str, target: Callable[..., None], *args: object) -> threading.Thread:
@@ -35,17 +38,27 @@ def make_thread(name: str, target: Callable[..., None], *args: object) -> thread
     return threading.Thread(target=run, name=name, daemon=True)
 
 
-def start_thread(thread: threading.Thread) -> bool:
-    """Starts a thread, and log once if the system refuses.
+def start_thread(name: str, target: Callable[..., None], *args: object) -> threading.Thread | None:
+    """Starts a daemon thread, and logs once if the system refuses.
 
-    :returns: whether it was started.
+    :param name: its name in debuggers and profilers.
+    :returns: the thread; ``None`` if it cannot be started.
     """
+    thread = make_thread(name, target, *args)
     try:
         thread.start()
     except RuntimeError as error:
         _once.problem(
-            f"The thread {thread.name} cannot be started ({error}), so flags are not kept fresh as "
-            "they should be. It is tried again. What limits the threads of this process?"
+            f"The thread {name} cannot be started ({error}), so flags are not kept fresh as they "
+            "should be. It is tried again. What limits the threads of this process?"
         )
-        return False
-    return True
+        return None
+    return thread
+
+
+def join_briefly(*threads: threading.Thread | None) -> None:
+    """Waits for threads to end: less than half a second for all of them."""
+    deadline = time.monotonic() + _JOIN_SECONDS
+    for thread in threads:
+        if thread is not None and thread.is_alive():
+            thread.join(max(0.0, deadline - time.monotonic()))

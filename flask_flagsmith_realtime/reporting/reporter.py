@@ -29,7 +29,7 @@ from ..client import ReportClient, ReportError, jitter
 from ..config import Config
 from ..logs import BackgroundLogger
 from ..model import Flag, FlagValue, Identity
-from ..processes import make_thread, register_engine, start_thread
+from ..processes import register_engine, start_thread
 from ..signals import flag_evaluated
 from .analytics import Analytics
 from .events import Event, Events, exposure, tracked_event
@@ -136,9 +136,7 @@ class Reporter:
             if self._thread is not None or self._stopping.is_set():
                 return
             self._client = ReportClient(self._config)
-            thread = make_thread("flagsmith-reporter", self._run, self._client)
-            if start_thread(thread):
-                self._thread = thread
+            self._thread = start_thread("flagsmith-reporter", self._run, self._client)
 
     def _end_thread(self, seconds: float) -> None:
         with self._lock:

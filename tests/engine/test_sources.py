@@ -14,10 +14,9 @@ from flask import Flask
 
 from flask_flagsmith_realtime.config import Config, read_config
 from flask_flagsmith_realtime.emulator import Emulator
+from flask_flagsmith_realtime.engine import FileSource, FlagsmithSource, RefreshHint, Source
 from flask_flagsmith_realtime.engine.dispatcher import Dispatcher
-from flask_flagsmith_realtime.engine.mailbox import RefreshHint
 from flask_flagsmith_realtime.engine.publisher import Publisher
-from flask_flagsmith_realtime.engine.source import FileSource, FlagsmithSource, Source
 from flask_flagsmith_realtime.engine.store import SnapshotStore
 from flask_flagsmith_realtime.fleet import FleetMember, RedisSource, RedisStore, SharedFlags
 from flask_flagsmith_realtime.monitoring import Activity

@@ -20,10 +20,9 @@ from flask_flagsmith_realtime import (
 )
 from flask_flagsmith_realtime.config.settings import Config, read_config
 from flask_flagsmith_realtime.emulator import Emulator
-from flask_flagsmith_realtime.engine.engine import Engine
+from flask_flagsmith_realtime.engine import Engine, FlagsmithSource
 from flask_flagsmith_realtime.engine.listener import Listener
 from flask_flagsmith_realtime.engine.mailbox import Mailbox
-from flask_flagsmith_realtime.engine.source import FlagsmithSource
 from flask_flagsmith_realtime.monitoring.activity import Activity
 from tests.support.apps import MakeApp, Received
 from tests.support.logs import events

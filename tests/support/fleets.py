@@ -8,7 +8,7 @@ from flask import Flask
 
 from flask_flagsmith_realtime import FlagsmithRealtime
 from flask_flagsmith_realtime.emulator import Emulator
-from flask_flagsmith_realtime.engine.mailbox import RefreshHint
+from flask_flagsmith_realtime.engine import RefreshHint
 from flask_flagsmith_realtime.fleet.election import FleetTimings
 from tests.support.waiting import eventually
 

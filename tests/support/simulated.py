@@ -10,7 +10,7 @@ import math
 import random
 from dataclasses import dataclass, field
 
-from flask_flagsmith_realtime.engine.mailbox import Connected, Disconnected, Mailbox
+from flask_flagsmith_realtime.engine.mailbox import Mailbox
 from flask_flagsmith_realtime.engine.schedule import OLDER_TAKEN_AFTER_SECONDS, Schedule, Verdict
 
 #: The epoch at which the simulated clock shows 0.
@@ -112,10 +112,10 @@ class World:
 
     def connect(self) -> None:
         self.counts.connections += 1
-        self.mailbox.transition(Connected())
+        self.mailbox.connected()
 
     def disconnect(self) -> None:
-        self.mailbox.transition(Disconnected("simulated"))
+        self.mailbox.disconnected("simulated")
 
     def run(self, seconds: float) -> None:
         """Advance the clock, and do all that is due until then."""
@@ -155,13 +155,13 @@ class World:
 
     def _read_mail(self) -> None:
         mail = self.mailbox.take(timeout=0)
-        for transition in mail.transitions:
-            if isinstance(transition, Connected):
+        for reason in mail.transitions:
+            if reason is None:
                 self.schedule.connected(self.now)
             else:
                 self.schedule.disconnected(self.now)
-        if mail.greeted is not None:
-            self.schedule.greeted(mail.greeted.epoch)
+        for epoch in mail.greeting:
+            self.schedule.greeted(epoch)
         if mail.unnumbered:
             self.schedule.announced(None, self.now)
         if mail.newest is not None:

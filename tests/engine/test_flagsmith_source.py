@@ -1,9 +1,8 @@
-"""The refresher: its thread outlives mistakes of ours, and says so once."""
+"""The source of Flagsmith: its thread outlives mistakes of ours, and says so once."""
 
 from __future__ import annotations
 
 import logging
-import threading
 from functools import partial
 from typing import Any
 
@@ -12,13 +11,11 @@ from flask import Flask, request
 
 from flask_flagsmith_realtime import signals
 from flask_flagsmith_realtime.client.api import API
-from flask_flagsmith_realtime.config.settings import read_config
+from flask_flagsmith_realtime.config import Config, read_config
 from flask_flagsmith_realtime.emulator import Emulator
+from flask_flagsmith_realtime.engine import FlagsmithSource
 from flask_flagsmith_realtime.engine.dispatcher import Dispatcher
-from flask_flagsmith_realtime.engine.listener import Listener
-from flask_flagsmith_realtime.engine.mailbox import Connected, Mailbox
 from flask_flagsmith_realtime.engine.publisher import Publisher
-from flask_flagsmith_realtime.engine.refresher import Refresher
 from flask_flagsmith_realtime.engine.schedule import Schedule
 from flask_flagsmith_realtime.engine.store import SnapshotStore
 from flask_flagsmith_realtime.model.snapshot import Snapshot
@@ -65,6 +62,14 @@ class ClumsySchedule(Schedule):
         super().connected(now)
 
 
+class EagerSource(FlagsmithSource):
+    """Retries without a pause."""
+
+    def __init__(self, config: Config, activity: Activity) -> None:
+        super().__init__(config, activity)
+        self._schedule = Schedule(0.01, 60, 300)
+
+
 class WantsRequest(logging.Handler):
     """Has a filter that fails in every thread but a request's."""
 
@@ -90,22 +95,19 @@ def test_a_mistake_of_ours_does_not_end_the_thread(
     holder: SnapshotStore,
 ) -> None:
     app, config = Flask(__name__), read_config(flagsmith.config)
-    mailbox, activity = Mailbox(), Activity()
-    listener = Listener(config, mailbox, activity)
-    refresher = Refresher(mailbox, Schedule(0.01, 60, 300), api_class(config), listener, activity)
-    publisher = Publisher(holder, Dispatcher(app, activity))
+    activity = Activity()
+    source = EagerSource(config, activity)
+    source._api = api_class(config)
     refreshed = Received(signals.snapshot_refreshed, app)
-    thread = threading.Thread(target=refresher.run, args=(publisher,))
-    thread.start()
+    source.start(Publisher(holder, Dispatcher(app, activity)))
     try:
         refreshed.wait()
         flagsmith.wait_for_streams(1)
         flagsmith.change("banner_text", value="after")
         refreshed.wait(2)
     finally:
-        mailbox.close()
-        listener.stop()
-        thread.join()
+        source.stop()
+        source.join()
     assert holder.snapshot is not None
     assert holder.snapshot.flags["banner_text"].value == "after"
     said = [record for record in caplog.records if record.levelno >= logging.WARNING]
@@ -119,25 +121,21 @@ def test_neither_does_one_beside_the_fetches(
     flagsmith: MisbehavingFlagsmith, caplog: pytest.LogCaptureFixture
 ) -> None:
     app, config = Flask(__name__), read_config(flagsmith.config)
-    mailbox, activity = Mailbox(), Activity()
-    listener = Listener(config, mailbox, activity)
-    schedule = ClumsySchedule(0.01, 60, 300)
-    refresher = Refresher(mailbox, schedule, API(config), listener, activity)
-    publisher = Publisher(SnapshotStore(), Dispatcher(app, activity))
+    activity = Activity()
+    source = EagerSource(config, activity)
+    source._schedule = ClumsySchedule(0.01, 60, 300)
     refreshed = Received(signals.snapshot_refreshed, app)
-    thread = threading.Thread(target=refresher.run, args=(publisher,))
-    thread.start()
+    source.start(Publisher(SnapshotStore(), Dispatcher(app, activity)))
     try:
         refreshed.wait()
         flagsmith.wait_for_streams(1)
         for _ in range(MISTAKES):
-            mailbox.transition(Connected())
+            source._mailbox.connected()
         flagsmith.change("banner_text", value="after")
         refreshed.wait_for(partial(shows, "after"))
     finally:
-        mailbox.close()
-        listener.stop()
-        thread.join()
+        source.stop()
+        source.join()
     assert [record.exc_info is None for record in caplog.records] == [False]
 
 

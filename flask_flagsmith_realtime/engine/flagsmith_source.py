@@ -1,8 +1,9 @@
-"""The refresher: fetches when the schedule says so, and hands the snapshots to the publisher.
+"""The source of a process alone, or of a leader: Flagsmith itself.
 
-It runs in a thread of its own, which alone owns the schedule and the API's client. It is also the
-polling clock. It waits for the mailbox, the API and, in a fleet, Redis; never for a receiver or for
-a log handler. A source makes a new one at each start.
+The *listener's* thread puts what the stream announces into the mailbox. The *refresher's* thread,
+which is this source's own, takes it from there, fetches when the schedule says so, and publishes.
+It alone owns the schedule and the API's client, and is also the polling clock. It waits for the
+mailbox, the API and, in a fleet, Redis; never for a receiver or for a log handler.
 """
 
 from __future__ import annotations
@@ -15,14 +16,17 @@ from datetime import datetime, timezone
 
 from .. import logs
 from ..client import API
+from ..config import Config
 from ..exceptions import FetchError
 from ..logs import BackgroundLogger, OncePerCause
 from ..model import Snapshot, is_plausible
 from ..monitoring import Activity
+from ..processes import join_briefly
 from .listener import Listener
-from .mailbox import Connected, Mail, Mailbox, RefreshHint
+from .mailbox import Mail, Mailbox
 from .publisher import Publisher
 from .schedule import Schedule, Verdict
+from .source import RefreshHint, Source
 
 logger = BackgroundLogger(logging.getLogger(__name__))
 
@@ -30,29 +34,31 @@ logger = BackgroundLogger(logging.getLogger(__name__))
 _LONGEST_WAIT_SECONDS = 24 * 3600.0
 
 
-class Refresher:
-    """Fetches one app's flags.
+class FlagsmithSource(Source):
+    """Listens to Flagsmith's stream and fetches from its API.
 
-    :param mailbox: where the listener puts what the stream announces.
-    :param schedule: decides when to fetch.
-    :param api: fetches.
-    :param listener: started once the environment's id is known.
-    :param activity: where the thread reports.
+    :param config: the app's settings.
+    :param activity: where the threads report.
+    :param delay: how long the first fetch waits, in seconds.
     """
 
-    def __init__(
-        self,
-        mailbox: Mailbox,
-        schedule: Schedule,
-        api: API,
-        listener: Listener,
-        activity: Activity,
-    ) -> None:
-        self._mailbox = mailbox
-        self._schedule = schedule
-        self._api = api
-        self._listener = listener
+    _thread_name = "flagsmith-refresher"
+
+    def __init__(self, config: Config, activity: Activity, delay: float = 0.0) -> None:
+        self._config = config
         self._activity = activity
+        self._delay = delay
+        self._mailbox = Mailbox()
+        self._listener = Listener(config, self._mailbox, activity)
+        self._api = API(config)
+        self._schedule = Schedule(
+            config.refresh_min_interval_seconds,
+            config.environment_refresh_interval_seconds,
+            config.live_refresh_interval_seconds,
+            remote=not config.local_evaluation,
+        )
+        if delay:
+            self._schedule.wait_until(time.monotonic() + delay)
         self._failures = OncePerCause(logger, "fetch", "Flagsmith's API answers again.")
         self._oddities = OncePerCause(logger, "epoch", "")
         self._delays = OncePerCause(
@@ -64,12 +70,37 @@ class Refresher:
         self._crash: str | None = None
         self._process = os.getpid()
 
-    def run(self, publisher: Publisher) -> None:
-        """Works until the mailbox is closed.
+    def start(self, publisher: Publisher) -> bool:
+        if not super().start(publisher):
+            return False
+        key = self._config.environment_key
+        if not self._config.local_evaluation and not self._delay and key is not None:
+            # The environment's id is known without an answer: it is the key.
+            self._listener.start(key)
+        return True
 
-        :param publisher: makes the snapshots visible.
-        """
-        held = publisher.held
+    def refresh(self, hint: RefreshHint) -> None:
+        self._mailbox.hint(hint)
+
+    def stop(self) -> RefreshHint | None:
+        waiting, taken = self._mailbox.close(), self._schedule.open_hint
+        hint = taken if waiting is None else waiting.merged_with(taken)
+        if self._thread is not None:
+            self._publisher.close()
+        self._listener.stop()
+        self._api.interrupt()
+        return hint
+
+    def join(self) -> None:
+        join_briefly(self._thread, self._listener.thread)
+
+    @property
+    def _is_over(self) -> bool:
+        # gevent's greenlets live on in a forked child, where another source has taken over.
+        return self._mailbox.is_closed or os.getpid() != self._process
+
+    def _run(self) -> None:
+        held = self._publisher.held
         if held is not None:
             self._schedule.hold(held.epoch, time.monotonic())
             self._mailbox.known = self._schedule.known
@@ -77,70 +108,60 @@ class Refresher:
             while True:
                 wait = max(0.0, self._schedule.due - time.monotonic())
                 mail = self._mailbox.take(min(wait, _LONGEST_WAIT_SECONDS))
-                if mail.closed or self._is_over:
+                if self._is_over:
                     return
-                self._work(mail, publisher)
+                self._work(mail)
         finally:
             self._api.close()
 
-    @property
-    def open_hint(self) -> RefreshHint | None:
-        """The hint that no answer has served yet."""
-        return RefreshHint(self._schedule.hint_moment) if self._schedule.has_hint else None
-
-    @property
-    def _is_over(self) -> bool:
-        # gevent's greenlets live on in a forked child, where another source has taken over.
-        return self._mailbox.is_closed or os.getpid() != self._process
-
-    def _work(self, mail: Mail, publisher: Publisher) -> None:
+    def _work(self, mail: Mail) -> None:
         """Does everything that is due. Survives an unexpected error: without this thread flags
         would freeze."""
         try:
-            self._read(mail, publisher)
+            self._read(mail)
             if self._schedule.due <= time.monotonic():
-                self._refresh(publisher)
+                self._fetch()
             self._report_unserved()
         except Exception as error:
             self._schedule.failed(time.monotonic())
             self._log_crash(error)
 
-    def _read(self, mail: Mail, publisher: Publisher) -> None:
+    def _read(self, mail: Mail) -> None:
         now = time.monotonic()
         if mail.hint is not None:
             self._schedule.hinted(mail.hint.moment, now)
             self._announced = mail.hint.moment or time.time()
-        for transition in mail.transitions:
-            if isinstance(transition, Connected):
+        for reason in mail.transitions:
+            if reason is None:
                 self._schedule.connected(now)
-                publisher.dispatcher.connected()
+                self._publisher.dispatcher.connected()
             else:
                 self._schedule.disconnected(now)
-                publisher.dispatcher.disconnected(transition.reason)
-        if mail.greeted is not None:
-            self._schedule.greeted(mail.greeted.epoch)
+                self._publisher.dispatcher.disconnected(reason)
+        for epoch in mail.greeting:
+            self._schedule.greeted(epoch)
         if mail.unnumbered and self._schedule.announced(None, now):
             self._announced = time.time()
         if mail.newest is not None and self._schedule.announced(mail.newest, now):
             self._announced = mail.newest
         self._mailbox.known = self._schedule.known
 
-    def _refresh(self, publisher: Publisher) -> None:
+    def _fetch(self) -> None:
         self._schedule.started(time.monotonic())
-        self._activity.calling()
+        self._activity.calls += 1
         announced = self._announced
         try:
-            snapshot = self._api.fetch(publisher.held)
+            snapshot = self._api.fetch(self._publisher.held)
             if not self._is_over:
-                snapshot = self._checked(snapshot, publisher)
+                snapshot = self._checked(snapshot)
                 if self._schedule.remote:
                     snapshot = replace(snapshot, announced=announced)
-                self._answered(snapshot, publisher)
+                self._answered(snapshot)
         except FetchError as error:
-            self._failed(error, publisher)
+            self._failed(error)
         except Exception as error:
             self._log_crash(error)
-            self._failed(FetchError(f"Fetching flags failed unexpectedly: {error!r}."), publisher)
+            self._failed(FetchError(f"Fetching flags failed unexpectedly: {error!r}."))
         self._mailbox.known = self._schedule.known
 
     def _log_crash(self, error: Exception) -> None:
@@ -151,24 +172,24 @@ class Refresher:
                 "Fetching flags failed unexpectedly.", extra=logs.fields("fetch_crashed")
             )
 
-    def _failed(self, error: FetchError, publisher: Publisher) -> None:
+    def _failed(self, error: FetchError) -> None:
         if self._is_over:
             # The fetch was interrupted: that says nothing about Flagsmith.
             return
         self._schedule.failed(time.monotonic(), error.retry_after)
         self._activity.failed(str(error))
-        serving = publisher.failed(error)
+        serving = self._publisher.failed(error)
         meanwhile = "defaults serve" if serving is None else "the last good flags go on serving"
         self._failures.problem(f"{error} Until it answers, {meanwhile}; it is tried again.")
         if serving is not None:
             self._listener.start(serving.environment_id)
 
-    def _checked(self, snapshot: Snapshot, publisher: Publisher) -> Snapshot:
+    def _checked(self, snapshot: Snapshot) -> Snapshot:
         """Refuses a document of another environment, and drops an epoch that cannot be right.
 
         :raises FetchError: if the answer must not be published.
         """
-        known = publisher.environment_id
+        known = self._publisher.environment_id
         if known is not None and snapshot.environment_id != known:
             raise FetchError(
                 "Flagsmith's API answered with the document of another environment than before. "
@@ -188,9 +209,8 @@ class Refresher:
 
     def _report_unserved(self) -> None:
         """Reports a change that was announced and that no answer has."""
-        now = time.monotonic()
         self._activity.unserved_since = self._schedule.unserved_since
-        if self._activity.is_unserved(now):
+        if self._activity.is_unserved(time.monotonic()):
             self._delays.problem(
                 "The stream announced a change that Flagsmith's API does not serve yet, or the API "
                 "answers with older flags than before. The flags may be out of date; they are "
@@ -199,9 +219,9 @@ class Refresher:
         elif self._activity.unserved_since is None:
             self._delays.recovered()
 
-    def _answered(self, snapshot: Snapshot, publisher: Publisher) -> None:
+    def _answered(self, snapshot: Snapshot) -> None:
         self._activity.answered()
-        serving = publisher.held
+        serving = self._publisher.held
         if serving is not None and self._schedule.held is None:
             self._schedule.hold(serving.epoch, time.monotonic())
         held = self._schedule.held
@@ -212,7 +232,7 @@ class Refresher:
             self._api.renew_connection()
         if verdict is not Verdict.REFUSE:
             replaced = held if verdict is Verdict.TAKE_OLDER else None
-            changes = publisher.publish(snapshot, fetched=True, replaced=replaced)
+            changes = self._publisher.publish(snapshot, fetched=True, replaced=replaced)
             if changes is None or changes:
                 self._schedule.saw_change(snapshot.epoch)
             self._listener.start(snapshot.environment_id)
