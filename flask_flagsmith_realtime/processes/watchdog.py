@@ -1,8 +1,8 @@
 """One thread per process that calls functions when their time has come: deadlines.
 
-- *Ownership*: a lock guards the heap of due times. The thread ``flagsmith-watchdog`` sleeps until
-  the earliest of them and calls its function without the lock. It starts with the first watch and
-  ends a second after nothing is left to watch, so that calls in quick succession share it.
+- *Ownership*: a lock guards the due times. The thread ``flagsmith-watchdog`` sleeps until the
+  earliest of them and calls its function without the lock. It starts with the first watch and ends
+  a second after nothing is left to watch, so that calls in quick succession share it.
 - *Forks*: each process has a watchdog of its own, found by its process id, so a child inherits
   nothing, with or without fork handlers. In a child, handles of the parent do nothing.
 - *gevent*: before and after its patching there are two watchdogs, since locks of both kinds do not
@@ -13,9 +13,8 @@
 from __future__ import annotations
 
 import contextlib
-import heapq
-import itertools
 import logging
+import math
 import os
 import threading
 import time
@@ -33,11 +32,8 @@ _IDLE_SECONDS = 1.0
 class Watch:
     """The handle of a function that is to be called. Made by :func:`watch`."""
 
-    def __init__(self, watchdog: _Watchdog, callback: Callable[[], object]) -> None:
+    def __init__(self, watchdog: _Watchdog) -> None:
         self._watchdog = watchdog
-        self.callback = callback
-        #: When it is due, by the monotonic clock; ``None`` once it is cancelled or was called.
-        self.due: float | None = None
 
     def reschedule(self, seconds: float) -> None:
         """Moves the call to so many seconds from now, unless it was made already.
@@ -66,20 +62,20 @@ def watch(seconds: float, callback: Callable[[], object]) -> Watch:
 
 
 class _Watchdog:
-    """The heap and the thread of one process."""
+    """The due times and the thread of one process."""
 
     def __init__(self) -> None:
         self._pid = os.getpid()
         self._changed = threading.Condition()
-        # A moved or cancelled watch stays in the heap until that time: its due time has changed.
-        self._heap: list[tuple[float, int, Watch]] = []
-        self._numbers = itertools.count()
+        self._watches: dict[Watch, tuple[float, Callable[[], object]]] = {}
+        #: When the waiting thread looks again.
+        self._wakes_at = -math.inf
         self._thread: threading.Thread | None = None
 
     def add(self, due: float, callback: Callable[[], object]) -> Watch:
-        added = Watch(self, callback)
+        added = Watch(self)
         with self._changed:
-            self._push(added, due)
+            self._put(added, due, callback)
             if self._thread is None:
                 thread = make_thread("flagsmith-watchdog", self._run)
                 with contextlib.suppress(RuntimeError):
@@ -88,26 +84,22 @@ class _Watchdog:
         return added
 
     def reschedule(self, moved: Watch, due: float) -> None:
-        if os.getpid() != self._pid:
-            return
-        with self._changed:
-            if moved.due is not None:
-                self._push(moved, due)
+        # In a forked child the lock may stay held, by a thread that only the parent has.
+        if os.getpid() == self._pid:
+            with self._changed:
+                if moved in self._watches:
+                    self._put(moved, due, self._watches[moved][1])
 
     def cancel(self, cancelled: Watch) -> None:
-        # In a forked child the lock may stay held, by a thread that only the parent has.
-        if os.getpid() != self._pid:
-            return
-        with self._changed:
-            self._forget(cancelled)
-            if self._heap and self._heap[0][2] is cancelled:
-                # The thread may have nothing left to watch, and then ends soon.
-                self._changed.notify()
+        if os.getpid() == self._pid:
+            with self._changed:
+                self._watches.pop(cancelled, None)
+                if not self._watches:
+                    self._changed.notify()
 
-    def _push(self, pushed: Watch, due: float) -> None:
-        pushed.due = due
-        heapq.heappush(self._heap, (due, next(self._numbers), pushed))
-        if self._heap[0][2] is pushed:
+    def _put(self, watch: Watch, due: float, callback: Callable[[], object]) -> None:
+        self._watches[watch] = due, callback
+        if due < self._wakes_at:
             self._changed.notify()
 
     def _run(self) -> None:
@@ -120,34 +112,21 @@ class _Watchdog:
                 )
 
     def _next(self) -> Callable[[], object] | None:
-        """Waits for the next watch that is due; ``None`` if there is none, or after a fork."""
+        """Waits for the next function that is due; ``None`` if there is none, or after a fork."""
         with self._changed:
             while os.getpid() == self._pid:
-                if not self._heap:
-                    if not self._changed.wait(_IDLE_SECONDS) and not self._heap:
-                        break
-                    continue
-                due, _, first = self._heap[0]
-                left = due - time.monotonic()
-                if first.due != due:
-                    heapq.heappop(self._heap)
-                elif left <= 0:
-                    heapq.heappop(self._heap)
-                    return self._forget(first)
-                else:
-                    self._changed.wait(min(left, threading.TIMEOUT_MAX))
+                was_idle = not self._watches
+                due = min((due for due, _ in self._watches.values()), default=math.inf)
+                now = time.monotonic()
+                if due <= now:
+                    first = next(watch for watch, (at, _) in self._watches.items() if at == due)
+                    return self._watches.pop(first)[1]
+                left = _IDLE_SECONDS if was_idle else min(due - now, threading.TIMEOUT_MAX)
+                self._wakes_at = now + left
+                if not self._changed.wait(left) and was_idle and not self._watches:
+                    break
             self._thread = None
             return None
-
-    @staticmethod
-    def _forget(done: Watch) -> Callable[[], object]:
-        # The heap must not keep the function, and what it holds, alive.
-        callback, done.callback, done.due = done.callback, _nothing, None
-        return callback
-
-
-def _nothing() -> None:
-    """Stands in for the function of a watch that is over."""
 
 
 _watchdogs: dict[tuple[int, bool], _Watchdog] = {}
