@@ -18,7 +18,6 @@ from .stream import (
     MalformedEvent,
     Stream,
     StreamError,
-    StreamOverloadedError,
     StreamProtocolError,
     StreamRefusedError,
 )
@@ -36,7 +35,6 @@ __all__ = [
     "Sockets",
     "Stream",
     "StreamError",
-    "StreamOverloadedError",
     "StreamProtocolError",
     "StreamRefusedError",
     "bounded_retry_after",

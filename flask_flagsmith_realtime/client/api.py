@@ -68,19 +68,14 @@ _REFUSED_IDENTITY_STATUSES = (400, 413, 422)
 
 
 class API:
-    """The client of one environment.
-
-    It replaces its connection when that is a minute old, see :meth:`renew_connection`.
-
-    :param config: the app's settings.
-    """
+    """The client of one environment. It renews a connection that is a minute old."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._sockets = Sockets()
         self._session = make_session(config, self._sockets)
         self._renew_at = time.monotonic() + _LONGEST_CONNECTION_SECONDS
-        #: Whether a call whose connection the server closes may be repeated: once until the next
+        #: ``True`` if a call may be repeated when the server closes its connection: once after each
         #: success, so that a server that closes all of them is not called twice as often.
         self._may_repeat = False
         self._headers = api_headers(config)
@@ -121,8 +116,8 @@ class API:
     def renew_connection(self) -> None:
         """Makes the next call on a new connection, for which the API's host is resolved again.
 
-        A connection that is kept stays with one machine: an old one, after the host has moved, or
-        a replica that lags, behind a balancer that balances connections.
+        A kept connection stays with one machine. The host may have moved to another one, or a load
+        balancer of connections may have chosen a replica that lags.
         """
         self._session.close()
         self._renew_at = time.monotonic() + _LONGEST_CONNECTION_SECONDS
@@ -238,12 +233,7 @@ class API:
                 f"Flagsmith could not be asked at {_bare(url)}: {describe_failure(error)}. If "
                 "that is where Flagsmith's API is, set FLAGSMITH_API_URL to it."
             ) from None
-        except (
-            requests.RequestException,
-            urllib3.exceptions.HTTPError,
-            OSError,
-            ValueError,
-        ) as error:
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             is_late = deadline.passed and not isinstance(error, requests.Timeout)
             reason = describe_failure(TimeoutError() if is_late else error)
             message = f"Flagsmith could not be asked at {_bare(url)}: {reason}."

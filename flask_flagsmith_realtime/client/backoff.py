@@ -81,11 +81,21 @@ class Reconnect:
         # One that ends within the spacing counts neither as a failure nor as a recovery.
         return delay, self if lived < _SPACING_SECONDS else replace(self, failures=0)
 
-    def after_failure(self, random: Random = random.random) -> tuple[float, Reconnect]:
-        """Returns the delay after the stream could not be opened, or broke at once."""
+    def after_failure(
+        self, random: Random = random.random, retry_after: float | None = None
+    ) -> tuple[float, Reconnect]:
+        """Returns the delay after the stream could not be opened, or broke at once.
+
+        :param retry_after: the server's Retry-After, in seconds. The jitter only ever adds to it.
+        """
         # The exponent is bounded, since failures are counted while a stream is down for days.
         ceiling = min(self.base * 2.0 ** min(self.failures, 10), _LONGEST_SECONDS)
-        return random() * ceiling, replace(self, failures=self.failures + 1)
+        delay = random() * ceiling
+        asked = bounded_retry_after(retry_after)
+        if asked is not None:
+            # A server may answer with 'Retry-After: 0' every time: the backoff applies as well.
+            delay = max(delay, asked + min(delay, 0.1 * asked + 1.0))
+        return delay, replace(self, failures=self.failures + 1)
 
     def after_refusal(
         self, retry_after: float | None, random: Random = random.random
@@ -94,12 +104,3 @@ class Reconnect:
         delay = jitter(_REFUSED_SECONDS, random)
         asked = bounded_retry_after(retry_after)
         return max(delay, asked or 0.0), replace(self, failures=self.failures + 1)
-
-    def after_overload(
-        self, retry_after: float, random: Random = random.random
-    ) -> tuple[float, Reconnect]:
-        """Returns the delay after an answer with a Retry-After. The jitter only ever adds to it."""
-        asked = bounded_retry_after(retry_after) or 0.0
-        delay, following = self.after_failure(random)
-        # A server may answer with 'Retry-After: 0' every time: the backoff applies as well.
-        return max(delay, asked + min(delay, 0.1 * asked + 1.0)), following

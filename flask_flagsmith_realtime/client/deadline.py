@@ -1,7 +1,7 @@
 """The time limit of a whole API call.
 
-Requests limits each wait for bytes, so a call whose answer comes in drops never ends. Here the
-process's watchdog shuts the call's connections down when its time is over.
+Requests limits each wait for bytes, but not the whole call: an answer that comes in drops can take
+forever. The process's watchdog therefore shuts down the connections of a call that takes too long.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .sockets import Sockets
 
 
 class Deadline:
-    """Ends a call that takes too long: a ``with`` statement around it.
+    """Ends a call that takes too long. Used as a ``with`` statement around the call.
 
     Where the system allows no further thread, each wait for bytes is still limited by itself.
 
@@ -27,7 +27,7 @@ class Deadline:
         self._seconds = seconds
         self._lock = threading.Lock()
         self._is_over = False
-        #: Whether the time passed before the call was over.
+        #: ``True`` if the time ran out before the call ended.
         self.passed = False
 
     def __enter__(self) -> Deadline:

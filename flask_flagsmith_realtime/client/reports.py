@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 
-import requests
 import urllib3
 
 from ..config import Config
@@ -51,12 +50,7 @@ class ReportClient:
                     if not deadline.passed:
                         return response.status_code, body
                     raise TimeoutError
-            except (
-                requests.RequestException,
-                urllib3.exceptions.HTTPError,
-                OSError,
-                ValueError,
-            ) as error:
+            except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
                 reason = TimeoutError() if deadline.passed else error
                 raise ReportError(describe_failure(reason)) from None
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import http.cookiejar
 import socket
-import time
 from functools import partial
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -19,8 +18,6 @@ import urllib3
 from flagsmith.version import DEFAULT_USER_AGENT as SDK_USER_AGENT
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
-from urllib3.util.connection import allowed_gai_family
 
 from ..config import Config
 from ..version import __version__
@@ -41,7 +38,7 @@ def make_session(config: Config, sockets: Sockets) -> requests.Session:
         session.mount(scheme, _Adapter(sockets))
     session.headers["User-Agent"] = USER_AGENT
     session.proxies.update(config.proxies)
-    # Without an answer here, Requests would look for a password in ~/.netrc.
+    # It adds nothing. Without such a function, Requests looks for a password in ~/.netrc.
     session.auth = lambda request: request
     # A load balancer's cookie would pin every fetch to one replica, also to one that lags.
     session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
@@ -57,8 +54,8 @@ def api_headers(config: Config, *, custom: bool = True) -> dict[str, str]:
         **(config.custom_headers if custom else {}),
         "Accept": "application/json",
         "X-Environment-Key": config.environment_key or "",
-        # Flagsmith counts an environment as evaluated for SDKs that it knows. It knows the one that
-        # evaluates here, and not this package, which User-Agent names.
+        # Flagsmith counts evaluations of the SDKs that it knows: the official one evaluates here.
+        # It does not know this package, which User-Agent names.
         "Flagsmith-SDK-User-Agent": SDK_USER_AGENT,
     }
     if config.application_name is not None:
@@ -134,38 +131,17 @@ class _HTTPConnection(HTTPConnection):
         self._sockets = sockets
 
     def _new_conn(self) -> socket.socket:
-        """Connects to the first address of the host that accepts.
-
-        All addresses share the timeout: urllib3 would give each of them all of it.
-        """
-        host, timeout = self._dns_host, self.timeout
-        addresses = self._resolve()
-        ends_at = time.monotonic() + (timeout or 0.0)
+        timeout = self.timeout
+        # For each address of the host, which urllib3 tries one after the other: two that do not
+        # answer leave time for the next one.
+        self.timeout = (timeout or 0.0) / 3 or None
         try:
-            for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
-                self._dns_host = address
-                if timeout:
-                    self.timeout = max(ends_at - time.monotonic(), 0.001) / left
-                try:
-                    opened = super()._new_conn()
-                    break
-                except (ConnectTimeoutError, NewConnectionError):
-                    if left == 1:
-                        raise
+            opened = super()._new_conn()
         finally:
-            self._dns_host, self.timeout = host, timeout
+            self.timeout = timeout
         opened.settimeout(timeout)
         self._sockets.add(opened)
         return opened
-
-    def _resolve(self) -> list[str]:
-        host, family = self._dns_host.strip("[]"), allowed_gai_family()
-        try:
-            found = socket.getaddrinfo(host, self.port, family, socket.SOCK_STREAM)
-        except (OSError, UnicodeError):
-            # urllib3 meets the same error and raises its own.
-            return [self._dns_host]
-        return [str(address[0]) for *_, address in found]
 
 
 class _HTTPSConnection(_HTTPConnection, HTTPSConnection):
@@ -201,18 +177,6 @@ class _Adapter(HTTPAdapter):
             manager.pool_classes_by_scheme = self._pools
         return manager
 
-    def send(
-        self,
-        request: requests.PreparedRequest,
-        stream: bool = False,
-        timeout: Any = None,
-        verify: bool | str = True,
-        cert: Any = None,
-        proxies: Any = None,
-    ) -> requests.Response:
-        # Some programs disable verification for all of Requests by patching its sessions.
-        return super().send(request, stream, timeout, verify or True, cert, proxies)
-
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
@@ -220,6 +184,8 @@ class _Session(requests.Session):
 
     def merge_environment_settings(self, *args: Any, **kwargs: Any) -> Any:
         settings = super().merge_environment_settings(*args, **kwargs)
+        # Some programs disable verification for all of Requests by patching its sessions.
+        settings["verify"] = settings["verify"] or True
         if self.proxies:
             # Requests prefers the environment's proxies to the session's.
             settings["proxies"] = self.proxies

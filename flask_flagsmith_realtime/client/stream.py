@@ -11,7 +11,6 @@ A :class:`Stream` belongs to the listener's thread. Another thread ends it throu
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import quote, urljoin
@@ -32,29 +31,19 @@ _READ_BYTES = 65536
 
 
 class StreamError(Exception):
-    """The stream cannot be opened, or broke. The message gives the reason, without the key."""
+    """The stream cannot be opened, or broke.
+
+    :param message: the reason, without the key.
+    :param retry_after: the delay in seconds that the server asked for; ``None`` if it did not.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class StreamRefusedError(StreamError):
-    """The server refuses the stream permanently: the plan or the project does not include it.
-
-    :param retry_after: the delay in seconds that it asked for; ``None`` if it did not.
-    """
-
-    def __init__(self, message: str, retry_after: float | None) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
-
-
-class StreamOverloadedError(StreamError):
-    """The server refuses the stream for now and named a delay.
-
-    :param retry_after: the delay, in seconds.
-    """
-
-    def __init__(self, message: str, retry_after: float) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
+    """The server refuses the stream permanently: the plan or the project does not include it."""
 
 
 class StreamProtocolError(StreamError):
@@ -96,8 +85,7 @@ class Stream:
         if environment_id.startswith(SERVER_SIDE_PREFIX):
             raise StreamRefusedError(
                 "the environment document names a server-side key as the environment's id, which "
-                "must never be part of a stream's URL",
-                None,
+                "must never be part of a stream's URL"
             )
         self._sockets = sockets
         self._session = make_session(config, sockets)
@@ -128,7 +116,7 @@ class Stream:
                     yield _parse(event)
         except SSEProtocolError as error:
             raise StreamProtocolError(f"it sent {error}") from None
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        except (urllib3.exceptions.HTTPError, OSError) as error:
             raise StreamError(_describe_break(error)) from None
 
     def _open(self, config: Config, environment_id: str) -> requests.Response:
@@ -147,8 +135,8 @@ class Stream:
         try:
             response = get_within_origin(self._session, url, headers, timeout)
         except CrossOriginRedirectError as error:
-            raise StreamRefusedError(describe_failure(error), None) from None
-        except (requests.RequestException, OSError, ValueError) as error:
+            raise StreamRefusedError(describe_failure(error)) from None
+        except (OSError, ValueError) as error:
             raise StreamError(describe_failure(error)) from None
         try:
             _check(response)
@@ -164,7 +152,7 @@ class Stream:
 
 
 def _check(response: requests.Response) -> None:
-    """Raises the error for an answer that is not a stream: permanent, overloaded or temporary."""
+    """Raises the error for an answer that is not a stream: a permanent or a temporary one."""
     status = response.status_code
     retry_after = retry_after_seconds(response)
     content_type = response.headers.get("Content-Type", "")
@@ -175,17 +163,13 @@ def _check(response: requests.Response) -> None:
         raise StreamRefusedError(f"it answers with {kind[:80]!r} instead of events", retry_after)
     answer = f"it answers {status_text(response)}"
     if status in (408, 425, 429) or status >= 500:
-        if retry_after is not None:
-            raise StreamOverloadedError(answer, retry_after)
-        raise StreamError(answer)
+        raise StreamError(answer, retry_after)
     raise StreamRefusedError(answer, retry_after)
 
 
 def _parse(event: ServerSentEvent) -> ChangeEvent | MalformedEvent:
     try:
         return ChangeEvent(parse_event(event.data), event.retry_seconds)
-    except json.JSONDecodeError:
-        return MalformedEvent("the data is not JSON")
     except ValueError as error:
         return MalformedEvent(str(error))
 

@@ -20,7 +20,6 @@ from ..client import (
     Sockets,
     Stream,
     StreamError,
-    StreamOverloadedError,
     StreamProtocolError,
     StreamRefusedError,
 )
@@ -103,10 +102,7 @@ class Listener:
             delay, self._reconnect = self._reconnect.after_refusal(error.retry_after)
         except StreamError as error:
             self._log_failure(f"is not available: {error}. It is tried again.")
-            if isinstance(error, StreamOverloadedError):
-                delay, self._reconnect = self._reconnect.after_overload(error.retry_after)
-            else:
-                delay, self._reconnect = self._reconnect.after_failure()
+            delay, self._reconnect = self._reconnect.after_failure(retry_after=error.retry_after)
         except Exception:
             # The thread survives an unexpected error: without it no change would be seen.
             self._oddities.problem(

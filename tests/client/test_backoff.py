@@ -90,7 +90,7 @@ def test_a_refusal_is_tried_again_after_minutes() -> None:
 def test_no_reconnect_comes_before_the_retry_after(
     asked: float, random: object, failures: int
 ) -> None:
-    delay, following = Reconnect(failures).after_overload(asked, random)  # type: ignore[arg-type]
+    delay, following = Reconnect(failures).after_failure(random, asked)  # type: ignore[arg-type]
     assert delay >= asked
     assert following.failures == failures + 1
 
@@ -105,7 +105,7 @@ def test_ten_tries_in_a_row_take_ten_seconds_on_average(kind: str) -> None:
         reconnect = Reconnect()
         for attempt in range(10):
             if kind == "overloaded for no time":
-                delay, reconnect = reconnect.after_overload(0.0, source.random)
+                delay, reconnect = reconnect.after_failure(source.random, 0.0)
             elif kind == "broken at once":
                 delay, reconnect = reconnect.after_connection(0.0, source.random)
             elif kind == "flapping" and attempt % 2:

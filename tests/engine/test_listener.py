@@ -42,17 +42,15 @@ class Hasty(Reconnect):
         self.asked.append(("connection",))
         return 0.0, super().after_connection(lived)[1]
 
-    def after_failure(self, *random: Any) -> tuple[float, Reconnect]:
-        self.asked.append(("failure", self.base))
-        return 0.0, super().after_failure()[1]
+    def after_failure(
+        self, *random: Any, retry_after: float | None = None
+    ) -> tuple[float, Reconnect]:
+        self.asked.append(("failure", self.base, retry_after))
+        return 0.0, super().after_failure(retry_after=retry_after)[1]
 
     def after_refusal(self, retry_after: float | None, *random: Any) -> tuple[float, Reconnect]:
         self.asked.append(("refusal", retry_after))
         return 0.0, super().after_refusal(retry_after)[1]
-
-    def after_overload(self, retry_after: float, *random: Any) -> tuple[float, Reconnect]:
-        self.asked.append(("overload", retry_after))
-        return 0.0, super().after_overload(retry_after)[1]
 
 
 @dataclass
@@ -156,11 +154,11 @@ def test_connections_that_live_are_a_second_apart(
         (answers.status(204), ("refusal", None)),
         (answers.html(200), ("refusal", None)),
         (answers.redirect("http://127.0.0.1:1/"), ("refusal", None)),
-        (answers.too_many("7"), ("overload", 7)),
-        (answers.status(503, {"Retry-After": "7"}), ("overload", 7)),
-        (answers.status(503), ("failure", 1.0)),
-        (answers.vanish, ("failure", 1.0)),
-        (answers.hang, ("failure", 1.0)),
+        (answers.too_many("7"), ("failure", 1.0, 7)),
+        (answers.status(503, {"Retry-After": "7"}), ("failure", 1.0, 7)),
+        (answers.status(503), ("failure", 1.0, None)),
+        (answers.vanish, ("failure", 1.0, None)),
+        (answers.hang, ("failure", 1.0, None)),
         (Stream(lasts=0.0), ("connection",)),
         (SILENT, ("connection",)),
     ],
@@ -186,7 +184,7 @@ def test_the_servers_retry_is_the_base_of_later_delays(
     flagsmith.stream.next(answers.status(500))
     listen(reconnect)
     flagsmith.wait_for(lambda: flagsmith.stream.count == 3)
-    assert reconnect.asked == [("connection",), ("failure", 4.0)]
+    assert reconnect.asked == [("connection",), ("failure", 4.0, None)]
 
 
 # What it says

@@ -26,7 +26,7 @@ class WithoutDelay(Reconnect):
     def after_connection(self, *args: Any) -> tuple[float, Reconnect]:
         return 0.0, WithoutDelay()
 
-    def after_failure(self, *args: Any) -> tuple[float, Reconnect]:
+    def after_failure(self, *args: Any, **more: Any) -> tuple[float, Reconnect]:
         return 0.0, WithoutDelay()
 
     def after_refusal(self, *args: Any) -> tuple[float, Reconnect]:
