@@ -18,7 +18,8 @@ from werkzeug.datastructures import Headers
 
 from ..app_state import AppState
 from ..model import Flag, Identity, TraitValue
-from ..reading import BrowserFlags, Flags, flags_for_browser
+from ..reading import BrowserFlags, Flags, flags_for_browser, sdk_name
+from ..reporting import Reporter
 from .resources import (
     JSON_HEADERS,
     Header,
@@ -35,6 +36,9 @@ _LONGEST_VALUE = 2000
 
 #: The key in ``app.extensions`` of the answer with the environment's flags.
 _EXTENSION = "flagsmith_realtime_answer"
+
+#: The most reads of a feature in one report. The SDK reports every 10 s.
+_MOST_READS = 10_000
 
 _EPOCH_HEADER = "X-Flagsmith-Document-Updated-At"
 
@@ -57,6 +61,14 @@ def add_sdk_api(blueprint: Blueprint, current_flags: Callable[[], Flags]) -> Non
         traits = _read_traits(body)
         return _identity_response(state, current_flags(), traits, body.get("identifier"))
 
+    def usage(state: AppState) -> Response:
+        reads = read_json()
+        if not isinstance(reads, dict):
+            abort(400, "The body must be an object of counts.")
+        if state.config.enable_analytics:
+            _count(state.reporter, flags_for_browser(current_flags()), reads)
+        return bytes_response(b"")
+
     add_resource(blueprint, "/api/v1/flags/", "flags", GET=flags)
     add_resource(
         blueprint, "/api/v1/identities/", "identities", GET=identity, POST=identity_with_traits
@@ -64,7 +76,7 @@ def add_sdk_api(blueprint: Blueprint, current_flags: Callable[[], Flags]) -> Non
     # Old SDKs store traits by these, and then ask for the identity.
     add_resource(blueprint, "/api/v1/traits/", "traits", POST=_echo)
     add_resource(blueprint, "/api/v1/traits/bulk/", "traits_bulk", PUT=_echo)
-    add_resource(blueprint, "/api/v1/analytics/flags/", "analytics", POST=_count_nothing)
+    add_resource(blueprint, "/api/v1/analytics/flags/", "analytics", POST=usage)
 
 
 class _PreparedResponse(Response):
@@ -195,7 +207,10 @@ def _echo(state: AppState) -> Response:
     return json_response(read_json())
 
 
-def _count_nothing(state: AppState) -> Response:
-    if not isinstance(read_json(), dict):
-        abort(400, "The body must be an object of counts.")
-    return bytes_response(b"")
+def _count(reporter: Reporter, flags: BrowserFlags, reads: Mapping[str, Any]) -> None:
+    """Counts reads in a browser with those of the app, of the features that it may have."""
+    visible = {sdk_name(flag.feature_name): flag for flag in flags.visible()}
+    for name, number in reads.items():
+        flag = visible.get(sdk_name(name))
+        if flag is not None and type(number) is int and 0 < number <= _MOST_READS:
+            reporter.count(flag, number)

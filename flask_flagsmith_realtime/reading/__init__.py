@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .browser import BROWSER_BLUEPRINT, BrowserFlags
+from .browser import BROWSER_BLUEPRINT, BrowserFlags, sdk_name
 from .flags import UNSET, Flags, Identities, Unset, flags_for_browser
 from .missing import MissingFeatures, OnMissing
 from .overrides import (
@@ -35,4 +35,5 @@ __all__ = [
     "check_overrides",
     "flags_for_browser",
     "overridden_snapshot",
+    "sdk_name",
 ]

@@ -33,10 +33,10 @@ class Analytics:
     def __bool__(self) -> bool:
         return bool(self._counts)
 
-    def count(self, feature_name: str) -> None:
-        """Counts a read."""
+    def count(self, feature_name: str, reads: int) -> None:
+        """Counts reads."""
         with self._lock:
-            self._counts[feature_name] = self._counts.get(feature_name, 0) + 1
+            self._counts[feature_name] = self._counts.get(feature_name, 0) + reads
 
     def report(self, post: Post, may_retry: Retry) -> None:
         """Posts the counts and begins at zero. If that fails twice, they are dropped."""

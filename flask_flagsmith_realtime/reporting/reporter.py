@@ -62,7 +62,7 @@ class Reporter:
         self.kept_events: deque[Event] = deque(maxlen=_MOST_KEPT_EVENTS)
         self.reset_after_fork()
         if config.enable_analytics and self._has_network:
-            flag_evaluated.connect(self._count, sender=app)
+            flag_evaluated.connect(self._receive, sender=app)
         register_engine(self)
 
     def track(
@@ -84,6 +84,15 @@ class Reporter:
         event = exposure(flag, identity)
         if event is not None:
             self._add(event)
+
+    def count(self, flag: Flag, reads: int = 1) -> None:
+        """Counts reads of a flag, for an app that reports its usage."""
+        # Defaults are not Flagsmith's features, and their names may be anything.
+        if flag.feature_id is None or self._stopped or self._app_config["TESTING"]:
+            return
+        self.analytics.count(flag.feature_name, reads)
+        if self._thread is None:
+            self._start_thread()
 
     def _add(self, event: Event) -> None:
         if self._app_config["TESTING"]:
@@ -122,14 +131,9 @@ class Reporter:
         self.analytics.reset()
         self.events.reset()
 
-    def _count(self, app: Flask, flag: Flag, identity: Identity | None, **_: object) -> None:
+    def _receive(self, app: Flask, flag: Flag, identity: Identity | None, **_: object) -> None:
         """Counts a read: a receiver of ``flag_evaluated``."""
-        # Defaults are not Flagsmith's features, and their names may be anything.
-        if flag.feature_id is None or self._stopped or self._app_config["TESTING"]:
-            return
-        self.analytics.count(flag.feature_name)
-        if self._thread is None:
-            self._start_thread()
+        self.count(flag)
 
     def _start_thread(self) -> None:
         with self._lock:

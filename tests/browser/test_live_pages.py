@@ -70,9 +70,10 @@ def _starting(packages: Path) -> Iterator[Start]:
     ]
     running: list[tuple[Served, Emulator]] = []
 
-    def start_one(*options: str) -> Site:
+    def start_one(*options: str, **settings: object) -> Site:
         emulator = Emulator(document=copy.deepcopy(document)).start()
-        environment = environment_of(emulator.config) | {"NPM_PACKAGES": str(packages)}
+        environment = environment_of({**emulator.config, **settings})
+        environment["NPM_PACKAGES"] = str(packages)
         running.append((Served(gunicorn(*options, app=APP), environment), emulator))
         return Site(*running[-1])
 
@@ -257,6 +258,22 @@ def test_the_sdk_keeps_the_traits_that_its_page_was_given(site: Site, open_page:
         site.change(text)
         expect(page.locator("#banner")).to_have_text(text)
         assert page.evaluate("flagsmith.getAllTraits()") == {"plan": "free"}
+
+
+def test_the_usage_that_the_sdk_reports_is_counted(start: Start, open_page: Open) -> None:
+    site = start(
+        *("--workers", "1", "--threads", "8"),
+        FLAGSMITH_ENABLE_ANALYTICS=True,
+        FLAGSMITH_ANALYTICS_INTERVAL_SECONDS=0.1,
+    )
+    page = open_page(f"{site.server.url}/sdk")
+    page.evaluate("ready")
+    for name in ("banner_text", "new_checkout", "new_checkout", SECRET):
+        page.evaluate("(name) => flagsmith.hasFeature(name)", name)
+    with page.expect_request("**/analytics/flags/") as posted:
+        page.evaluate("flagsmith.analyticsFlags()")
+    assert posted.value.post_data_json[SECRET] == 1
+    eventually(lambda: site.emulator.analytics == {"banner_text": 1, "new_checkout": 2})
 
 
 def test_an_identity_cannot_be_faked_and_nothing_secret_leaves(site: Site, open_page: Open) -> None:

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from flask_flagsmith_realtime import Identity
+from flask_flagsmith_realtime import Identity, flags
 from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.testing import override_flags
 from tests.support.browser_api import Shop
 
 SECRET = "pricing"
+#: Only a stop posts.
+NEVER = 3600
 
 
 def by_name(flags: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -150,7 +152,37 @@ def test_what_old_sdks_call(shop: Shop) -> None:
     trait = {"identity": {"identifier": "ada"}, "trait_key": "plan", "trait_value": "pro"}
     assert shop.call("api/v1/traits/", "POST", json=trait).json == trait
     assert shop.call("api/v1/traits/bulk/", "PUT", json=[trait]).json == [trait]
+
+
+def test_the_usage_of_browsers_is_counted_with_that_of_the_app(
+    shop: Shop, emulator: Emulator
+) -> None:
+    shop.settings["FLAGSMITH_ENABLE_ANALYTICS"] = True
+    shop.settings["FLAGSMITH_ANALYTICS_INTERVAL_SECONDS"] = NEVER
+    with shop.app.app_context():
+        flags.is_feature_enabled("banner_text")
+    counts = {
+        "banner_text": 2,
+        "Banner Text": 3,
+        "free_delivery": 10_000,
+        "button_colour": 10_001,
+        "new_checkout": -1,
+        "beta_dashboard": True,
+        "no_such_feature": 1,
+        SECRET: 1,
+    }
+    assert shop.call("api/v1/analytics/flags/", "POST", json=counts).status_code == 200
+    assert shop.call("api/v1/analytics/flags/", "POST", json={"banner_text": []}).status_code == 200
+    shop.flagsmith.stop(shop.app)
+    assert emulator.analytics == {"banner_text": 6, "free_delivery": 10_000}
+
+
+def test_the_usage_of_browsers_is_dropped_if_the_app_reports_none(
+    shop: Shop, emulator: Emulator
+) -> None:
     assert shop.call("api/v1/analytics/flags/", "POST", json={"banner_text": 2}).status_code == 200
+    shop.flagsmith.stop(shop.app)
+    assert not emulator.analytics
 
 
 @pytest.mark.parametrize(

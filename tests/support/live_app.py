@@ -87,7 +87,11 @@ _SDK = """\
 <script>
   const banner = document.querySelector("#banner");
   const show = () => (banner.textContent = flagsmith.getValue("banner_text"));
-  window.ready = flagsmith.init({ ...{{ flags.for_browser(traits=True)|tojson }}, onChange: show });
+  window.ready = flagsmith.init({
+    ...{{ flags.for_browser(traits=True)|tojson }},
+    enableAnalytics: true,
+    onChange: show,
+  });
 </script>
 """
 
