@@ -127,8 +127,7 @@ def follow_quickstart(wheel: Path, directory: Path) -> None:
 def quickstart_app() -> str:
     """Return the app that the quickstart says to save as ``app.py``."""
     page = ROOT.joinpath("docs", "quickstart.rst").read_text()
-    after = page.partition("Save this as ``app.py``")[2]
-    code = re.search(r"^\.\. code-block:: python\n\n((?: {4}.*\n|\n)+)", after, re.MULTILINE)
+    code = re.search(r"^ {3}:caption: app\.py\n\n((?: {4}.*\n|\n)+)", page, re.MULTILINE)
     assert code is not None
     return textwrap.dedent(code[1])
 

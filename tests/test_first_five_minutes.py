@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import socket
+import textwrap
 import urllib.request
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.emulator.command import introduction
 from tests.support.command_line import APP, Directory
 from tests.support.misbehaving import MisbehavingFlagsmith, answers
+from tests.support.paths import ROOT
 from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.slow
@@ -74,6 +77,22 @@ def test_the_emulators_introduction_leads_to_an_app_that_follows(
         assert answer() == "False"
         emulator.set_flag("new_checkout", enabled=True)
         eventually(lambda: answer() == "True")
+
+
+def test_the_quickstarts_app_is_tested_as_the_documentation_says(tmp_path: Path) -> None:
+    directory = Directory(tmp_path, source=captioned("quickstart", "app.py"))
+    for name in ("conftest.py", "test_app.py"):
+        tmp_path.joinpath(name).write_text(captioned("testing", name))
+    result = directory.python("-m", "pytest")
+    assert "2 passed" in result.stdout, result.stdout
+
+
+def captioned(page: str, caption: str) -> str:
+    """Return the code with a caption in a page of the documentation."""
+    text = ROOT.joinpath("docs", f"{page}.rst").read_text()
+    code = re.search(rf"^ {{3}}:caption: {caption}\n\n((?: {{4}}.*\n|\n)+)", text, re.MULTILINE)
+    assert code is not None
+    return textwrap.dedent(code[1])
 
 
 # Missing and wrong keys

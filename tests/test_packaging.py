@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from flask_flagsmith_realtime import __version__
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.slow
@@ -138,6 +139,13 @@ def test_the_installed_emulator_serves_its_page(python: Path, tmp_path: Path) ->
     page = run(python, tmp_path, "-c", program)
     assert "banner_text" in page
     assert page.rstrip().endswith("200")
+
+
+def test_the_workflow_compares_a_tag_with_the_version() -> None:
+    workflow = ROOT.joinpath(".github", "workflows", "publish.yml").read_text()
+    [command] = re.findall(r"run: (grep .+)", workflow)
+    environ = {**os.environ, "GITHUB_REF_NAME": __version__}
+    subprocess.run(["bash", "-c", command], cwd=ROOT, env=environ, check=True, capture_output=True)
 
 
 def run(python: Path, directory: Path, *arguments: str) -> str:
