@@ -11,3 +11,12 @@ document.addEventListener("flagsmith:refreshed", ({ target }) => {
   element.animate([start, { boxShadow: "0 0 0 6px transparent" }], { duration: 1600, easing: "ease-out" });
   if (target.id === "changes") document.getElementById("spoken").textContent = element.textContent;
 });
+
+// The stream connects without a change of flags. So while it is not, the page asks.
+setInterval(async () => {
+  const line = document.getElementById("listening");
+  if (document.hidden || line.matches(".live, .offline")) return;
+  const text = await fetch(location.href).then((response) => response.text()).catch(String);
+  const page = new DOMParser().parseFromString(text, "text/html");
+  line.replaceWith(page.getElementById("listening") ?? line);
+}, 2000);

@@ -7,7 +7,7 @@ import signal
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browsers import Demo, Open, wait_for_listening
+from tests.support.browsers import Demo, Open
 
 
 def mark(page: Page) -> None:
@@ -41,7 +41,7 @@ def set_value(page: Page, feature: str, value: str) -> None:
 
 def test_an_open_shop_follows_a_switch_on_the_emulators_page(demo: Demo, open_page: Open) -> None:
     shop, emulator = open_page(demo.shop), open_page(demo.emulator)
-    wait_for_listening(shop, "Live")
+    expect(shop.locator("#listening")).to_contain_text("Live")
     mark(shop)
     mug = shop.get_by_role("link", name="Stoneware mug")
     expect(mug).to_contain_text("Order by post")
@@ -173,7 +173,7 @@ def test_the_keyboard_focus_is_kept(demo: Demo, open_page: Open) -> None:
 
 def test_the_shop_ends_at_once_with_an_open_page(demo: Demo, open_page: Open) -> None:
     shop = open_page(demo.shop)
-    wait_for_listening(shop, "Live")
+    expect(shop.locator("#listening")).to_contain_text("Live")
     demo.process.process.send_signal(signal.SIGINT)
     assert demo.process.wait() == 0
     assert "Traceback" not in demo.process.output

@@ -9,9 +9,10 @@ import pytest
 from playwright.sync_api import expect
 
 from flask_flagsmith_realtime.emulator import Emulator
-from tests.support.browsers import Open, wait_for_listening
+from tests.support.browsers import Open
 from tests.support.paths import ROOT
 from tests.support.servers import Served, environment_of, gunicorn
+from tests.support.waiting import eventually
 
 
 @contextmanager
@@ -45,7 +46,7 @@ def test_an_open_shop_catches_up_after_a_restart_of_its_server(
     with served(emulator) as server:
         address = server.url.removeprefix("http://")
         shop = open_page(server.url)
-        wait_for_listening(shop, "Live")
+        expect(shop.locator("#listening")).to_contain_text("Live")
         server.stop()
     emulator.set_flag("new_checkout", enabled=True)
     with served(emulator, "--bind", address):
@@ -55,8 +56,9 @@ def test_an_open_shop_catches_up_after_a_restart_of_its_server(
 def test_the_shop_shows_the_state_of_the_stream(emulator: Emulator, open_page: Open) -> None:
     with served(emulator) as server:
         shop = open_page(server.url)
-        wait_for_listening(shop, "Live")
+        listening = shop.locator("#listening")
+        expect(listening).to_contain_text("Live")
         emulator.stop()
-        wait_for_listening(shop, "Polling")
+        eventually(lambda: shop.reload() and "Polling" in listening.inner_text())
         emulator.start()
-        wait_for_listening(shop, "Live")
+        expect(listening).to_contain_text("Live")

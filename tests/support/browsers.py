@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from playwright.sync_api import Page
 
 from tests.support.servers import Served
-from tests.support.waiting import eventually
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 OPTIONS = (
@@ -31,13 +30,3 @@ class Demo:
     process: Served
     shop: str
     emulator: str
-
-
-def wait_for_listening(shop: Page, text: str) -> None:
-    """Reload the shop until it shows this state of the stream, which is no change of flags."""
-
-    def listening() -> str:
-        shop.reload()
-        return shop.locator("#listening").inner_text()
-
-    eventually(lambda: text in listening(), listening)
