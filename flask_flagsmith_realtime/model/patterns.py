@@ -1,11 +1,13 @@
 """Regular expressions of segments, matched within a time limit.
 
 Flagsmith's server and SDK match them with :mod:`re`, which holds the GIL and can take hours for a
-careless pattern, such as ``^(a+)+$``, on a short text. A pattern with one repetition or one
-alternative is always quick, and :mod:`re` matches it here, too. The ``regex`` package matches all
-others: it stops after :data:`MATCH_TIMEOUT_SECONDS` and releases the GIL meanwhile. What :mod:`re`
-does not accept is refused, and what only ``regex`` gives a meaning is escaped, so that both match
-alike; they differ in ``\\w``, which includes combining marks for ``regex``.
+careless pattern, such as ``^(a+)+$``, on a short text. A pattern with at most one repetition or
+alternative is always quick: it is matched with :mod:`re`. All others are matched with the ``regex``
+package, which stops after :data:`MATCH_TIMEOUT_SECONDS` and releases the GIL meanwhile.
+
+Both match alike: a pattern that :mod:`re` does not accept is refused, and syntax that has a meaning
+for ``regex`` alone is escaped. One difference is left: ``\\w`` of ``regex`` includes combining
+marks.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from uuid import UUID
 
 import msgspec
 
-from .conditions import check_condition
 from .flag import Experiment, Flag, FlagValue
+from .patterns import matcher_of
 
 #: How deeply rules may be nested, so that their evaluation finds room on any stack.
 _MAX_RULE_DEPTH = 32
@@ -96,7 +96,9 @@ class Condition(JSONObject, frozen=True):
     property_: str | None = None
 
     def __post_init__(self) -> None:
-        check_condition(self.operator, self.property_, self.value)
+        # Other values that the flag engine raises for affect the features of the segment alone.
+        if self.operator == "REGEX":
+            matcher_of(str(self.value))
 
 
 class Rule(JSONObject, frozen=True):

@@ -190,20 +190,41 @@ def test_a_condition_on_a_flag_sees_the_override_of_an_identity(document: Docume
     assert identities.flags_of(Identity("carol"))["banner_text"].value == "Welcome!"
 
 
-# Regular expressions that take long.
+# Conditions that cannot be evaluated, and regular expressions that take long.
 
 
-def with_pattern(document: Document, pattern: str) -> Document:
-    segment = document["project"]["segments"][0]
-    condition = {"property_": "code", "operator": "REGEX", "value": pattern}
-    segment["rules"] = [{"type": "ALL", "rules": [], "conditions": [condition]}]
+def with_condition(document: Document, **condition: Any) -> Document:
+    rule = {"type": "ALL", "rules": [], "conditions": [{"property_": "code", **condition}]}
+    document["project"]["segments"][0]["rules"] = [rule]
     return document
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"operator": "MODULO", "value": "0|1"},
+        {"operator": "MODULO", "value": 5},
+        {"operator": "IN", "value": "[" * 100_000},
+        {"operator": "IN", "value": None},
+        {"operator": "PERCENTAGE_SPLIT", "value": None},
+        {"operator": "EQUAL", "value": 10**400},
+        {"operator": "EQUAL", "value": "x", "property_": "$.identity.traits[?nothing(@)]"},
+    ],
+)
+def test_a_condition_that_the_engine_raises_for_affects_the_features_of_its_segment(
+    document: Document, caplog: pytest.LogCaptureFixture, condition: Document
+) -> None:
+    flags = flags_of(with_condition(document, **condition), "bob", code=1.5, plan="pro")
+    assert flags["beta_dashboard"] == Flag("beta_dashboard", False, None, 5)
+    assert flags["button_colour"].variant == "control"
+    assert flags.segments == ()
+    assert caplog.text.count("cannot evaluate the feature 'beta_dashboard' for an identity") == 1
 
 
 def test_a_catastrophic_pattern_stops_nothing(
     document: Document, caplog: pytest.LogCaptureFixture
 ) -> None:
-    identities = identities_of(with_pattern(document, "^(a|a)*$"))
+    identities = identities_of(with_condition(document, operator="REGEX", value="^(a|a)*$"))
     flags = identities.flags_of(Identity("bob", {"code": "a" * 40 + "!"}))
     turns: list[int] = []
     is_over = threading.Event()
