@@ -69,6 +69,9 @@ html_theme_options = {
     "dark_css_variables": {"color-brand-primary": "#5eead4", "color-brand-content": "#5eead4"},
 }
 
+# The quickstart's own app.
+linkcheck_ignore = [r"http://127\.0\.0\.1:"]
+
 # Prompts and what commands print are not copied.
 copybutton_exclude = ".linenos, .gp, .go"
 

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from blinker import NamedSignal, Namespace
-from flask import Flask, current_app, has_request_context
+from flask import Flask, current_app, has_app_context, has_request_context
 
 from . import logs
 from .logs import BackgroundLogger
@@ -86,7 +86,9 @@ def send(signal: NamedSignal, app: Flask, **content: Any) -> None:
 def _context_of(app: Flask) -> AbstractContextManager[object]:
     """Returns the current context if it is the app's: the end of another one would tear down what
     the app ties to a context, such as a database session, in mid-request."""
-    return nullcontext() if current_app == app else app.app_context()
+    # Outside a context, CPython 3.14 raises in the comparison; older ones say that they differ.
+    is_current = has_app_context() and current_app == app
+    return nullcontext() if is_current else app.app_context()
 
 
 def call(app: Flask, function: Callable[..., Any], what: str, *args: Any, **kwargs: Any) -> None:
