@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, TypeAlias
 
+import msgspec
 from flask import Blueprint, Response, abort, current_app, request
 from werkzeug.exceptions import HTTPException
 
@@ -91,17 +92,14 @@ def json_bytes(content: Any) -> bytes:
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def read_json() -> Any:
+def read_json(kind: Any) -> Any:
     """Returns the JSON of the current request.
 
-    :raises HTTPException: 400 if it is not JSON, 413 if it is too large.
+    :param kind: its type.
+    :raises HTTPException: 400 if it is not JSON of that type, 413 if it is too large.
     """
     request.max_content_length = LARGEST_BODY_BYTES
     try:
-        return json.loads(request.get_data(), parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        abort(400, "The body is not JSON.")
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(constant)
+        return msgspec.json.decode(request.get_data(), type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        abort(400, f"The body is not valid: {error}.")

@@ -11,9 +11,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from flask import Blueprint, Response, abort
+import msgspec
+from flask import Blueprint, Response
 from werkzeug.datastructures import Headers
 
 from ..app_state import AppState
@@ -30,10 +31,6 @@ from .resources import (
     read_json,
 )
 
-#: Flagsmith's limits, in characters.
-_LONGEST_KEY = 200
-_LONGEST_VALUE = 2000
-
 #: The key in ``app.extensions`` of the answer with the environment's flags.
 _EXTENSION = "flagsmith_realtime_answer"
 
@@ -41,6 +38,20 @@ _EXTENSION = "flagsmith_realtime_answer"
 _MOST_READS = 10_000
 
 _EPOCH_HEADER = "X-Flagsmith-Document-Updated-At"
+
+
+class _Trait(msgspec.Struct):
+    """A trait that the SDK sends, in Flagsmith's limits."""
+
+    trait_key: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    trait_value: Annotated[str, msgspec.Meta(max_length=2000)] | int | float | bool | None = None
+
+
+class _Claim(msgspec.Struct):
+    """An identity as the SDK names it."""
+
+    identifier: Any = None
+    traits: tuple[_Trait, ...] = ()
 
 
 def add_sdk_api(blueprint: Blueprint, current_flags: Callable[[], Flags]) -> None:
@@ -57,14 +68,12 @@ def add_sdk_api(blueprint: Blueprint, current_flags: Callable[[], Flags]) -> Non
         return _identity_response(state, current_flags(), {})
 
     def identity_with_traits(state: AppState) -> Response:
-        body = read_json()
-        traits = _read_traits(body)
-        return _identity_response(state, current_flags(), traits, body.get("identifier"))
+        claim = read_json(_Claim)
+        traits = {trait.trait_key: trait.trait_value for trait in claim.traits}
+        return _identity_response(state, current_flags(), traits, claim.identifier)
 
     def usage(state: AppState) -> Response:
-        reads = read_json()
-        if not isinstance(reads, dict):
-            abort(400, "The body must be an object of counts.")
+        reads = read_json(dict[str, Any])
         if state.config.enable_analytics:
             _count(state.reporter, flags_for_browser(current_flags()), reads)
         return bytes_response(b"")
@@ -177,34 +186,9 @@ def _headers(flags: BrowserFlags) -> tuple[Header, ...]:
     return (*JSON_HEADERS, (_EPOCH_HEADER, repr(flags.epoch)))
 
 
-def _read_traits(body: Any) -> dict[str, TraitValue]:
-    """Returns the traits of a body.
-
-    :raises HTTPException: 400 if the body is not one that the SDK sends.
-    """
-    traits = body.get("traits", []) if isinstance(body, dict) else None
-    if not isinstance(traits, list):
-        abort(400, 'The body must be an object with a list of "traits".')
-    return dict(map(_read_trait, traits))
-
-
-def _read_trait(trait: Any) -> tuple[str, TraitValue]:
-    name = trait.get("trait_key") if isinstance(trait, dict) else None
-    if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_KEY:
-        abort(400, f'Each trait needs a "trait_key" of at most {_LONGEST_KEY} characters.')
-    value = trait.get("trait_value")
-    if value is not None and not isinstance(value, (str, int, float)):
-        abort(400, 'A "trait_value" must be text, a number, true, false or null.')
-    if isinstance(value, str) and len(value) > _LONGEST_VALUE:
-        abort(400, f'A "trait_value" has at most {_LONGEST_VALUE} characters.')
-    if isinstance(value, float) and value in (float("inf"), float("-inf")):
-        abort(400, 'A "trait_value" must be a finite number.')
-    return name, value
-
-
 def _echo(state: AppState) -> Response:
     """Accepts traits as Flagsmith does. Nothing is stored."""
-    return json_response(read_json())
+    return json_response(read_json(Any))
 
 
 def _count(reporter: Reporter, flags: BrowserFlags, reads: Mapping[str, Any]) -> None:

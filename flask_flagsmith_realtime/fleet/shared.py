@@ -88,8 +88,7 @@ class SharedFlags:
             step = compare(
                 held.epoch,
                 stored.snapshot.epoch,
-                same=held.has_same_content(stored.snapshot)
-                and held.announced == stored.snapshot.announced,
+                same=held.content_digest == stored.snapshot.content_digest,
                 leads=leads,
                 replaced=stored.replaced,
             )

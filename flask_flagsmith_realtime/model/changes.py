@@ -1,14 +1,14 @@
 """The differences between two snapshots. Pure.
 
-What is the same by bytes, or the same object, is not looked at. All else is compared as it decides
-an evaluation, by its encoding: so ``1``, ``1.0`` and ``true`` differ, and a place in a list counts
-only where it decides.
+Parts that are the same bytes, or the same object, are not compared. Of all others, the members that
+can change an evaluation are compared, as JSON: ``1``, ``1.0`` and ``true`` differ. Lists are sorted
+first where an evaluation ignores their order.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -40,10 +40,9 @@ class FlagChange:
 
 
 def diff(before: Snapshot | None, after: Snapshot) -> Mapping[str, FlagChange]:
-    """Compares two snapshots.
+    """Returns the features that differ in two snapshots, by name.
 
     :param before: the earlier one; ``None`` if there was none, then every feature is new.
-    :returns: the features that changed, by name.
     """
     flags_before: Mapping[str, Flag] = before.flags if before is not None else {}
     targeting_changed = _changed_targeting(before, after)
@@ -57,7 +56,7 @@ def diff(before: Snapshot | None, after: Snapshot) -> Mapping[str, FlagChange]:
 
 
 def _changed_targeting(before: Snapshot | None, after: Snapshot) -> frozenset[str]:
-    """The names of the features that changed for single identities."""
+    """Returns the names of the features that changed for some identities."""
     if after.document is None:
         return frozenset()
     if before is None or before.document is None:
@@ -78,7 +77,6 @@ def _differences(was: Mapping[str, bytes], now: Mapping[str, bytes]) -> set[str]
 
 
 def _splits(document: Document) -> dict[str, bytes]:
-    """The percentage splits of the environment, by feature name."""
     return {
         state.feature.name: msgspec.json.encode(_deciding(state))
         for state in document.feature_states
@@ -87,7 +85,7 @@ def _splits(document: Document) -> dict[str, bytes]:
 
 
 def _segment_overrides(document: Document) -> dict[str, bytes]:
-    """The segments that override a feature with their rules, by feature name."""
+    """Returns the segments that override a feature, with their rules, by feature name."""
     overrides: dict[str, list[tuple[float, Any]]] = {}
     for segment in document.project.segments:
         for state in segment.feature_states or ():
@@ -102,23 +100,20 @@ def _segment_overrides(document: Document) -> dict[str, bytes]:
 
 
 def _overrides_of(document: Document, identifier: str) -> dict[str, bytes]:
-    """The overrides for one identity, by feature name."""
     try:
-        states: Iterable[FeatureState] = document.overrides_of(identifier)
+        states = document.overrides_of(identifier)
     except InvalidDocumentError:
-        states = ()
+        return {}
     return {state.feature.name: msgspec.json.encode(_deciding(state)) for state in states}
 
 
 def _deciding(state: FeatureState) -> tuple[Any, ...]:
-    """The members of a feature state that decide an evaluation.
-
-    With variants its id does, too: identities are assigned to variants by it.
-    """
+    """Returns the members of a feature state that can change an evaluation."""
     variants = sorted(state.multivariate_feature_state_values or (), key=lambda one: one.priority)
     return (
         state.enabled,
         state.feature_state_value,
         [(one.multivariate_feature_option, one.percentage_allocation) for one in variants],
+        # The id decides who gets which variant.
         (state.django_id or state.featurestate_uuid) if variants else None,
     )

@@ -2,10 +2,10 @@
 
 A malformed document is refused as a whole, with the path of the member and what it must be.
 
-The bytes of a document are kept: they are what is stored, shared and compared. Two documents with
-the same bytes for their feature states or segments share the decoded objects. The overrides of an
-identity stay undecoded until that identity is evaluated, so thousands of them cost their bytes and
-an index. A malformed override thus affects one identity, not the document.
+The bytes of a document are kept, to be stored, shared and compared. Two documents with the same
+bytes for their feature states or segments share the decoded objects. The overrides of an identity
+are decoded when that identity is evaluated, so thousands of them cost only their bytes and an
+index, and a malformed override affects one identity, not the document.
 """
 
 from __future__ import annotations
@@ -95,15 +95,11 @@ class Document:
         :raises InvalidDocumentError: if they are malformed.
         """
         raw = self._overrides.get(identifier)
-        if raw is None:
-            return ()
-        return decode(_feature_states, raw)
+        return () if raw is None else decode(_feature_states, raw)
 
     def overridden_features(self) -> set[str]:
-        """Returns the names of the features that are overridden for an identity.
-
-        This decodes the overrides of all identities.
-        """
+        """Returns the names of all features that are overridden for some identity. Decodes the
+        overrides of all identities."""
         names = set()
         for identifier in self._overrides:
             with contextlib.suppress(InvalidDocumentError):
@@ -111,7 +107,7 @@ class Document:
         return names
 
     def identifiers_with_other_overrides(self, other: Document) -> Sequence[str]:
-        """Returns the identifiers whose overrides differ, by bytes, from those in another one."""
+        """Returns the identifiers whose overrides have other bytes in another document."""
         own, others = self._overrides, other._overrides
         if own == others:
             return ()
@@ -119,7 +115,7 @@ class Document:
         return [*differing, *(name for name in others if name not in own)]
 
     def is_same_as(self, other: Document) -> bool:
-        """Returns whether two documents say the same of all that is evaluated, by bytes."""
+        """Returns ``True`` if all parts that are used are the same bytes in two documents."""
         return self.pages == other.pages or (
             self._raw_parts == other._raw_parts
             and self._overrides == other._overrides
@@ -129,7 +125,7 @@ class Document:
 
     def digest(self) -> str:
         """Returns a digest that is the same for documents that are the same."""
-        digest = sha256(f"{self.environment_id}\0{self.name}\0".encode())
+        digest = sha256(msgspec.json.encode((self.environment_id, self.name, self.settings)))
         for raw in self._raw_parts:
             digest.update(raw)
         for identifier, raw in sorted(self._overrides.items(), key=lambda item: item[0]):
@@ -141,26 +137,22 @@ class Document:
 def first_page(body: bytes, held: Document | None = None) -> Page:
     """Decodes the first page of an environment document.
 
-    :param held: an earlier document. Its first page is not decoded again.
+    :param held: an earlier document. A page that it has, too, is not decoded again.
     :raises InvalidDocumentError: naming the member that is wrong.
     """
-    return _held_page(body, held) or _page(_first_page, body)
+    return _page(_first_page, body, held)
 
 
 def further_page(body: bytes, held: Document | None = None) -> Page:
-    """Decodes another page, of which the identity overrides count.
-
-    :param held: an earlier document. Its pages are not decoded again.
-    :raises InvalidDocumentError: naming the member that is wrong.
-    """
-    return _held_page(body, held) or _page(_further_page, body)
+    """Decodes another page, of which the identity overrides count. See :func:`first_page`."""
+    return _page(_further_page, body, held)
 
 
 def document_of(pages: Sequence[Page], held: Document | None = None) -> Document:
     """Puts the pages of an environment document together.
 
-    :param held: an earlier document. What it has in common with this one is taken from there, all
-        of it if nothing else is new.
+    :param held: an earlier document. Parts that are equal are taken from it, not decoded again; if
+        all are, it is returned itself.
     :raises InvalidDocumentError: naming the member that is wrong.
     """
     bodies = tuple(page.body for page in pages)
@@ -198,7 +190,7 @@ def document_of(pages: Sequence[Page], held: Document | None = None) -> Document
 
 
 def decode_flags(body: bytes) -> tuple[FlagState, ...]:
-    """Decodes a list of flags, as ``flags/`` answers it.
+    """Decodes an answer of ``flags/``.
 
     :raises InvalidDocumentError: naming the member that is wrong.
     """
@@ -206,22 +198,18 @@ def decode_flags(body: bytes) -> tuple[FlagState, ...]:
 
 
 def decode_identity(body: bytes) -> tuple[FlagState, ...]:
-    """Decodes an identity's flags, as ``identities/`` answers them.
+    """Decodes an answer of ``identities/``.
 
     :raises InvalidDocumentError: naming the member that is wrong.
     """
     return decode(_identity, json_text(body)).flags
 
 
-def _page(decoder: msgspec.json.Decoder[Any], body: bytes) -> Page:
-    body = json_text(body)
-    content = decode(decoder, body)
-    return Page(body, content.updated_at, content)
-
-
-def _held_page(body: bytes, held: Document | None) -> Page | None:
+def _page(decoder: msgspec.json.Decoder[Any], body: bytes, held: Document | None) -> Page:
     if held is not None:
         for known, updated_at in zip(held.pages, held.updated_at, strict=True):
             if known == body:
                 return Page(known, updated_at)
-    return None
+    body = json_text(body)
+    content = decode(decoder, body)
+    return Page(body, content.updated_at, content)

@@ -57,7 +57,7 @@ def parse_event(data: str) -> float | None:
     """Reads the data of an ``environment_updated`` event.
 
     Flagsmith sends ``{"updated_at": 1673546928.02806}``; its documentation also shows
-    milliseconds. Clients in the field take an event without an epoch as 'refetch'.
+    milliseconds. Its SDKs fetch for an event without an epoch.
 
     :returns: the epoch in seconds, or ``None`` if the event names none.
     :raises ValueError: if the data is not a JSON object, or its epoch not an epoch.
@@ -86,8 +86,6 @@ def parse_webhook(body: bytes) -> float | None:
 
 def parse_epoch_header(value: str | None) -> float | None:
     """Reads ``X-Flagsmith-Document-Updated-At``. A missing or unreadable header is ``None``."""
-    if value is None:
-        return None
     try:
         return parse_epoch_number(value)
     except ValueError:
@@ -116,8 +114,8 @@ def parse_iso_epoch(value: Any) -> float | None:
 
 
 def is_plausible(epoch: float, now: float) -> bool:
-    """Returns ``True`` unless an epoch lies well ahead of the time, as only a mistake does.
-    Everything after such an epoch would look older.
+    """Returns ``False`` if an epoch is so far ahead that it is a mistake. All later ones would look
+    older.
 
     :param now: the time by the clock of the server or of this machine, in seconds since 1970.
     """
@@ -125,8 +123,6 @@ def is_plausible(epoch: float, now: float) -> bool:
 
 
 def may_hide_newer(epoch: float, held: float) -> bool:
-    """Returns whether an announced epoch in whole seconds may be newer than the held one.
-
-    A server that cuts the fraction off announces two changes of one second by one number.
-    """
+    """Returns ``True`` if an announced epoch in whole seconds may be newer than the held one: a
+    server that cuts off the fraction announces two changes in one second by one number."""
     return epoch.is_integer() and epoch <= held < epoch + 1

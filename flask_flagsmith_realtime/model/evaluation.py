@@ -2,7 +2,7 @@
 
 Flagsmith's flag engine evaluates segments and percentage splits, over the evaluation context that
 the official SDK makes of an environment document. Each feature is evaluated by itself when it is
-read, with the segments that override it: so the cost does not grow with the environment.
+read, with the segments that override it, so the cost does not grow with the environment.
 
 The overrides of an identity are looked up here, by its exact identifier. The SDK compares
 identifiers as numbers, merges overrides whose values are equal in Python, and ignores the variant
@@ -46,7 +46,6 @@ Context: TypeAlias = dict[str, Any]
 class Evaluation:
     """The rules of one environment for its identities.
 
-    :param document: the environment document.
     :param flags: the environment's flags by feature name.
     """
 
@@ -143,16 +142,12 @@ class Evaluation:
         return segments
 
     def _context_of(self, name: str) -> tuple[Context, Context]:
-        """The part of the evaluation context that decides on one feature."""
+        """Returns the part of the evaluation context that decides on one feature."""
         context = self._contexts.get(name)
         if context is None:
-            context = self._contexts[name] = self._map(
-                [self._states[name]],
-                [
-                    _plain(segment, [state])
-                    for segment, state in self._segments_by_feature.get(name, ())
-                ],
-            )
+            overrides = self._segments_by_feature.get(name, ())
+            segments = [_plain(segment, [state]) for segment, state in overrides]
+            context = self._contexts[name] = self._map([self._states[name]], segments)
         return context
 
     @cached_property
@@ -191,7 +186,7 @@ class Evaluation:
         return context["features"], context["segments"]
 
     def _whole_context_with(self, overrides: Mapping[str, Flag]) -> tuple[Context, Context]:
-        """The whole context, with an identity's overrides as a segment that it is in."""
+        """Returns the whole context, with an identity's overrides as a segment that it is in."""
         features, segments = self._whole_context
         segment = {
             "key": _OVERRIDES,
@@ -253,7 +248,7 @@ class Evaluation:
         return self._flag(name, state.enabled, value, state.feature.id, variant, False, reason)
 
     def _control_of(self, name: str) -> str | None:
-        """The variant of an override that has none itself: the server calls it the control."""
+        """Returns the variant of an override that has none: the server calls it the control."""
         state = self._states[name]
         is_multivariate = (
             state.multivariate_feature_state_values or state.feature.type == "MULTIVARIATE"
@@ -262,7 +257,7 @@ class Evaluation:
 
 
 def _plain(segment: Segment, states: Sequence[FeatureState]) -> Any:
-    """A segment as the SDK takes it, with some of its overrides."""
+    """Returns a segment as the SDK takes it, with some of its overrides."""
     return {
         "id": segment.id,
         "name": segment.name,
@@ -272,14 +267,14 @@ def _plain(segment: Segment, states: Sequence[FeatureState]) -> Any:
 
 
 def _add_experiment(context: Any, state: Any) -> None:
-    """Adds to a feature or an override what the SDK leaves out: the experiment of its state."""
+    """Adds the experiment of a state to its feature or override: the SDK leaves it out."""
     experiment = (state["metadata"] or {}).get("experiment")
     if experiment is not None:
         context["metadata"]["experiment"] = Experiment(**experiment)
 
 
 def _bound_patterns(rules: Iterable[Any]) -> None:
-    """Has regular expressions matched within a time limit."""
+    """Bounds the time of matching regular expressions."""
     for rule in rules:
         for condition in rule["conditions"]:
             if condition["operator"] == "REGEX":
@@ -288,7 +283,7 @@ def _bound_patterns(rules: Iterable[Any]) -> None:
 
 
 def _properties(rules: Iterable[Rule]) -> Iterator[str]:
-    """The properties that rules ask for, those of nested rules included."""
+    """Yields the properties that rules ask for, those of nested rules included."""
     for rule in rules:
         for condition in rule.conditions:
             yield condition.property_ or ""

@@ -37,13 +37,13 @@ class Flag:
     their values included: the values ``1``, ``1.0`` and ``True`` make different flags.
 
     :param feature_name: the feature's name on Flagsmith.
-    :param enabled: whether it is on.
+    :param enabled: ``True`` if it is on.
     :param value: its value; ``None`` if it has none.
     :param feature_id: its id on Flagsmith; ``None`` for a default.
     :param variant: the key of the variant that an identity was given, ``"control"`` for the
         control value, ``None`` where no split applies.
-    :param is_default: whether this comes from a default rather than from Flagsmith.
-    :param reason: why Flagsmith's rules gave this state, e.g. ``"TARGETING_MATCH; segment=beta"``.
+    :param is_default: ``True`` if it is a default and does not come from Flagsmith.
+    :param reason: the reason that Flagsmith's rules gave, e.g. ``"TARGETING_MATCH; segment=beta"``.
     :param experiment: the :class:`Experiment` that runs on the feature, if there is one.
     """
 

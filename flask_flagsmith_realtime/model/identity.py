@@ -50,15 +50,15 @@ class Identity:
     :param traits: text, numbers, ``True`` or ``False`` by name. ``None`` removes a trait. Local
         evaluation knows these alone, remote evaluation also those that Flagsmith keeps.
         ``{"value": …, "transient": True}`` is a trait that Flagsmith does not store.
-    :param transient: in remote evaluation, whether Flagsmith is not to keep the identity. Local
+    :param transient: ``True`` if Flagsmith is not to keep the identity, in remote evaluation. Local
         evaluation sends nothing in any case.
     :raises TypeError: if a member is of a type that Flagsmith does not know, naming it.
     :raises ValueError: if the identifier is blank, or a trait is infinite or not a number.
     """
 
-    # All in one, and written out: this is part of each request, and a frozen dataclass takes twice
-    # as long to make. The parts are the identifier, the traits, whether it is transient, and the
-    # traits again as a key: with the types of their values, since ``True == 1 == 1.0``.
+    # Not a frozen dataclass, which takes twice as long to make: requests make identities. The parts
+    # are the identifier, the traits, ``transient``, and the traits again as a key: with the types
+    # of their values, since ``True == 1 == 1.0``.
     __slots__ = ("_transient_traits", "parts")
 
     parts: tuple[str, dict[str, TraitValue], bool, tuple[Hashable, ...]]
@@ -69,7 +69,7 @@ class Identity:
         traits: Traits = _NO_TRAITS,
         transient: bool = False,
     ) -> None:
-        # Types are asked of type(): a proxy such as Flask's pretends to be what it stands for.
+        # type() and not isinstance(): a proxy such as Flask's passes for what it stands for.
         if type(identifier) is not str:
             identifier = _plain_identifier(identifier)
         identifier = identifier.strip()
@@ -113,7 +113,7 @@ class Identity:
 
     @property
     def key(self) -> Hashable:
-        """A key that differs from that of all other identities, in any order of the traits."""
+        """A key that is equal for equal identities only. The order of traits does not matter."""
         identifier, traits, transient, _ = self.parts
         typed = frozenset((name, type(value), value) for name, value in traits.items())
         return identifier, typed, transient, self.transient_traits
@@ -169,7 +169,7 @@ def _plain_identifier(identifier: Any) -> str:
 
 
 def _plain_trait(name: Any, value: Any) -> TraitValue:
-    """A trait's value without what a subclass of its type adds to it."""
+    """Returns a trait's value as a plain type, if it is of a subclass."""
     if type(name) is not str:
         raise TypeError(f"A trait's name is {_type_name(name)}; give it as text.")
     kind = type(value)

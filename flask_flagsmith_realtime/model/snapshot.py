@@ -1,8 +1,8 @@
 """A snapshot: all that was known of an environment at one moment. Immutable.
 
-Any thread can read it without a lock, for as long as it likes. What is derived late takes no lock
-either, unlike :func:`functools.cached_property` before Python 3.12: a child forked in that moment
-would wait for it forever.
+Any thread can read it without a lock, for as long as it likes. Values that are computed at their
+first use take no lock either. :func:`functools.cached_property` does before Python 3.12: a child
+that is forked while another thread holds it would wait forever.
 """
 
 from __future__ import annotations
@@ -57,12 +57,6 @@ class Snapshot:
             return self.document.pages
         return () if self.answer is None else (self.answer,)
 
-    def has_same_content(self, other: Snapshot) -> bool:
-        """Returns whether two snapshots hold the same flags, rules and overrides, by bytes."""
-        if self.document is None or other.document is None:
-            return self.document is other.document and self.answer == other.answer
-        return self.document.is_same_as(other.document)
-
     @cached_property
     def browser_rules(self) -> BrowserRules:
         """The environment's rules about the flags that may go to a browser."""
@@ -70,17 +64,15 @@ class Snapshot:
 
     @cached_property
     def content_digest(self) -> str:
-        """A digest that is the same for snapshots that have the same content."""
+        """A digest that is equal for snapshots with the same content."""
         if self.document is not None:
             return self.document.digest()
         return sha256(b"%r %s" % (self.announced, self.answer or b"")).hexdigest()
 
     @cached_property
     def targeting(self) -> frozenset[str]:
-        """The names of the features that are not the same for all identities.
-
-        Empty in remote evaluation, where Flagsmith does not say. Decodes all identity overrides.
-        """
+        """The names of the features that are not the same for all identities. Empty in remote
+        evaluation, where Flagsmith does not say. Decodes all identity overrides."""
         if self.document is None or self.evaluation is None:
             return frozenset()
         overridden = self.document.overridden_features()
@@ -142,8 +134,8 @@ def snapshot_of_flags(
 def _environment_flags(
     states: Iterable[FeatureState], held: Mapping[str, Flag]
 ) -> Mapping[str, Flag]:
-    """Makes the environment's flags. Those that are the same as before are the same objects: a
-    large environment makes no new ones for the garbage collector at each change."""
+    """Makes the environment's flags. Equal flags of the held snapshot are used again, so that a
+    change of a large environment makes few objects for the garbage collector."""
     flags: dict[str, Flag] = {}
     for state in states:
         name, value = state.feature.name, state.feature_state_value
