@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 from flask import Flask
 
 from .config import Config
-from .engine import Engine, FileSource, FlagsmithSource, Source, SourceFactory
+from .engine import Engine, FileSource, FlagsmithSource, SourceFactory
 from .exceptions import ConfigError, NotInitializedError
 from .identities import IdentityLoader, LocalIdentities, RemoteIdentities, RequestIdentities
 from .logs import OncePerCause, SafeLogger
 from .model import Snapshot
-from .monitoring import Activity
 from .preview import Preview
 from .reading import Flags, Identities, Layer, MissingFeatures, OverriddenFlags
 from .reporting import Reporter
@@ -36,12 +35,8 @@ EXTENSION = "flagsmith_realtime"
 class AppState:
     """The parts of one app.
 
-    :param app: the app.
-    :param config: its settings.
-    :param loader: returns the identity of the current request.
     :param on_change: the functions for changes of single features. Signals hold their receivers
         weakly; this keeps them alive as long as the app.
-    :param preview: the previews of the extension.
     :param timings: the times of a fleet; ``None`` for the usual ones.
     :raises ConfigError: if the offline file or the Redis URL cannot be used.
     """
@@ -120,17 +115,10 @@ def _source_factory(config: Config, timings: FleetTimings | None) -> SourceFacto
     :raises ConfigError: if the offline file or the Redis URL cannot be used.
     """
     if config.offline_file is not None:
-        return partial(_file_source, read_offline_file(config.offline_file))
-    if config.redis_url is not None:
-        return _fleet_factory(config, config.redis_url, timings)
-    return partial(FlagsmithSource, config)
-
-
-def _file_source(snapshot: Snapshot, _activity: Activity) -> Source:
-    return FileSource(snapshot)
-
-
-def _fleet_factory(config: Config, url: str, timings: FleetTimings | None) -> SourceFactory:
+        snapshot = read_offline_file(config.offline_file)
+        return lambda _activity: FileSource(snapshot)
+    if config.redis_url is None:
+        return partial(FlagsmithSource, config)
     try:
         # The package redis is optional.
         from .fleet import FleetMember, FleetTimings, check_url
@@ -139,8 +127,8 @@ def _fleet_factory(config: Config, url: str, timings: FleetTimings | None) -> So
             "FLAGSMITH_REDIS_URL is set, but the package redis is not installed: "
             "pip install 'flask-flagsmith-realtime[redis]'."
         ) from None
-    check_url(url)
-    return lambda activity: FleetMember(config, activity, timings or FleetTimings())
+    check_url(config.redis_url)
+    return partial(FleetMember, config, timings=timings or FleetTimings())
 
 
 def state_of(app: Flask) -> AppState:

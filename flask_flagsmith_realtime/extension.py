@@ -52,7 +52,7 @@ class FlagsmithRealtime:
         self._loader = IdentityLoader()
         self._apps: weakref.WeakSet[Flask] = weakref.WeakSet()
         self._browser = browser.make_blueprint(current_flags)
-        self._health = health.make_blueprint(lambda: self.status)
+        self._health = health.make_blueprint()
         self._preview = Preview()
         self._preview_blueprint = make_preview_blueprint(
             self._preview,
@@ -60,10 +60,7 @@ class FlagsmithRealtime:
             was_read,
             lambda: state_of(current_app).config.preview_badge,
         )
-        self._webhook = webhook.make_blueprint(
-            lambda: state_of(current_app).config.webhook_secret,
-            lambda hint: state_of(current_app).engine.refresh(hint),
-        )
+        self._webhook = webhook.make_blueprint()
         if app is not None:
             self.init_app(app)
 

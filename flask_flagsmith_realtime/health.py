@@ -5,20 +5,17 @@ The views read the status alone: they start nothing, wait for nothing and return
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint
+from flask import Blueprint, current_app
 from werkzeug.wrappers import Response
 
+from .app_state import state_of
 from .monitoring import Status
 
 
-def make_blueprint(status: Callable[[], Status]) -> Blueprint:
-    """Returns the blueprint.
-
-    :param status: returns the current app's status.
-    """
+def make_blueprint() -> Blueprint:
+    """Returns the blueprint, which serves any app that has the extension."""
     blueprint = Blueprint("flagsmith_health", __name__, url_prefix="/flagsmith/health")
 
     @blueprint.get("/live")
@@ -28,7 +25,7 @@ def make_blueprint(status: Callable[[], Status]) -> Blueprint:
 
     @blueprint.get("/ready")
     def ready() -> tuple[dict[str, Any], int]:
-        now = status()
+        now = state_of(current_app).engine.status()
         is_ready, reason = judge(now)
         content = {
             "status": "ready" if is_ready else "not ready",

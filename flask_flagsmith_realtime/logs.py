@@ -3,9 +3,8 @@
 The app's log handlers and filters may raise, want a request, or block. No step of this package may
 fail for that, so each module logs through a :class:`SafeLogger`. The engine's threads must not wait
 for a handler either: a :class:`BackgroundLogger` makes the record in the calling thread and has it
-handled in another, *flagsmith-log*, which runs while lines wait. At most :data:`MOST_LINES` wait;
-of more, the oldest are dropped. A forked child begins with no line: its parent writes what waits
-there.
+handled in another, *flagsmith-log*, which runs while lines wait. If more than :data:`MOST_LINES`
+wait, the oldest are dropped. The lines that wait at a fork are written by the parent.
 """
 
 from __future__ import annotations
@@ -100,10 +99,7 @@ def flush(seconds: float = 0.2) -> None:
 
 
 class SafeLogger:
-    """Logs in the calling thread, and never raises.
-
-    :param logger: the logger to use.
-    """
+    """Logs in the calling thread, and never raises."""
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
@@ -120,10 +116,6 @@ class SafeLogger:
         """Logs a line about a failure that the package survives."""
         self._log(logging.WARNING, message, args, extra)
 
-    def error(self, message: str, *args: object, extra: dict[str, object]) -> None:
-        """Logs a line about a mistake in the app."""
-        self._log(logging.ERROR, message, args, extra)
-
     def exception(self, message: str, *args: object, extra: dict[str, object]) -> None:
         """Logs an unexpected error with its traceback. For ``except`` blocks."""
         self._log(logging.ERROR, message, args, extra, sys.exc_info())
@@ -138,8 +130,7 @@ class SafeLogger:
     ) -> None:
         with contextlib.suppress(Exception):
             if self._logger.isEnabledFor(level):
-                place = self._logger.findCaller(stacklevel=3)
-                path, line, function, _ = place
+                path, line, function, _ = self._logger.findCaller(stacklevel=3)
                 record = self._logger.makeRecord(
                     self._logger.name, level, path, line, message, args, error, function, extra
                 )
@@ -159,7 +150,6 @@ class BackgroundLogger(SafeLogger):
 class OncePerCause:
     """Logs each cause of a failure once, and the recovery once.
 
-    :param logger: where to log.
     :param name: the name of what fails: ``"fetch"`` gives the events ``fetch_trouble`` and
         ``fetch_recovered``, see :func:`.fields`.
     :param recovery: the text of the recovery; an empty one where there is none.

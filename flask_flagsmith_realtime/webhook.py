@@ -1,8 +1,10 @@
 """The webhook: a blueprint that Flagsmith calls when the environment changes.
 
-The view checks the signature, leaves a hint for the engine and answers; the engine fetches in its
-own thread. The body is used for the moment of the change only: flags come from the API alone. So a
-replay of a signed call causes one more fetch, at most once per minimum interval.
+The view checks the signature, calls :meth:`.Engine.refresh` with a hint, and answers. What the hint
+starts is decided by :meth:`.Schedule.hinted`, in the refresher's thread; a follower of a fleet
+passes the hint on to its leader. The body is used for the moment of the change only: flags come
+from the API alone. So a replay of a signed call causes one more fetch, at most once per minimum
+interval.
 """
 
 from __future__ import annotations
@@ -10,13 +12,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
-from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, Flask, current_app, request
 from flask.typing import ResponseReturnValue
 
 from . import logs
+from .app_state import state_of
 from .engine import RefreshHint
 from .exceptions import ConfigError
 from .logs import OncePerCause, SafeLogger
@@ -36,14 +38,8 @@ _MISSING_SECRET = (
 )
 
 
-def make_blueprint(
-    secret: Callable[[], str | None], notify: Callable[[RefreshHint], None]
-) -> Blueprint:
-    """Returns the blueprint.
-
-    :param secret: returns the current app's secret.
-    :param notify: passes a hint to the current app's engine.
-    """
+def make_blueprint() -> Blueprint:
+    """Returns the blueprint, which serves any app that has the extension."""
     blueprint = Blueprint(BLUEPRINT, __name__, url_prefix="/flagsmith")
     refusals = OncePerCause(logger, "webhook", "Flagsmith's webhook is accepted again.")
 
@@ -55,18 +51,19 @@ def make_blueprint(
 
     @blueprint.post("/webhook")
     def receive() -> ResponseReturnValue:
-        key = secret()
-        if key is None:
+        app = state_of(current_app)
+        secret = app.config.webhook_secret
+        if secret is None:
             raise ConfigError(_MISSING_SECRET)
         signature = request.headers.get(SIGNATURE_HEADER)
         if signature is None:
             return _refuse(refusals, f"it has no {SIGNATURE_HEADER}")
         request.max_content_length = LARGEST_BODY_BYTES
         body = request.get_data()
-        if not is_signed(body, signature, key):
+        if not is_signed(body, signature, secret):
             return _refuse(refusals, f"its {SIGNATURE_HEADER} does not match its body")
         refusals.recovered()
-        notify(RefreshHint(parse_webhook(body)))
+        app.engine.refresh(RefreshHint(parse_webhook(body)))
         logger.debug(
             "Flagsmith's webhook announced a change to %s.",
             current_app.name,

@@ -49,8 +49,6 @@ from .store import SnapshotStore
 class Engine:
     """Keeps one app's flags fresh.
 
-    :param app: the sender of the signals.
-    :param config: its settings.
     :param make_source: makes the source at each start.
     """
 
@@ -61,7 +59,7 @@ class Engine:
 
     def __init__(self, app: Flask, config: Config, make_source: SourceFactory) -> None:
         self._app = weakref.ref(app)
-        #: A request reads it instead of app.testing, a property that costs several times as much.
+        #: Read instead of app.testing, a property that costs several times as much.
         self._app_config = app.config
         self._config = config
         self._make_source = make_source
@@ -221,8 +219,8 @@ class Engine:
         self._end_source()
 
     def reset_after_fork(self) -> None:
-        """Makes everything again that cannot be used any more: threads and locks in a forked child,
-        and after gevent has patched them. Starts if the source was running or waiting to start."""
+        """Makes threads and locks again, in a forked child or after gevent has patched them. Starts
+        if the source was running or waiting to start."""
         resumes = self._source is not None or self._resumes
         if self._finalizer is not None:
             self._finalizer.detach()
@@ -263,10 +261,7 @@ class Engine:
             self._file = SnapshotFile(path, key)
 
     def _end_source(self, new_store: SnapshotStore | None = None) -> None:
-        """Stops the source.
-
-        :param new_store: replaces the store, in one step with the source that publishes into it.
-        """
+        """Stops the source, and replaces the store in the same step."""
         with self._lock:
             source, self._source = self._source, None
             finalizer, self._finalizer = self._finalizer, None

@@ -1,11 +1,11 @@
 """The publisher: the only place where a snapshot becomes visible.
 
-A source publishes in its own thread. Several publishers share one store, dispatcher and lock: each
-source has its own, which is closed when the source is stopped, so that a thread which ends late
-cannot publish over its successor. The order of a publication: readers first, then those that wait
-for a change, then the signals (which the dispatcher sends in its own thread), then the other
-processes of a fleet and the file, then the log. So neither a receiver nor Redis, a disk or a log
-handler holds up the flags.
+A source publishes in its own thread, through a publisher of its own, which is closed when the
+source is stopped: a thread that ends late cannot publish over its successor. The publishers of an
+engine share one store, dispatcher and lock. The order of a publication: readers first, then those
+that wait for a change, then the signals (which the dispatcher sends in its own thread), then the
+other processes of a fleet and the file, then the log. So neither a receiver nor Redis, a disk or a
+log handler holds up the flags.
 
 A forked child makes new ones.
 """
@@ -29,13 +29,10 @@ logger = BackgroundLogger(logging.getLogger(__name__))
 
 
 class Sink(Protocol):
-    """Receives what a source fetched, besides this process: the other processes of a fleet."""
+    """Shares fetched snapshots with the other processes of a fleet."""
 
     def share(self, snapshot: Snapshot, replaced: float | None) -> None:
-        """Takes a fetched snapshot.
-
-        :param replaced: the newer epoch that it replaces on purpose, if it does.
-        """
+        """Takes a fetched snapshot, and the newer epoch that it replaces on purpose."""
 
     def failed(self) -> None:
         """Takes note of a failed fetch."""
@@ -44,10 +41,8 @@ class Sink(Protocol):
 class Publisher:
     """Publishes the snapshots of one source.
 
-    :param store: where readers find the snapshot.
-    :param dispatcher: sends the signals.
-    :param file: where the last good snapshot is kept, if anywhere.
-    :param sink: the other processes of a fleet, for the source that fetches for them.
+    :param file: keeps the last good snapshot.
+    :param sink: shares what this source fetches, in a fleet.
     :param lock: shared by the publishers of one engine: one of them publishes at a time.
     """
 
@@ -73,7 +68,7 @@ class Publisher:
 
     @property
     def environment_id(self) -> str | None:
-        """The environment that every snapshot has to be of, once one is known."""
+        """The environment to which every snapshot has to belong, once one is known."""
         return self._store.environment_id
 
     def successor(self, sink: Sink | None = None) -> Publisher:

@@ -1,12 +1,12 @@
-"""The snapshot store: where readers find the newest snapshot.
+"""The snapshot store: holds the newest snapshot for readers.
 
-:attr:`SnapshotStore.snapshot` is replaced by one assignment and read without a lock. The lock
-protects only the wait for the first snapshot, which happens once in a process. The publisher
-writes, any thread reads. A forked child makes a new store around the snapshot that it inherits.
+The publisher writes :attr:`SnapshotStore.snapshot` by one assignment; any thread reads it without a
+lock. The lock protects only the wait for the first snapshot, which happens once in a process. A
+forked child makes a new store around the snapshot that it inherits.
 
 Threads that wait for changes, such as the event streams of browsers, wait on a condition of their
-own. A change is identified by an object that is compared with ``is``, so a store that replaces
-another one counts as a change. Nothing that waits holds up the publisher.
+own. A change is an object that is compared with ``is``, so a store that replaces another one counts
+as a change. No waiting thread holds up the publisher.
 """
 
 from __future__ import annotations
@@ -41,11 +41,8 @@ class SnapshotStore:
         return None if known is None else known.environment_id
 
     def wait(self, seconds: float) -> Snapshot | None:
-        """Returns the newest snapshot. While there is none, waits for the first: once in a process.
+        """Waits for the first snapshot, until so many seconds after the first call.
 
-        Readers that arrive within that time wait for the rest of it; later readers do not wait.
-
-        :param seconds: the longest wait, counted from the first call.
         :returns: the snapshot, else the fallback, else ``None``.
         """
         with self._lock:
@@ -66,8 +63,7 @@ class SnapshotStore:
         self._arrived.set()
 
     def get_or_fallback(self) -> Snapshot | None:
-        """Returns the newest snapshot, else the fallback, which then is the newest, else
-        ``None``."""
+        """Returns the newest snapshot, else the fallback, which then is the newest."""
         with self._lock:
             if self.snapshot is None:
                 self.snapshot = self._fallback
@@ -104,12 +100,7 @@ class SnapshotStore:
             self._changed.notify_all()
 
     def wait_for_change(self, known: object, seconds: float) -> object:
-        """Waits until the last change is another one than a known one.
-
-        :param known: the result of an earlier call; anything else returns at once.
-        :param seconds: the longest wait.
-        :returns: the last change, which is ``known`` if there was none in this time.
-        """
+        """Waits until the last change is not ``known``, at most so many seconds, and returns it."""
         with self._changed:
             self._changed.wait_for(lambda: self._change is not known, seconds)
             return self._change

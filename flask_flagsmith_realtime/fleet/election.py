@@ -1,20 +1,21 @@
-"""Leader election: derives a process's role from the answers of Redis, and compares the flags that
-it holds with the shared ones. Pure: no clock, no thread, no network.
+"""Leader election: the role of a process, and what it does with shared flags that differ from its
+own. Pure: no clock, no thread, no network.
 
-A process asks Redis at each *heartbeat* whether it leads. It promises, for any order of answers and
-failures:
+Redis decides which process leads: each process runs the script :data:`.redis_scripts.BEAT` at its
+*heartbeat*. From the answers and failures, in any order, an :class:`Election` derives:
 
-- A process whose heartbeat succeeded has the role that Redis named. The first try decides in any
-  case, so that a start does not wait.
-- A process that cannot use Redis keeps its role for a while: a cut connection or a restart is no
-  reason to fetch. Then it goes on alone, after a time that differs from process to process, so that
-  hundreds do not ask Flagsmith in the same moment: a fifth to the whole of
-  :attr:`FleetTimings.patience_seconds`.
+- After a heartbeat that succeeded, the role is the one that Redis decided.
+- If the first heartbeat fails, the process is alone at once, so that a start does not wait.
+- If a later one fails, the process keeps its role for a while: a cut connection or a restart of
+  Redis is no reason to fetch. Then it is alone. That time is random, from a fifth to the whole of
+  :attr:`FleetTimings.patience_seconds`, so that hundreds of processes do not ask Flagsmith in the
+  same moment.
 - The tries to join again follow a full-jitter exponential backoff.
-- A leader that cannot store flags leaves the lead to another process, and stays alone for long. So
-  does a follower that cannot read them.
-- A process never goes back to an older epoch, except to one that a leader has put in the place of
-  the newer one on purpose.
+- A leader that cannot store flags, and a follower that cannot read them, is alone for
+  :attr:`FleetTimings.unfit_seconds`, and another process can lead.
+
+:func:`compare` never goes back to an older epoch, except to one by which a leader has replaced the
+newer one on purpose.
 """
 
 from __future__ import annotations
@@ -26,10 +27,9 @@ from dataclasses import dataclass, field
 
 from ..client import Random, jitter
 
-#: The shortest wait of a starting process for its first role; the longest is half as long again.
-#: Then it fetches for itself until it has a role. A Redis that does not answer is given up sooner,
-#: see :class:`.RedisStore`; this is for one that is slow in another way. On a busy machine many
-#: processes that start at once have their roles in less.
+#: The shortest wait of a starting process for its first role, before it fetches for itself; the
+#: longest is half as long again. A Redis that does not answer is given up sooner, see
+#: :class:`.RedisStore`.
 _FIRST_ROLE_SECONDS = 1.5
 
 _FIRST_RETRY_SECONDS = 0.5
@@ -75,9 +75,8 @@ class FleetTimings:
 
 @dataclass
 class Election:
-    """The role of one process.
+    """The role of one process. Its methods return the delay before the next heartbeat, in seconds.
 
-    :param timings: the times.
     :param random: returns numbers between 0 and 1, for the jitter.
     """
 
@@ -94,7 +93,6 @@ class Election:
 
         :param leads: ``True`` if this process leads now.
         :param lock_seconds: the time to live of the leader's lock, in seconds.
-        :returns: the delay before the next heartbeat, in seconds.
         """
         self.role = Role.LEADER if leads else Role.FOLLOWER
         self._failures = 0
@@ -107,10 +105,7 @@ class Election:
         return min(beat, max(lock_seconds, 0.0) + after_expiry)
 
     def failed(self, now: float) -> float:
-        """Notes that Redis could not be used.
-
-        :returns: the delay before the next try, in seconds.
-        """
+        """Notes that Redis could not be used."""
         if self._failures == 0:
             self._alone_at = now + self.timings.patience_seconds * (0.2 + 0.8 * self.random())
         if self.role is None or now >= self._alone_at:
@@ -122,10 +117,7 @@ class Election:
         return delay if self.role is Role.ALONE else min(delay, self._alone_at - now)
 
     def gave_up(self) -> float:
-        """Notes that heartbeats succeed, but this process cannot store flags, or not read them.
-
-        :returns: the delay before the next try, in seconds.
-        """
+        """Notes that heartbeats succeed, but this process cannot store or read flags."""
         self.role = Role.ALONE
         return jitter(self.timings.unfit_seconds, self.random)
 

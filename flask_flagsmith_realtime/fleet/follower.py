@@ -1,10 +1,10 @@
-"""The source of a follower: publishes what the leader has put into Redis.
+"""The source of a follower: publishes the flags that the leader has stored in Redis.
 
 Its thread, *flagsmith-follower*, reads Redis and publishes; it also passes webhooks on to the
 leader, no more often than the leader would fetch. The fleet's thread calls :meth:`RedisSource.look`
 when a message or a heartbeat reports another version; request threads call
-:meth:`RedisSource.refresh`. Neither waits. A read that fails is noted in :class:`.SharedFlags` for
-the fleet's thread, which decides what follows from it.
+:meth:`RedisSource.refresh`. Neither waits. The errors of reads go into
+:attr:`.SharedFlags.failed_reads`: the fleet's thread acts on them.
 """
 
 from __future__ import annotations
@@ -25,8 +25,6 @@ _RETRY_SECONDS = 1.0
 class RedisSource(Source):
     """Follows the leader of a fleet.
 
-    :param store: the environment's keys in Redis.
-    :param shared: the flags in it.
     :param min_interval: the shortest time between two hints to the leader, in seconds.
     """
 
@@ -68,7 +66,8 @@ class RedisSource(Source):
         while self._process == os.getpid():
             with self._changed:
                 if not (self._closed or self._looks or self._is_hint_due()):
-                    self._changed.wait(self._wait())
+                    pass_on_in = self._pass_on_at - time.monotonic()
+                    self._changed.wait(None if self._hint is None else max(0.0, pass_on_in))
                 if self._closed:
                     return
                 looks, self._looks = self._looks, False
@@ -79,11 +78,6 @@ class RedisSource(Source):
 
     def _is_hint_due(self) -> bool:
         return self._hint is not None and self._pass_on_at <= time.monotonic()
-
-    def _wait(self) -> float | None:
-        if self._hint is None:
-            return None
-        return max(0.0, self._pass_on_at - time.monotonic())
 
     def _read(self) -> None:
         publisher = self._publisher

@@ -11,9 +11,9 @@ Which thread does what:
 - The *refresher's* thread of a leader calls :meth:`FleetMember.share` after each fetch.
 - *Request* threads call :meth:`FleetMember.refresh` only.
 
-Messages only say that it is worth looking. A member that misses one notices at the next heartbeat,
-and subscribes again; so does the leader of a Redis that came back empty, which stores again. A
-forked child makes a new member, which has another token and is another process to the fleet.
+Messages are for speed only. At each heartbeat a member compares the shared version with the one it
+knows. If it has missed a message, it subscribes again; if Redis has lost the flags, the leader
+stores them again. A forked child makes a new member, with a token of its own.
 """
 
 from __future__ import annotations
@@ -55,8 +55,6 @@ class FleetMember(Source):
     """A source for one process of a fleet.
 
     :param config: the app's settings, with a Redis and a key.
-    :param activity: where the threads report.
-    :param timings: the times of the fleet.
     """
 
     _thread_name = "flagsmith-fleet"
@@ -107,7 +105,7 @@ class FleetMember(Source):
             self._source.refresh(hint)
 
     def stop(self) -> RefreshHint | None:
-        """Ends the work. A leader lets another process lead at once."""
+        """Ends the work. If this process leads, another one can lead at once."""
         self._stopping.set()
         with self._lock:
             hint = self._source.stop()
@@ -161,13 +159,14 @@ class FleetMember(Source):
         except StoreError as error:
             return self._redis_failed(str(error))
         except _UnfitError as error:
-            return self._give_up(str(error))
+            self._go_alone(str(error))
+            return self._election.gave_up()
         except Exception:
             # The thread survives an unexpected error: without it no change would be seen.
             return self._redis_failed(f"unexpectedly: {traceback.format_exc()}")
 
     def _follow(self, subscription: Subscription) -> None:
-        """Acts on messages and heartbeats, until the subscription turns out to be deaf."""
+        """Acts on messages and at heartbeats, until the subscription has missed a message."""
         if self._is_over():
             return
         next_beat, _ = self._beat()
@@ -218,7 +217,11 @@ class FleetMember(Source):
         if role is not self._role:
             # Read before anything is stopped: this may fail.
             stored = self._shared.read(None, None, replaces_damage=beat.leads)
-            self._check_environment(stored)
+            known = self._publisher.environment_id
+            if stored is not None and known not in (None, stored.snapshot.environment_id):
+                # Either may come from a cache that ignores the key. A process that leads already
+                # has stored the right ones, and replaces them.
+                raise StoreError("the flags in it are of another environment")
             delay = self._election.answered(beat.leads, beat.lock_seconds)
             self._change_role(role, stored)
         else:
@@ -243,7 +246,7 @@ class FleetMember(Source):
         self._activity.leader_reported(beat.report, beat.fetched_moment if is_held else None)
 
     def _look(self) -> None:
-        """Reads the shared flags: a follower in its source's thread, a leader here."""
+        """Reads the shared flags: a follower in its source's thread, a leader in this one."""
         source = self._source
         if isinstance(source, RedisSource):
             source.look()
@@ -255,17 +258,6 @@ class FleetMember(Source):
         if found is not None:
             # Another process believed that it leads. The source goes on from its epoch.
             self._replace_source(self._new_source(), found)
-
-    def _check_environment(self, stored: Stored | None) -> None:
-        """Refuses a role where the shared flags are of another environment than those held here:
-        either may come from a cache that ignores the key. A process that leads already knows that
-        it has stored the right ones, and replaces them.
-
-        :raises StoreError: if they are.
-        """
-        known = self._publisher.environment_id
-        if stored is not None and known not in (None, stored.snapshot.environment_id):
-            raise StoreError("the flags in it are of another environment")
 
     def _change_role(self, role: Role, stored: Stored | None = None) -> None:
         """Takes a role, and the source that goes with it.
@@ -329,11 +321,6 @@ class FleetMember(Source):
         self._go_alone(reason)
         return delay
 
-    def _give_up(self, reason: str) -> float:
-        delay = self._election.gave_up()
-        self._go_alone(reason)
-        return delay
-
     def _go_alone(self, reason: str) -> None:
         self._shared.forget()
         self._failures.problem(
@@ -345,9 +332,8 @@ class FleetMember(Source):
         self._release()
 
     def _release(self) -> None:
-        """Lets another process lead, if this one does. A process that goes alone must not keep the
-        lock: it stores nothing, and all others would wait for it. If this fails, the lock
-        expires."""
+        """Lets another process lead, if this one does. A process that is alone must not keep the
+        lock: it stores nothing for the others. If this fails, the lock expires."""
         if self._holds_lock:
             self._holds_lock = False
             with contextlib.suppress(StoreError):

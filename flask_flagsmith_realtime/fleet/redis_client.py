@@ -1,15 +1,12 @@
-"""``FLAGSMITH_REDIS_URL``: what it may be, and the client that it leads to.
+"""``FLAGSMITH_REDIS_URL``: its validation, and the client of redis-py that it stands for.
 
-``redis://``, ``rediss://`` (TLS) and ``unix://`` as redis-py takes them, with those of its options
-in the query that are about where Redis is and who asks. How it is spoken to, and for how long it is
-waited for, is the fleet's business. For Sentinel redis-py has no URL; here it is
-``redis+sentinel://`` or ``rediss+sentinel://``, the sentinels' hosts, the service and the
-database::
+``redis://``, ``rediss://`` (TLS) and ``unix://`` are the URLs of redis-py. The query may hold its
+options about the user, the database and the certificates; timeouts and retries are the fleet's.
+redis-py has no URL for Sentinel; here it is::
 
-    redis+sentinel://user:password@host:26379,host:26379/mymaster/0
+    redis+sentinel://user:password@host:26379,host:26379/mymaster/0?sentinel_password=…
 
-User and password are those of Redis; sentinels that ask for their own get them by
-``?sentinel_username=…&sentinel_password=…``.
+or ``rediss+sentinel://``. User and password are those of Redis.
 """
 
 from __future__ import annotations
@@ -31,15 +28,8 @@ _ANSWER_SECONDS = 2.0
 _SENTINEL = "+sentinel"
 _SENTINEL_PORT = 26379
 _OPTIONS = ("client_name", "db", "password", "username")
-_TLS_OPTIONS = (
-    "ssl_ca_certs",
-    "ssl_ca_path",
-    "ssl_cert_reqs",
-    "ssl_certfile",
-    "ssl_check_hostname",
-    "ssl_keyfile",
-    "ssl_password",
-)
+#: None that turns the check of the server's certificate off.
+_TLS_OPTIONS = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_password")
 
 
 class _WrongURLError(ValueError):
@@ -49,17 +39,16 @@ class _WrongURLError(ValueError):
 def check_url(url: str) -> None:
     """Checks a URL without connecting.
 
-    :raises ConfigError: saying what is wrong with it, without repeating it: it may hold a password.
+    :raises ConfigError: if it is wrong. The error does not repeat it: it may hold a password.
     """
-    reason = "it is not one"
     try:
         open_client(url, Sockets()).close()
         return
     except _WrongURLError as error:
         reason = str(error)
     except (ValueError, TypeError, AttributeError, RedisError):
-        # What the library says may repeat a part of the password.
-        pass
+        # The library's message may repeat a part of the password.
+        reason = "it is not one"
     raise ConfigError(
         f"FLAGSMITH_REDIS_URL is not a URL of a Redis: {reason}. It takes "
         "redis://[[user]:password@]host[:port][/database], rediss://… for TLS, unix:///path, or "
@@ -71,8 +60,8 @@ def check_url(url: str) -> None:
 def open_client(url: str, sockets: Sockets, answer_seconds: float = _ANSWER_SECONDS) -> Redis:
     """Makes a client. It connects when it is first used.
 
-    :param sockets: where its sockets are remembered.
-    :param answer_seconds: how long it waits for an answer, and for a connection at most.
+    :param sockets: the owner of its sockets.
+    :param answer_seconds: the longest wait for an answer, and for a connection.
     :raises ValueError: if the URL is wrong.
     """
 
@@ -92,49 +81,49 @@ def open_client(url: str, sockets: Sockets, answer_seconds: float = _ANSWER_SECO
     parts = urlsplit(url)
     _check_parts(parts)
     if parts.scheme.endswith(_SENTINEL):
-        return _through_sentinel(url, options)
+        return _through_sentinel(parts, options)
     if parts.scheme == "rediss":
         options["ssl_check_hostname"] = True
     if parts.scheme == "unix":
         del options["socket_keepalive"]
-    return _checked(Redis(connection_pool=ConnectionPool.from_url(url, **options)))
+    return Redis(connection_pool=ConnectionPool.from_url(url, **options))
 
 
 def redacted_url(url: str) -> str:
-    """Where a URL leads to, without user and password."""
+    """Returns a URL without user, password and query."""
     parts = urlsplit(url)
-    hosts = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{hosts}{parts.path}"
+    return f"{parts.scheme}://{_hosts(parts)}{parts.path}"
+
+
+def _hosts(parts: SplitResult) -> str:
+    return parts.netloc.rpartition("@")[2]
 
 
 def _check_parts(parts: SplitResult) -> None:
-    """Refuses what redis-py would take for something else, of which log lines may tell a part."""
+    """Refuses a URL of which redis-py would take a part of the password for a host, a path or an
+    option: log lines contain these."""
     if parts.scheme.removesuffix(_SENTINEL) not in ("redis", "rediss", "unix"):
         raise _WrongURLError("it starts with something else")
     if "#" in parts.geturl():
         raise _WrongURLError("it holds a #")
     if "@" in parts.path + parts.query:
         raise _WrongURLError("it holds an @ after a / or a ?")
-    hosts = parts.netloc.rpartition("@")[2]
+    if parts.scheme.endswith(_SENTINEL):
+        return
     if parts.scheme == "unix":
-        if hosts:
+        if _hosts(parts):
             raise _WrongURLError("the path of its socket begins after three slashes")
-    elif not hosts:
+    elif not parts.hostname:
         raise _WrongURLError("it names no host")
-    if parts.scheme in ("redis", "rediss"):
-        if not parts.hostname:
-            raise _WrongURLError("it names no host")
+    else:
         _database(parts.path.strip("/"))
-    if not parts.scheme.endswith(_SENTINEL):
-        known = _OPTIONS + (_TLS_OPTIONS if parts.scheme == "rediss" else ())
-        if not set(parse_qs(parts.query, keep_blank_values=True)) <= set(known):
-            raise _WrongURLError(f"in its query it takes no option but {', '.join(known)}")
+    known = _OPTIONS + (_TLS_OPTIONS if parts.scheme == "rediss" else ())
+    if not set(parse_qs(parts.query, keep_blank_values=True)) <= set(known):
+        raise _WrongURLError(f"in its query it takes no option but {', '.join(known)}")
 
 
-def _through_sentinel(url: str, options: dict[str, Any]) -> Redis:
-    parts = urlsplit(url)
-    scheme = parts.scheme.removesuffix(_SENTINEL)
-    credentials, _, hosts = parts.netloc.rpartition("@")
+def _through_sentinel(parts: SplitResult, options: dict[str, Any]) -> Redis:
+    scheme, hosts = parts.scheme.removesuffix(_SENTINEL), _hosts(parts)
     service, _, database = parts.path.strip("/").partition("/")
     if scheme not in ("redis", "rediss") or not hosts or not service:
         raise _WrongURLError("of sentinels, it names their hosts and the service")
@@ -144,13 +133,12 @@ def _through_sentinel(url: str, options: dict[str, Any]) -> Redis:
         raise _WrongURLError("of sentinels, it takes no options but theirs")
     if scheme == "rediss":
         options |= {"ssl": True, "ssl_check_hostname": True}
-    user, _, password = credentials.partition(":")
     sentinel = Sentinel(  # type: ignore[no-untyped-call]
         [_address(host) for host in hosts.split(",")],
         sentinel_kwargs={**options, **of_sentinels},
         **options,
-        username=unquote(user) or None,
-        password=unquote(password) or None,
+        username=unquote(parts.username or "") or None,
+        password=unquote(parts.password or "") or None,
         db=_database(database),
     )
     client: Redis = sentinel.master_for(unquote(service))  # type: ignore[no-untyped-call]
@@ -168,16 +156,3 @@ def _database(text: str) -> int:
     if text and not (text.isascii() and text.isdigit()):
         raise _WrongURLError("its path is not the number of a database")
     return int(text or 0)
-
-
-def _checked(client: Redis) -> Redis:
-    """Refuses what redis-py would let through: values that it cannot use, TLS without a check."""
-    options = client.connection_pool.connection_kwargs
-    checks_host = str(options.get("ssl_check_hostname", True)).lower()
-    if options.get("ssl_cert_reqs", "required") != "required" or checks_host != "true":
-        raise _WrongURLError(
-            "it turns the check of the server's certificate off; name its authority by "
-            "?ssl_ca_certs=/path instead"
-        )
-    client.connection_pool.connection_class(**options)
-    return client

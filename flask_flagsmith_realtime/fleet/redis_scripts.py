@@ -1,5 +1,5 @@
-"""The Lua scripts of a fleet. Redis runs them one after the other, so that no other process can
-write between a comparison and the write that depends on it.
+"""The Lua scripts of a fleet: :data:`BEAT` decides which process leads, the others compare and
+write flags. Redis runs each as one step.
 
 ``KEYS[1]`` is the hash with the flags, ``KEYS[2]`` the leader's lock; see :mod:`.redis_store`.
 Where a script has to know the process, ``ARGV[1]`` is its token.
@@ -7,10 +7,11 @@ Where a script has to know the process, ``ARGV[1]`` is its token.
 
 from __future__ import annotations
 
-#: The heartbeat: removes keys of a wrong type and takes the lock if it is free. The lock is written
-#: in any case, so that every process notices a Redis that is full or read-only. A lock without an
-#: expiry, or with one that is too long, gets the right one. The leader writes its report; a failure
-#: there must not leave a lock behind that no process knows of.
+#: The heartbeat: the process whose token is in the lock leads, and a free lock is taken. The lock
+#: is written in any case, so that every process notices a Redis that is full or read-only. A lock
+#: without an expiry, or with one that is too long, gets the right one. Keys of a wrong type are
+#: removed. The leader writes its report, by pcall: if that fails, the process still has to learn
+#: that it has the lock.
 BEAT = """
 local replaced = ''
 for number, kind in ipairs({'hash', 'string'}) do
@@ -76,8 +77,7 @@ end
 if not (replaced and new and new < replaced) then replaced = nil end
 """
 
-# The API has kept serving an older state. Only the process that holds the lock puts it in the place
-# of the newer one.
+# The API has kept serving an older state. Only the leader replaces the newer one by it.
 _MAY_REPLACE = """
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return false end
 local replaced = tonumber(ARGV[9])

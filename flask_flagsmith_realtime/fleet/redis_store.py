@@ -1,15 +1,15 @@
-"""The keys of a fleet in Redis, and how they are read and written.
+"""The keys of a fleet in Redis: reads them and writes them.
 
-There are three names, all with the same digest of the API's URL and the environment key, in braces
-so that a cluster keeps them together. The environment key itself is nowhere in Redis.
+Three names have the same digest of the API's URL and the environment key, in braces so that a
+cluster keeps them together. The environment key itself is nowhere in Redis.
 
 - ``flask-flagsmith-realtime:{…}:environment``, a hash: the newest flags as an archive (``data``),
   their ``epoch``, a digest of their ``content``, when they were ``fetched_at``, and a ``version``,
   which differs from write to write; the last ``note`` of a webhook, and the ``report`` of the
   leader.
 - ``flask-flagsmith-realtime:{…}:leader``, the lock: the token of the leader. It expires.
-- ``flask-flagsmith-realtime:{…}:changes``, the channel. Its messages only say that it is worth
-  looking: the truth is in the keys.
+- ``flask-flagsmith-realtime:{…}:changes``, the channel. Its messages only say that a key has
+  changed.
 
 Scripts compare and write in one step, so a process that wakes from a pause cannot overwrite newer
 flags.
@@ -30,6 +30,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from redis import Redis
+from redis.client import PubSub
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ..client import Sockets, describe_failure
@@ -76,11 +77,7 @@ class StoreError(Exception):
 
 
 class DamagedError(StoreError):
-    """The shared flags cannot be used.
-
-    :param reason: the cause.
-    :param version: their version.
-    """
+    """The shared flags of a version cannot be used."""
 
     def __init__(self, reason: str, version: str) -> None:
         super().__init__(reason)
@@ -89,24 +86,21 @@ class DamagedError(StoreError):
 
 @dataclasses.dataclass(frozen=True)
 class Beat:
-    """The answer to a heartbeat.
+    """The answer to a heartbeat."""
 
-    :param leads: ``True`` if this process leads.
-    :param lock_seconds: the time to live of the leader's lock, in seconds.
-    :param version: the version of the shared flags; ``None`` if there are none.
-    :param note: the last note of a webhook, which differs from the one before; ``None`` without
-        one.
-    :param fetched_at: the time of the leader's last fetch; ``None`` if there are no flags.
-    :param report: the leader's state, see :attr:`.Activity.report`.
-    :param removed: the key that was of another type and was removed; ``None`` usually.
-    """
-
+    #: ``True`` if this process leads.
     leads: bool
+    #: The time to live of the leader's lock, in seconds.
     lock_seconds: float
+    #: The version of the shared flags; ``None`` if there are none.
     version: str | None
+    #: The last note of a webhook, which differs from the one before.
     note: str | None
+    #: The time of the leader's last fetch; ``None`` if there are no flags.
     fetched_at: str | None
+    #: The leader's :attr:`.Activity.report`.
     report: str | None
+    #: A key that was of another type and was removed; usually ``None``.
     removed: str | None
 
     @property
@@ -122,15 +116,11 @@ class Beat:
 
 @dataclasses.dataclass(frozen=True)
 class Stored:
-    """The shared flags.
-
-    :param version: differs from write to write.
-    :param snapshot: the flags.
-    :param replaced: the newer epoch that they replaced, if they did.
-    """
+    """The shared flags. Each write gives them another version."""
 
     version: str
     snapshot: Snapshot
+    #: The newer epoch that they replaced on purpose, if they did.
     replaced: float | None
 
 
@@ -255,10 +245,20 @@ class RedisStore:
         """Releases the lock, if this process holds it, and notifies the others."""
         self._run(redis_scripts.RELEASE, self._token, self._channel)
 
-    def subscribe(self) -> Subscription:
-        """Subscribes to the channel."""
-        with _explained():
-            return Subscription(self._client, self._channel)
+    @contextlib.contextmanager
+    def subscribe(self) -> Iterator[Subscription]:
+        """Subscribes to the channel for the time of a ``with`` statement."""
+        pubsub = self._client.pubsub()  # type: ignore[no-untyped-call]
+        try:
+            with _explained():
+                pubsub.subscribe(self._channel)
+                # Only what is published after the confirmation is sure to come.
+                if pubsub.get_message(timeout=_CONFIRMATION_SECONDS) is None:
+                    raise RedisTimeoutError("no confirmation")
+            yield Subscription(pubsub)
+        finally:
+            with contextlib.suppress(Exception):
+                pubsub.close()
 
     def interrupt(self) -> None:
         """Ends all waits for Redis at once. The next call connects again."""
@@ -294,22 +294,8 @@ class RedisStore:
 class Subscription:
     """A subscription to the channel."""
 
-    def __init__(self, client: Redis, channel: str) -> None:
-        self._pubsub = client.pubsub()  # type: ignore[no-untyped-call]
-        try:
-            self._pubsub.subscribe(channel)
-            # Only what is published after the confirmation is sure to come.
-            if self._pubsub.get_message(timeout=_CONFIRMATION_SECONDS) is None:
-                raise RedisTimeoutError("no confirmation")
-        except BaseException:
-            self.close()
-            raise
-
-    def __enter__(self) -> Subscription:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __init__(self, pubsub: PubSub) -> None:
+        self._pubsub = pubsub
 
     def wait(self, seconds: float) -> str | None:
         """Waits for a message.
@@ -323,11 +309,6 @@ class Subscription:
         if message is None or message.get("type") != "message":
             return None
         return bytes(message["data"]).decode("utf-8", "replace")
-
-    def close(self) -> None:
-        """Ends the subscription."""
-        with contextlib.suppress(Exception):
-            self._pubsub.close()
 
 
 def new_version() -> str:

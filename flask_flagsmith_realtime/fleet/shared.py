@@ -1,7 +1,7 @@
 """The flags that a fleet shares through Redis, as one process knows them.
 
-The fleet's thread, the follower's and the refresher's use it. They note the version that they read
-or wrote last by one assignment: at worst, flags are read once more than needed.
+The fleet's, the follower's and the refresher's thread use it. They assign to
+:attr:`SharedFlags.known` without a lock: at worst, flags are read once more than needed.
 """
 
 from __future__ import annotations
@@ -19,11 +19,7 @@ logger = BackgroundLogger(logging.getLogger(__name__))
 
 
 class SharedFlags:
-    """Reads and writes the shared flags.
-
-    :param store: the environment's keys in Redis.
-    :param activity: where fresh flags are reported.
-    """
+    """Reads and writes the shared flags."""
 
     def __init__(self, store: RedisStore, activity: Activity) -> None:
         self._store = store
@@ -46,11 +42,10 @@ class SharedFlags:
     ) -> Stored | None:
         """Reads the shared flags.
 
-        :param held: the flags that this process holds. The same flags are not transferred.
-        :param environment_id: the environment that they have to be of, once one is known.
-        :param replaces_damage: ``True`` for the leader: it removes what cannot be used. Others
-            report it to the leader; their version of this package may be too old to read it.
-        :raises StoreError: if Redis or its content cannot be used.
+        :param held: see :meth:`.RedisStore.read`, like ``environment_id``.
+        :param replaces_damage: ``True`` for the leader: it removes flags that cannot be used.
+            Others report them to the leader; their version of this package may be too old.
+        :raises StoreError: if Redis or the flags cannot be used.
         """
         try:
             stored = self._store.read(held, environment_id)
@@ -83,20 +78,17 @@ class SharedFlags:
             if leads and held is not None:
                 self.write(held)
             return None
-        step = Step.TAKE
+        found, step = stored.snapshot, Step.TAKE
         if held is not None:
+            same = held.content_digest == found.content_digest
             step = compare(
-                held.epoch,
-                stored.snapshot.epoch,
-                same=held.content_digest == stored.snapshot.content_digest,
-                leads=leads,
-                replaced=stored.replaced,
+                held.epoch, found.epoch, same=same, leads=leads, replaced=stored.replaced
             )
-        if step is Step.STORE and held is not None:
-            self.write(held)
-            return None
+            if step is Step.STORE:
+                self.write(held)
+                return None
         self._activity.answered()
-        return stored.snapshot if step is Step.TAKE else None
+        return found if step is Step.TAKE else None
 
     def write(self, snapshot: Snapshot, replaced: float | None = None) -> None:
         """Writes flags for all processes, unless newer ones are shared already.

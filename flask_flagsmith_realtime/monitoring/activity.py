@@ -1,8 +1,8 @@
 """The activity of an engine's threads: they write it, :mod:`.status` reads it.
 
-Every attribute is replaced by one assignment, so there is no lock. The refresher's thread writes
-one half, the listener's the other; in a fleet, the fleet's thread writes the leader's report.
-Moments are of the monotonic clock. A forked child makes a new one.
+Each attribute is replaced by one assignment, by one thread, so there is no lock: the listener's
+thread writes of the stream, the fleet's of the leader, the refresher's the rest. Moments are of the
+monotonic clock. A forked child makes a new one.
 """
 
 from __future__ import annotations
@@ -19,12 +19,9 @@ UNSERVED_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Trouble:
-    """A failure.
+    """A failure."""
 
-    :param message: its cause, without a secret.
-    :param at: its time.
-    """
-
+    #: Its cause, without a secret.
     message: str
     at: float = field(default_factory=time.monotonic)
 
@@ -81,11 +78,8 @@ class Activity:
         return self.leader_report == FAILING if self.follows else self.failing
 
     def is_unserved(self, now: float) -> bool:
-        """Returns ``True`` if changes are announced, or older flags answered, for longer than an
-        API that works needs.
-
-        :param now: the time by the monotonic clock.
-        """
+        """Returns ``True`` if the API has not served an announced change, or has answered older
+        flags, for longer than an API that works needs."""
         since = self.unserved_since
         return since is not None and now - since > UNSERVED_SECONDS
 
@@ -105,11 +99,8 @@ class Activity:
         self.failing = False
 
     def leader_reported(self, report: str | None, fetched_at: float | None) -> None:
-        """Notes the leader's report.
-
-        :param report: its :attr:`report`; ``None`` if there is none since Redis was emptied.
-        :param fetched_at: when it fetched the flags that are held here, if that is known.
-        """
+        """Notes the leader's :attr:`report`, and when it fetched the flags that are held here, as
+        far as they are known."""
         if fetched_at is not None:
             self.leader_fetched_at = fetched_at
         if report is None or report == self.leader_report:

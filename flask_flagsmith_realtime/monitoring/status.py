@@ -102,8 +102,7 @@ def make_status(
     """Returns the status of an engine.
 
     :param snapshot: the snapshot held.
-    :param activity: the activity of the threads.
-    :param running: ``True`` if they run.
+    :param running: ``True`` if the threads run.
     :param offline: ``True`` if there is no network on purpose.
     """
     age = None if snapshot is None else _age(snapshot, activity, now)

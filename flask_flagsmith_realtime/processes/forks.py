@@ -25,17 +25,14 @@ from . import gevent_support, uwsgi
 
 
 class Engine(Protocol):
-    """An object that owns threads."""
+    """An object that owns threads: it stops them, or pauses them until it makes locks and threads
+    again."""
 
-    def reset_after_fork(self) -> None:
-        """Replaces locks and threads, which cannot be used any more, and go on if it was
-        running."""
+    def stop(self) -> None: ...
 
-    def pause(self) -> None:
-        """Ends the threads until :meth:`reset_after_fork`."""
+    def pause(self) -> None: ...
 
-    def stop(self) -> None:
-        """Ends the threads."""
+    def reset_after_fork(self) -> None: ...
 
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
@@ -58,10 +55,8 @@ def close_after_fork(opened: socket.socket) -> None:
 
 
 def is_forked() -> bool:
-    """Returns whether this is a child in which no fork handler ran. Only uWSGI has such children.
-
-    Called for each request that reads a flag, so elsewhere it costs no system call.
-    """
+    """Returns ``True`` in a child in which no fork handler ran. Only uWSGI has such children;
+    elsewhere this costs no system call, since each request that reads a flag calls it."""
     return uwsgi.IS_RUNNING and _pid != os.getpid()
 
 

@@ -1,8 +1,10 @@
-"""A value that each process makes for itself: it must not outlive a fork."""
+"""A value that each process makes for itself: it must not outlive a fork, nor gevent's patching,
+since locks from before it do not mix with those after it."""
 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -17,15 +19,15 @@ class PerProcess(Generic[T]):
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
-        self._values: dict[int, T] = {}
+        self._values: dict[object, T] = {}
 
     def get(self) -> T:
-        """Returns the value of this process, and drops those of its parents."""
-        pid = os.getpid()
-        value = self._values.get(pid)
+        """Returns the value of this process, and drops the others."""
+        key = os.getpid(), threading.Lock
+        value = self._values.get(key)
         if value is None:
-            value = self._values.setdefault(pid, self._make())
+            value = self._values.setdefault(key, self._make())
             for other in list(self._values):
-                if other != pid:
+                if other != key:
                     self._values.pop(other, None)
         return value

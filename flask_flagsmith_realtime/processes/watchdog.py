@@ -3,10 +3,9 @@
 - *Ownership*: a lock guards the due times. The thread ``flagsmith-watchdog`` sleeps until the
   earliest of them and calls its function without the lock. It starts with the first watch and ends
   a second after nothing is left to watch, so that calls in quick succession share it.
-- *Forks*: each process has a watchdog of its own, found by its process id, so a child inherits
-  nothing, with or without fork handlers. In a child, handles of the parent do nothing.
-- *gevent*: before and after its patching there are two watchdogs, since locks of both kinds do not
-  mix.
+- *Forks*: a child inherits nothing, with or without fork handlers: :class:`.PerProcess` makes
+  another watchdog, as it does after gevent has patched. In a child, handles of the parent do
+  nothing.
 - *No thread left*: functions are then not called; the next watch tries to start the thread again.
 """
 
@@ -21,7 +20,7 @@ import time
 from collections.abc import Callable
 
 from .. import logs
-from .gevent_support import greenlets_are_threads
+from .per_process import PerProcess
 from .threads import make_thread
 
 logger = logs.BackgroundLogger(logging.getLogger(__name__))
@@ -54,11 +53,7 @@ def watch(seconds: float, callback: Callable[[], object]) -> Watch:
         may set a flag, notify a condition or shut a socket down; it must not wait for a lock that
         is held for long, nor log but through a :class:`~..logs.BackgroundLogger`.
     """
-    key = os.getpid(), greenlets_are_threads()
-    watchdog = _watchdogs.get(key)
-    if watchdog is None:
-        watchdog = _watchdogs.setdefault(key, _Watchdog())
-    return watchdog.add(time.monotonic() + seconds, callback)
+    return _watchdogs.get().add(time.monotonic() + seconds, callback)
 
 
 class _Watchdog:
@@ -129,4 +124,4 @@ class _Watchdog:
             return None
 
 
-_watchdogs: dict[tuple[int, bool], _Watchdog] = {}
+_watchdogs = PerProcess(_Watchdog)

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import zlib
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 
@@ -42,13 +41,17 @@ _COMPRESSED_FROM_BYTES = 64 * 1024
 _COMPRESSION_LEVEL = 1
 
 
+#: In seconds since 1970.
+_Moment: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
+
+
 class _Archive(msgspec.Struct):
     format: Any = None
     environment: Any = None
     kind: Any = None
-    epoch: Any = None
-    fetched_at: Any = None
-    announced: Any = None
+    epoch: _Moment | None = None
+    fetched_at: _Moment = 0.0
+    announced: _Moment | None = None
     pages: tuple[msgspec.Raw, ...] = ()
 
 
@@ -56,10 +59,8 @@ _decoder = msgspec.json.Decoder(_Archive)
 
 
 def environment_digest(environment_key: str) -> str:
-    """Returns a name of an environment that does not disclose its key.
-
-    A key is long and random: it cannot be found by trying.
-    """
+    """Returns a name of an environment that does not disclose its key: a key is long and random, so
+    it cannot be guessed."""
     return hashlib.sha256(b"flask-flagsmith-realtime:" + environment_key.encode()).hexdigest()
 
 
@@ -109,18 +110,15 @@ def unpack(data: bytes, environment_key: str, held: Snapshot | None = None) -> S
     local = environment_key.startswith(SERVER_SIDE_PREFIX)
     if archive.kind != (_DOCUMENT if local else _FLAGS):
         raise InvalidDocumentError("its kind does not go with the kind of the environment key")
-    epoch = None if archive.epoch is None else _moment("epoch", archive.epoch)
-    fetched_at = _moment("fetched_at", archive.fetched_at)
     if not archive.pages or (not local and len(archive.pages) > 1):
         raise InvalidDocumentError("it does not hold the pages of an answer")
     first, *further = (bytes(page) for page in archive.pages)
     if local:
         document = None if held is None else held.document
         pages = [first_page(first, document), *(further_page(page, document) for page in further)]
-        return snapshot_of_pages(pages, epoch, fetched_at, held)
-    announced = None if archive.announced is None else _moment("announced", archive.announced)
-    snapshot = snapshot_of_flags(first, epoch, fetched_at, environment_key, held)
-    return replace(snapshot, announced=announced)
+        return snapshot_of_pages(pages, archive.epoch, archive.fetched_at, held)
+    snapshot = snapshot_of_flags(first, archive.epoch, archive.fetched_at, environment_key, held)
+    return replace(snapshot, announced=archive.announced)
 
 
 def _decompressed(data: bytes) -> bytes:
@@ -134,14 +132,3 @@ def _decompressed(data: bytes) -> bytes:
     if not decompressor.eof or decompressor.unused_data:
         raise InvalidDocumentError("it is damaged, or larger than an archive can be")
     return archive
-
-
-def _moment(member: str, value: Any) -> float:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        try:
-            moment = float(value)
-        except OverflowError:
-            moment = math.inf
-        if math.isfinite(moment) and moment >= 0:
-            return moment
-    raise InvalidDocumentError(f"its {member} is not a moment in seconds")

@@ -1,8 +1,7 @@
 """The snapshot file: the last good flags, for a start while Flagsmith cannot be reached.
 
-Writes are atomic: into a temporary file beside it, which then replaces it. So the file is whole
-even if a process dies, and several processes may write it. A failure is logged once for each cause
-and stops nothing: the file is a fallback.
+Writes are atomic, so the file is whole even if a process dies, and several processes may write it.
+A failure is logged once for each cause and stops nothing: the file is a fallback.
 """
 
 from __future__ import annotations
@@ -47,17 +46,15 @@ class SnapshotFile:
             )
         self._temporary_prefix = f".{self._path.name}."
         self._environment_key = environment_key
-        self._episode = OncePerCause(
+        self._failures = OncePerCause(
             logger, "snapshot_file", f"FLAGSMITH_SNAPSHOT_FILE {path} is written again."
         )
 
     def read(self) -> Snapshot | None:
-        """Reads the last snapshot that this process or an earlier one wrote.
+        """Returns the last snapshot that this process or an earlier one wrote, if it can be used.
 
         A file that is damaged, or another environment's, is renamed with :data:`REJECTED_SUFFIX`,
         for an inspection.
-
-        :returns: the snapshot; ``None`` if there is none that can be used.
         """
         self._clear_up()
         try:
@@ -83,18 +80,18 @@ class SnapshotFile:
         try:
             self._replace(pack(snapshot, self._environment_key))
         except OSError as error:
-            self._episode.problem(
-                f"FLAGSMITH_SNAPSHOT_FILE {self._path} cannot be written ({error.strerror}). Its "
-                "directory has to exist, with room, and be writable for this process. Flags go on "
-                "without it."
+            problem = (
+                f"cannot be written ({error.strerror}). Its directory has to exist, with room, and "
+                "be writable for this process."
             )
         except ValueError as error:
-            self._episode.problem(
-                f"FLAGSMITH_SNAPSHOT_FILE {self._path} was not written: {error}. Flags go on "
-                "without it."
-            )
+            problem = f"was not written: {error}."
         else:
-            self._episode.recovered()
+            self._failures.recovered()
+            return
+        self._failures.problem(
+            f"FLAGSMITH_SNAPSHOT_FILE {self._path} {problem} Flags go on without it."
+        )
 
     def _replace(self, data: bytes) -> None:
         # The temporary file is made with mode 0600, which the file keeps.

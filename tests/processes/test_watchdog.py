@@ -11,7 +11,7 @@ import weakref
 
 import pytest
 
-from flask_flagsmith_realtime.processes import watch, watchdog
+from flask_flagsmith_realtime.processes import PerProcess, watch, watchdog
 from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 THREAD = "flagsmith-watchdog"
@@ -22,7 +22,7 @@ def others(monkeypatch: pytest.MonkeyPatch) -> None:
     """Starts each test with a process that watches nothing: apps of other tests may."""
     global _others
     _others = set(threading.enumerate())
-    monkeypatch.setattr(watchdog, "_watchdogs", {})
+    monkeypatch.setattr(watchdog, "_watchdogs", PerProcess(watchdog._Watchdog))
 
 
 _others: set[threading.Thread] = set()
