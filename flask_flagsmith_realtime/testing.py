@@ -19,8 +19,8 @@ from flask import Flask
 from . import signals as sent_signals
 from .app_state import state_of
 from .current import context_of, unbind
-from .model import Snapshot
-from .reading import Layer, Override, changes_by, check_overrides, overridden_snapshot
+from .model import Snapshot, diff
+from .reading import Layer, Override, check_overrides, overridden_snapshot
 from .reporting import Event
 
 __all__ = ["FlagOverrides", "override_flags"]
@@ -175,7 +175,7 @@ def _override(app: Flask, overrides: Mapping[str, Override], signals: bool) -> I
             if context is not None:
                 unbind(context)
         after = snapshot()
-        changes = changes_by(layer, before, after) if before and after else None
+        changes = diff(before, after) if before and after else None
         if changes:
             sent_signals.send(
                 sent_signals.flags_changed,

@@ -7,7 +7,7 @@ short JSON instead of a page of the app. Errors are the browser's, so they are n
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import msgspec
@@ -74,17 +74,7 @@ def add_resource(blueprint: Blueprint, rule: str, endpoint: str, **views: View) 
 
 def json_response(content: Any, status: int = 200) -> Response:
     """Returns an answer with JSON."""
-    return bytes_response(json_bytes(content), status)
-
-
-def bytes_response(
-    body: bytes, status: int = 200, headers: Sequence[Header] = JSON_HEADERS
-) -> Response:
-    """Returns an answer with JSON that is already serialized.
-
-    :param headers: all headers.
-    """
-    return Response(body, status, headers)
+    return Response(json_bytes(content), status, JSON_HEADERS)
 
 
 def json_bytes(content: Any) -> bytes:

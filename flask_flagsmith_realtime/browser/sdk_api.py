@@ -25,7 +25,6 @@ from .resources import (
     JSON_HEADERS,
     Header,
     add_resource,
-    bytes_response,
     json_bytes,
     json_response,
     read_json,
@@ -76,7 +75,7 @@ def add_sdk_api(blueprint: Blueprint, current_flags: Callable[[], Flags]) -> Non
         reads = read_json(dict[str, Any])
         if state.config.enable_analytics:
             _count(state.reporter, flags_for_browser(current_flags()), reads)
-        return bytes_response(b"")
+        return Response(b"", 200, JSON_HEADERS)
 
     add_resource(blueprint, "/api/v1/flags/", "flags", GET=flags)
     add_resource(
@@ -143,7 +142,7 @@ def _identity_response(
     head = {"identifier": identifier, "traits": _listed(found, kept)}
     # The flags are serialized already.
     body = json_bytes(head)[:-1] + b',"flags":' + _prepare(state, found).body + b"}"
-    return bytes_response(body, 200, _headers(found))
+    return Response(body, 200, _headers(found))
 
 
 def _with_traits(identity: Identity | None, traits: Mapping[str, TraitValue]) -> Identity:
@@ -158,7 +157,7 @@ def _with_traits(identity: Identity | None, traits: Mapping[str, TraitValue]) ->
 
 
 def _listed(flags: BrowserFlags, traits: Mapping[str, TraitValue]) -> list[dict[str, Any]]:
-    if flags.rules.hides_sensitive:
+    if flags.hides_traits:
         return []
     return [
         {"trait_key": name, "trait_value": value}

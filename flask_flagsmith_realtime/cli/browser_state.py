@@ -46,6 +46,6 @@ def browser_state(
 def _explain(flags: Flags) -> None:
     found = flags_for_browser(flags)
     for flag in found.mapping.values():
-        reason = found.rules.reason_to_hide(flag)
+        reason = found.reason_to_hide(flag)
         if reason is not None:
             click.echo(f"Not in a browser: {flag.feature_name}: {reason}.", err=True)

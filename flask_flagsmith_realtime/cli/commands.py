@@ -24,7 +24,6 @@ from ..doctor import examine as examine_app
 from ..exceptions import FetchError, FlagsmithRealtimeError
 from ..reading import Flags
 from . import wording
-from .terminal import COLUMNS, plain
 from .watch import follow
 
 #: The exit statuses of ``get``, besides 0 for a feature that is on.
@@ -134,7 +133,7 @@ def get_flag(
         click.echo(json.dumps(dataclasses.asdict(flag), indent=2))
     else:
         parts = wording.state(flag.enabled), wording.value(flag.value), f"({wording.reason(flag)})"
-        click.echo(f"{plain(name)}  {'  '.join(parts)}")
+        click.echo(f"{wording.plain(name)}  {'  '.join(parts)}")
     context.exit(0 if flag.enabled else EXIT_OFF)
 
 
@@ -255,7 +254,10 @@ def _print_finding(finding: Finding) -> None:
     title = f"{level}{finding.check:<10}"
     for text in filter(None, (finding.message, finding.advice)):
         for line in textwrap.wrap(
-            plain(text), COLUMNS - 18, break_long_words=False, break_on_hyphens=False
+            wording.plain(text),
+            wording.COLUMNS - 18,
+            break_long_words=False,
+            break_on_hyphens=False,
         ):
             click.echo(title + line)
             title = " " * 18

@@ -23,7 +23,6 @@ from ..app_state import AppState
 from ..engine import FlagsmithSource
 from ..model import FlagChange
 from . import wording
-from .terminal import plain
 
 #: The service ends healthy connections often; only a longer outage is reported.
 _OUTAGE_SECONDS = 2.0
@@ -103,7 +102,7 @@ def _report(text: str) -> None:
 
 def _as_text(change: FlagChange, at: float, _epoch: float | None) -> str:
     moment = datetime.fromtimestamp(at).astimezone()
-    return f"{moment:%H:%M:%S}  {plain(change.feature_name)}  {wording.change(change)}"
+    return f"{moment:%H:%M:%S}  {wording.plain(change.feature_name)}  {wording.change(change)}"
 
 
 def _as_json(change: FlagChange, at: float, epoch: float | None) -> str:

@@ -1,4 +1,7 @@
-"""Descriptions of flags and their changes, for a terminal. Pure."""
+"""Descriptions of flags and their changes, which fit a terminal and cannot control it. Pure.
+
+Names and values come from Flagsmith and can hold control characters; :func:`plain` escapes them.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ import json
 from collections.abc import Sequence
 
 from ..model import Flag, FlagChange, FlagValue
-from .terminal import COLUMNS, plain, shorten
+
+COLUMNS = 80
 
 _LONGEST_NAME = 30
 _LONGEST_REASON = 26
@@ -18,6 +22,18 @@ _REASONS = {
     "DEFAULT": "environment, no segment",
     "TARGETING_MATCH; segment=identity_overrides": "identity override",
 }
+
+
+def plain(text: str) -> str:
+    """Escapes the characters that a terminal would interpret."""
+    return "".join(
+        character if character.isprintable() else f"\\u{ord(character):04x}" for character in text
+    )
+
+
+def shorten(text: str, width: int) -> str:
+    """Cuts a text to a number of characters, with an ellipsis at the cut."""
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def state(enabled: bool) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from .browser_rules import BrowserRules
 from .changes import FlagChange, diff
 from .decoding import MAX_BYTES, decode, json_text
 from .document import (
@@ -29,7 +28,6 @@ from .snapshot import Snapshot, snapshot_of_flags, snapshot_of_pages
 __all__ = [
     "MAX_BYTES",
     "MOST_IDENTITIES",
-    "BrowserRules",
     "Document",
     "Evaluation",
     "Experiment",

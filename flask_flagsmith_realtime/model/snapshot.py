@@ -14,7 +14,6 @@ from types import MappingProxyType
 
 from werkzeug.utils import cached_property
 
-from .browser_rules import BrowserRules, browser_rules_of
 from .decoding import json_text
 from .document import Document, Page, decode_flags, document_of
 from .evaluation import Evaluation
@@ -56,11 +55,6 @@ class Snapshot:
         if self.document is not None:
             return self.document.pages
         return () if self.answer is None else (self.answer,)
-
-    @cached_property
-    def browser_rules(self) -> BrowserRules:
-        """The environment's rules about the flags that may go to a browser."""
-        return BrowserRules() if self.document is None else browser_rules_of(self.document)
 
     @cached_property
     def content_digest(self) -> str:

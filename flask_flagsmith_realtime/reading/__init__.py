@@ -10,7 +10,6 @@ from .overrides import (
     Layer,
     OverriddenFlags,
     Override,
-    changes_by,
     check_overrides,
     overridden_snapshot,
 )
@@ -31,7 +30,6 @@ __all__ = [
     "Reads",
     "RecordingFlags",
     "Unset",
-    "changes_by",
     "check_overrides",
     "flags_for_browser",
     "overridden_snapshot",

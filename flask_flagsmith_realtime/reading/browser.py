@@ -9,7 +9,7 @@ from typing import Any
 from flask import current_app, has_request_context, url_for
 
 from ..exceptions import HiddenFeatureError
-from ..model import BrowserRules, Flag, Identity, Snapshot, TraitValue
+from ..model import Document, Flag, Identity, Snapshot, TraitValue
 
 #: The name of the blueprint that answers browsers.
 BROWSER_BLUEPRINT = "flagsmith_browser"
@@ -34,7 +34,7 @@ class BrowserFlags:
 
     def visible(self) -> list[Flag]:
         """Returns the flags without those that Flagsmith hides from browsers."""
-        hide = self.rules.reason_to_hide
+        hide = self.reason_to_hide
         return [flag for flag in self.mapping.values() if hide(flag) is None]
 
     def check_visible(self) -> None:
@@ -43,14 +43,33 @@ class BrowserFlags:
         :raises HiddenFeatureError: if Flagsmith hides one of them from browsers.
         """
         for flag in self.mapping.values():
-            reason = self.rules.reason_to_hide(flag)
+            reason = self.reason_to_hide(flag)
             if reason is not None:
                 raise HiddenFeatureError(flag.feature_name, reason)
 
+    def reason_to_hide(self, flag: Flag) -> str | None:
+        """Returns why a browser must not get a flag; ``None`` if it may, and in remote evaluation,
+        where Flagsmith itself leaves flags out."""
+        document = self._document
+        if document is None:
+            return None
+        project, hides_disabled = document.project, document.settings.hide_disabled_flags
+        if flag.feature_id in (project.server_key_only_feature_ids or ()):
+            return "it is for server-side keys only"
+        if hides_disabled is None:
+            hides_disabled = project.hide_disabled_flags
+        if hides_disabled and not flag.enabled and not flag.is_default:
+            return "it is disabled, and the environment hides disabled flags"
+        return None
+
     @property
-    def rules(self) -> BrowserRules:
-        """The environment's rules about browsers."""
-        return BrowserRules() if self.snapshot is None else self.snapshot.browser_rules
+    def hides_traits(self) -> bool:
+        """True if the environment hides sensitive data."""
+        return self._document is not None and bool(self._document.settings.hide_sensitive_data)
+
+    @property
+    def _document(self) -> Document | None:
+        return None if self.snapshot is None else self.snapshot.document
 
     @property
     def environment_id(self) -> str:
@@ -90,7 +109,7 @@ class BrowserFlags:
         }
 
     def _sdk_traits(self, identity: Identity) -> dict[str, dict[str, TraitValue]]:
-        if self.rules.hides_sensitive:
+        if self.hides_traits:
             return {}
         return {
             name.replace(" ", "_"): {"value": value}

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeAlias, cast
 
-from ..model import Flag, FlagChange, FlagValue, Identity, Snapshot
+from ..model import Flag, FlagValue, Identity, Snapshot
 from .flags import Flags
 
 #: An override of a feature: ``True`` or ``False`` switch it and keep its value; any other value
@@ -95,21 +95,6 @@ def overridden_snapshot(
     if snapshot is None:
         snapshot = Snapshot(flags={}, epoch=None, fetched_at=time.time(), environment_id="")
     return dataclasses.replace(snapshot, flags=lay_over(snapshot.flags, defaults, layers))
-
-
-def changes_by(layer: Layer, before: Snapshot, after: Snapshot) -> Mapping[str, FlagChange]:
-    """Returns the changes that adding or removing a layer makes.
-
-    An override applies to every identity, so a targeted feature changes for some of them even where
-    the environment's flag stays the same.
-    """
-    changes: dict[str, FlagChange] = {}
-    for name in layer.overrides:
-        was, now = before.flags.get(name), after.flags.get(name)
-        targeted = name in after.targeting
-        if was != now or targeted:
-            changes[name] = FlagChange(name, was, now, targeting_changed=targeted)
-    return MappingProxyType(changes)
 
 
 def _overridden(flag: Flag, override: Override, reason: str) -> Flag:

@@ -6,7 +6,6 @@ import pytest
 
 from flask_flagsmith_realtime import Flag, FlagChange
 from flask_flagsmith_realtime.cli import wording
-from flask_flagsmith_realtime.cli.terminal import plain, shorten
 
 OFF = Flag("new_checkout", False)
 
@@ -48,9 +47,11 @@ def test_reasons(reason: str | None, words: str) -> None:
 
 
 def test_long_text_is_shortened() -> None:
-    assert shorten("short", 5) == "short"
-    assert shorten("longer", 5) == "long…"
+    assert wording.shorten("short", 5) == "short"
+    assert wording.shorten("longer", 5) == "long…"
 
 
 def test_control_characters_are_escaped() -> None:
-    assert plain("\x1b]0;title\x07 \x9b31m \u202e") == ("\\u001b]0;title\\u0007 \\u009b31m \\u202e")
+    assert wording.plain("\x1b]0;title\x07 \x9b31m \u202e") == (
+        "\\u001b]0;title\\u0007 \\u009b31m \\u202e"
+    )

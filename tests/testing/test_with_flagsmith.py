@@ -33,19 +33,6 @@ def test_signals_of_overrides_of_features_on_flagsmith(
         assert change.after.feature_id == before.feature_id
 
 
-def test_a_signal_is_sent_for_a_change_for_some_identities_only(
-    make_app: MakeApp, emulator: Emulator
-) -> None:
-    emulator.set_flag("banner_text", enabled=True, value="for all")
-    emulator.override_identity("ada", "banner_text", enabled=False)
-    app = make_app()
-    changed = Received(flags_changed, app)
-    with override_flags(app, signals=True, banner_text=True):
-        change = changed.all[-1]["changes"]["banner_text"]
-        assert change.before == change.after
-        assert change.targeting_changed
-
-
 def test_overrides_hold_for_identities_over_their_own_overrides(
     make_app: MakeApp, emulator: Emulator
 ) -> None:
