@@ -20,19 +20,18 @@ from flask.globals import app_ctx
 from .app_state import state_of
 from .exceptions import NotInitializedError
 from .identities import IdentityLoader
-from .model import Flag, FlagValue, Identity, Snapshot, Traits
+from .model import Flag, FlagValue, Identity, Traits
 from .preview import Preview
 from .reading import (
     PREVIEW,
     UNSET,
     Flags,
-    Identities,
     Layer,
-    OnMissing,
     OverriddenFlags,
     Reads,
     RecordingFlags,
     Unset,
+    WrappedFlags,
 )
 from .signals import flag_evaluated
 
@@ -147,7 +146,7 @@ def unbind(context: _AppCtxGlobals) -> None:
     context.pop(_FLAGS, None)
 
 
-class CurrentFlags(Flags):
+class CurrentFlags(WrappedFlags):
     """Reads as the :class:`Flags` of the context in which it is used."""
 
     __slots__ = ()
@@ -183,28 +182,8 @@ class CurrentFlags(Flags):
         return current_flags().read
 
     @property
-    def _snapshot(self) -> Snapshot | None:  # type: ignore[override]
-        return current_flags()._snapshot
-
-    @property
-    def _flags(self) -> Mapping[str, Flag]:  # type: ignore[override]
-        return current_flags()._flags
-
-    @property
-    def _defaults(self) -> Mapping[str, Flag]:  # type: ignore[override]
-        return current_flags()._defaults
-
-    @property
-    def _on_missing(self) -> OnMissing:  # type: ignore[override]
-        return current_flags()._on_missing
-
-    @property
-    def _identities(self) -> Identities | None:  # type: ignore[override]
-        return current_flags()._identities
-
-    @property
-    def _identity(self) -> Identity | None:  # type: ignore[override]
-        return current_flags()._identity
+    def _below(self) -> Flags:  # type: ignore[override]
+        return current_flags()
 
     def __repr__(self) -> str:
         return super().__repr__() if has_app_context() else "<flags, outside an app context>"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .browser import BROWSER_BLUEPRINT, BrowserFlags, sdk_name
-from .flags import UNSET, Flags, Identities, Unset, flags_for_browser
+from .flags import UNSET, Flags, Identities, Unset, WrappedFlags, flags_for_browser
 from .missing import MissingFeatures, OnMissing
 from .overrides import (
     PREVIEW,
@@ -30,6 +30,7 @@ __all__ = [
     "Reads",
     "RecordingFlags",
     "Unset",
+    "WrappedFlags",
     "check_overrides",
     "flags_for_browser",
     "overridden_snapshot",

@@ -86,8 +86,8 @@ class Flags:
         self._identity = identity
         self._on_exposure = on_exposure
         self._flags: Mapping[str, Flag] = snapshot.flags if snapshot is not None else {}
-        if identity is not None:
-            self._flags = self._flags_of(identity)
+        if identity is not None and identities is not None:
+            self._flags = identities.flags_of(identity)
 
     @property
     def epoch(self) -> float | None:
@@ -146,10 +146,6 @@ class Flags:
             identity,
             self._on_exposure,
         )
-
-    def _flags_of(self, identity: Identity) -> Mapping[str, Flag]:
-        """Returns the mapping that the flags of an identity read from."""
-        return self._flags if self._identities is None else self._identities.flags_of(identity)
 
     def is_feature_enabled(self, feature_name: str, default: bool | Unset = UNSET) -> bool:
         """Returns ``True`` if a feature is on.
@@ -282,6 +278,43 @@ class Flags:
 
     def __repr__(self) -> str:
         return f"<Flags of {len(self)} features, epoch {self.epoch}>"
+
+
+class WrappedFlags(Flags):
+    """Flags whose members are those of other flags, at ``_below``, but for those that a subclass
+    has itself."""
+
+    __slots__ = ()
+
+    _below: Flags
+
+    @property
+    def _snapshot(self) -> Snapshot | None:  # type: ignore[override]
+        return self._below._snapshot
+
+    @property
+    def _flags(self) -> Mapping[str, Flag]:  # type: ignore[override]
+        return self._below._flags
+
+    @property
+    def _defaults(self) -> Mapping[str, Flag]:  # type: ignore[override]
+        return self._below._defaults
+
+    @property
+    def _on_missing(self) -> OnMissing:  # type: ignore[override]
+        return self._below._on_missing
+
+    @property
+    def _identities(self) -> Identities | None:  # type: ignore[override]
+        return self._below._identities
+
+    @property
+    def _identity(self) -> Identity | None:  # type: ignore[override]
+        return self._below._identity
+
+    @property
+    def _on_exposure(self) -> OnExposure | None:  # type: ignore[override]
+        return self._below._on_exposure
 
 
 def flags_for_browser(flags: Flags) -> BrowserFlags:

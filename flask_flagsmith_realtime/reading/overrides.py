@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeAlias, cast
 
-from ..model import Flag, FlagValue, Identity, Snapshot
-from .flags import Flags
+from ..model import Flag, FlagValue, Snapshot
+from .flags import Flags, WrappedFlags
 
 #: An override of a feature: ``True`` or ``False`` switch it and keep its value; any other value
 #: becomes its value and switches it on; a :class:`Flag` is taken as it is.
@@ -63,28 +63,24 @@ def lay_over(
     return MappingProxyType(ChainMap(laid, cast("dict[str, Flag]", flags)))
 
 
-class OverriddenFlags(Flags):
+class OverriddenFlags(WrappedFlags):
     """Flags with overrides on top of them.
 
     :param flags: the flags below.
     :param layers: the overrides, the last one topmost.
     """
 
-    __slots__ = ("_below", "_layers")
+    __slots__ = ("_below", "_flags", "_layers")
+
+    _flags: Mapping[str, Flag]
 
     def __init__(self, flags: Flags, layers: Sequence[Layer]) -> None:
-        super().__init__(flags._snapshot, flags._defaults, flags._on_missing, flags._identities)
-        self._identity = flags._identity
-        self._on_exposure = flags._on_exposure
         self._flags = lay_over(flags._flags, flags._defaults, layers)
         self._below = flags
         self._layers = layers
 
     def for_identity(self, *args: Any, **kwargs: Any) -> Flags:
         return OverriddenFlags(self._below.for_identity(*args, **kwargs), self._layers)
-
-    def _flags_of(self, identity: Identity) -> Mapping[str, Flag]:
-        return lay_over(self._below._flags_of(identity), self._defaults, self._layers)
 
 
 def overridden_snapshot(

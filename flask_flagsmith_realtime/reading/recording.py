@@ -14,7 +14,7 @@ from flask import Flask
 
 from .. import signals
 from ..model import MOST_IDENTITIES, Flag, FlagValue, Identity
-from .flags import DEFAULT_OF_CALL, UNSET, Flags, Unset
+from .flags import DEFAULT_OF_CALL, UNSET, Flags, Unset, WrappedFlags
 
 
 class Reads:
@@ -30,25 +30,64 @@ class Reads:
     def __init__(self, app: Flask, receivers: Sequence[Callable[..., Any]]) -> None:
         self.app = app
         self.receivers = receivers
-        self._by_identity: dict[Identity | None, dict[str, Flag]] = {}
+        self._by_identity: dict[Identity | None, _ReadFlags] = {}
 
     @property
     def flags(self) -> tuple[Flag, ...]:
         """The flags read so far."""
-        return tuple(flag for read in list(self._by_identity.values()) for flag in read.values())
+        # Copies: another thread that shares the context may read meanwhile.
+        return tuple(
+            flag for read in [*self._by_identity.values()] for flag in [*read.by_name.values()]
+        )
 
-    def of(self, identity: Identity | None) -> dict[str, Flag]:
-        """Returns the flags that were read for an identity, by name, to be added to."""
+    def of(self, flags: Flags) -> _ReadFlags:
+        """Returns what was read of some flags, to be read from."""
+        identity = flags._identity
         read = self._by_identity.get(identity)
         if read is None:
             if len(self._by_identity) >= MOST_IDENTITIES:
                 # A command that goes through all users.
                 self._by_identity.clear()
-            read = self._by_identity.setdefault(identity, {})
+            read = _ReadFlags(self.app, self.receivers, identity, flags._flags.get)
+            read = self._by_identity.setdefault(identity, read)
         return read
 
 
-class RecordingFlags(Flags):
+class _ReadFlags:
+    """The flags that were read for one identity, and what a read needs.
+
+    Attributes of :class:`Flags` are slow, because its ``__getattr__`` keeps the interpreter from
+    specializing their access; those of this class are not.
+
+    :param find: returns a flag of the snapshot, or ``None``.
+    """
+
+    __slots__ = ("_app", "_identity", "_receivers", "by_name", "find")
+
+    def __init__(
+        self,
+        app: Flask,
+        receivers: Sequence[Callable[..., Any]],
+        identity: Identity | None,
+        find: Callable[[str], Flag | None],
+    ) -> None:
+        self._app = app
+        self._receivers = receivers
+        self._identity = identity
+        self.find = find
+        self.by_name: dict[str, Flag] = {}
+
+    def add(self, flag: Flag) -> None:
+        """Sends ``flag_evaluated``. A receiver that raises is logged."""
+        self.by_name[flag.feature_name] = flag
+        for receiver in self._receivers:
+            try:
+                receiver(self._app, flag=flag, identity=self._identity)
+            except BaseException as error:
+                signals.log_failed_reader(receiver, error)
+
+
+class RecordingFlags(WrappedFlags):
     """Flags that record which of them are read.
 
     :param flags: the flags to read.
@@ -58,13 +97,9 @@ class RecordingFlags(Flags):
     __slots__ = ("_below", "_read", "_reads")
 
     def __init__(self, flags: Flags, reads: Reads) -> None:
-        super().__init__(flags._snapshot, flags._defaults, flags._on_missing, flags._identities)
-        self._identity = flags._identity
-        self._on_exposure = flags._on_exposure
-        self._flags = flags._flags
         self._below = flags
         self._reads = reads
-        self._read = reads.of(flags._identity)
+        self._read = reads.of(flags)
 
     @property
     def read(self) -> tuple[Flag, ...]:
@@ -74,27 +109,30 @@ class RecordingFlags(Flags):
         return RecordingFlags(self._below.for_identity(*args, **kwargs), self._reads)
 
     def is_feature_enabled(self, feature_name: str, default: bool | Unset = UNSET) -> bool:
-        flag = self._flags.get(feature_name)
+        read = self._read
+        flag = read.find(feature_name)
         if flag is None:
             flag = self._without(feature_name, default, default, None)
-        if feature_name not in self._read:
-            self._record(flag)
+        if feature_name not in read.by_name:
+            read.add(flag)
         return flag.enabled
 
     def get_feature_value(self, feature_name: str, default: FlagValue | Unset = UNSET) -> FlagValue:
-        flag = self._flags.get(feature_name)
+        read = self._read
+        flag = read.find(feature_name)
         if flag is None:
             flag = self._without(feature_name, default, default is not None, default)
-        if feature_name not in self._read:
-            self._record(flag)
+        if feature_name not in read.by_name:
+            read.add(flag)
         return flag.value
 
     def get_flag(self, feature_name: str) -> Flag:
-        flag = self._flags.get(feature_name)
+        read = self._read
+        flag = read.find(feature_name)
         if flag is None:
             flag = self._missing(feature_name)
-        if feature_name not in self._read:
-            self._record(flag)
+        if feature_name not in read.by_name:
+            read.add(flag)
         return flag
 
     def _without(self, feature_name: str, default: object, enabled: Any, value: Any) -> Flag:
@@ -102,13 +140,3 @@ class RecordingFlags(Flags):
         if isinstance(default, Unset):
             return self._missing(feature_name)
         return Flag(feature_name, enabled, value, is_default=True, reason=DEFAULT_OF_CALL)
-
-    def _record(self, flag: Flag) -> None:
-        """Sends ``flag_evaluated``. A receiver that raises is logged."""
-        self._read[flag.feature_name] = flag
-        reads = self._reads
-        for receiver in reads.receivers:
-            try:
-                receiver(reads.app, flag=flag, identity=self._identity)
-            except BaseException as error:
-                signals.log_failed_reader(receiver, error)
