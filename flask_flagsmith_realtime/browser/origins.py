@@ -25,8 +25,6 @@ def is_allowed(environ: dict[str, Any], origins: Collection[str]) -> bool:
     plain HTTP they leave it out; then the host of ``Origin`` is compared. Requests of other
     programs have neither header, and no cookies of a victim.
 
-    :param environ: the WSGI environment of the request.
-    :param origins: the listed origins.
     """
     origin, site = environ.get("HTTP_ORIGIN"), environ.get("HTTP_SEC_FETCH_SITE")
     if origin is not None and origin in origins:
@@ -44,9 +42,6 @@ def add_cors(
 ) -> None:
     """Lets a page of a listed origin read an answer.
 
-    :param response: the headers of the answer.
-    :param environ: the WSGI environment of the request.
-    :param origins: the listed origins.
     :param methods: for the answer to a preflight request, the allowed methods.
     """
     if not origins:

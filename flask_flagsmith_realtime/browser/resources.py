@@ -36,8 +36,6 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 def add_resource(blueprint: Blueprint, rule: str, endpoint: str, **views: View) -> None:
     """Registers a path.
 
-    :param rule: the path.
-    :param endpoint: its name.
     :param views: the views by method, in capitals. ``GET`` answers ``HEAD``, too.
     """
     methods = ", ".join((*views, "OPTIONS"))
@@ -85,7 +83,6 @@ def json_bytes(content: Any) -> bytes:
 def read_json(kind: Any) -> Any:
     """Returns the JSON of the current request.
 
-    :param kind: its type.
     :raises HTTPException: 400 if it is not JSON of that type, 413 if it is too large.
     """
     request.max_content_length = LARGEST_BODY_BYTES

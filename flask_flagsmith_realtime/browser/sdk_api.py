@@ -95,10 +95,7 @@ class _PreparedResponse(Response):
 
 
 class _Answer:
-    """The answer with some flags.
-
-    :param flags: the flags.
-    """
+    """The answer with some flags."""
 
     def __init__(self, flags: BrowserFlags) -> None:
         self.snapshot = flags.snapshot

@@ -36,11 +36,7 @@ _LOOK_SECONDS = 0.5
 
 
 class EventStreams:
-    """Opens event streams.
-
-    :param config: the app's settings.
-    :param engine: the app's engine.
-    """
+    """Opens event streams."""
 
     def __init__(self, config: Config, engine: Engine) -> None:
         self._config = config
@@ -52,11 +48,7 @@ class EventStreams:
         return self._processes.get().open < self._most(environ) and self._engine_runs()
 
     def open(self, environ: Mapping[str, Any], events: Events) -> Stream | None:
-        """Opens a stream, unless this process has too many, or cannot have any.
-
-        :param environ: the WSGI environment of the request.
-        :param events: the events to send.
-        """
+        """Opens a stream, unless this process has too many, or cannot have any."""
         most = self._most(environ)
         here = self._processes.get()
         if not self._engine_runs():
@@ -69,10 +61,7 @@ class EventStreams:
         return Stream(self._engine, here, events, seconds)
 
     def poll(self, events: Events) -> list[str]:
-        """Returns a stream that ends at once and has the browser connect again after a while.
-
-        :param events: the events to send.
-        """
+        """Returns a stream that ends at once and has the browser connect again after a while."""
         event = events.begin(_epoch(self._engine.read()))
         seconds = RETRY_AFTER_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311
         return [retry(int(1000 * seconds)), event or ""]

@@ -75,7 +75,6 @@ class MalformedEvent:
 class Stream:
     """One connection to an environment's stream.
 
-    :param config: the app's settings.
     :param environment_id: the environment's client-side key.
     :param sockets: registers the connection's socket.
     :raises StreamError: if it cannot be opened.

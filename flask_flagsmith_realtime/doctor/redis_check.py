@@ -18,9 +18,8 @@ _MESSAGE_SECONDS = 2.0
 
 def check_operations(config: Config) -> None:
     """Runs each operation of a fleet once, under the keys of an environment that does not exist,
-    and remove them.
+    and removes them.
 
-    :param config: the app's settings, with a Redis.
     :raises StoreError: naming the operation that Redis refuses.
     """
     made_up = dataclasses.replace(config, environment_key=secrets.token_hex(16))

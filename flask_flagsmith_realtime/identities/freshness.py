@@ -7,8 +7,8 @@ differs where a segment's rule has changed, which shows nowhere else; the first 
 announced the change. The same state again costs nothing.
 
 A server that announces a change before it commits it may still answer with the old flags. An answer
-whose header is behind the announced epoch is therefore asked for again at a later read: a second
-after the first one, then five. So one change costs at most four calls for an identity.
+whose header is behind the announced epoch is therefore asked for again at a later read: after a
+second, and once more after four. So one change costs at most four calls for an identity.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 from ..model import Flag, Snapshot
 
-#: When an answer with an old header is asked for again, in seconds after the first one.
-CONFIRMATION_SECONDS = (1.0, 5.0)
+#: When an answer with an old header is asked for again, in seconds after it was asked for.
+CONFIRMATION_SECONDS = (1.0, 4.0)
 
 
 def state_of(snapshot: Snapshot) -> Hashable:
@@ -38,8 +38,7 @@ class KeptAnswer:
     :param asked_at: when it was asked for.
     :param confirm_at: when it has to be asked for again, since its header was old.
     :param announced: the announced epoch at that time.
-    :param first_at: when the first answer since that announcement was asked for.
-    :param count: the number of answers since then.
+    :param count: the number of answers since that announcement.
     :param retry_at: the end of the time after a refusal.
     """
 
@@ -48,7 +47,6 @@ class KeptAnswer:
     asked_at: float = -math.inf
     confirm_at: float = math.inf
     announced: float | None = None
-    first_at: float = -math.inf
     count: int = 0
     retry_at: float = -math.inf
 
@@ -72,11 +70,9 @@ class KeptAnswer:
         :param announced: the epoch of the last announced change.
         :param epoch: the epoch in the answer's header.
         """
-        is_first = announced != self.announced or not self.count
-        first_at = asked_at if is_first else self.first_at
-        count = 1 if is_first else self.count + 1
+        count = self.count if announced == self.announced else 0
         is_behind = announced is not None and epoch is not None and epoch < announced
         confirm_at = math.inf
-        if is_behind and count <= len(CONFIRMATION_SECONDS):
-            confirm_at = first_at + CONFIRMATION_SECONDS[count - 1]
-        return KeptAnswer(flags, state, asked_at, confirm_at, announced, first_at, count)
+        if is_behind and count < len(CONFIRMATION_SECONDS):
+            confirm_at = asked_at + CONFIRMATION_SECONDS[count]
+        return KeptAnswer(flags, state, asked_at, confirm_at, announced, count + 1)

@@ -25,7 +25,6 @@ _Default = TypeVar("_Default")
 class LocalIdentities:
     """The flags of identities under one snapshot.
 
-    :param snapshot: a snapshot for local evaluation.
     :param failures: logs what cannot be evaluated.
     """
 

@@ -48,11 +48,7 @@ _Flags = Mapping[str, Flag]
 
 
 class RequestIdentities:
-    """The identities of one request: each has one answer until its end.
-
-    :param remote: the answers.
-    :param snapshot: the request's snapshot.
-    """
+    """The identities of one request: each has one answer until its end."""
 
     def __init__(self, remote: RemoteIdentities, snapshot: Snapshot) -> None:
         remote.note(snapshot)
@@ -80,7 +76,6 @@ class RemoteIdentities:
     """The answers for the identities of one app.
 
     :param app: the sender of ``refresh_failed``.
-    :param config: its settings.
     """
 
     def __init__(self, app: Flask, config: Config) -> None:
@@ -110,7 +105,6 @@ class RemoteIdentities:
     def flags_of(self, identity: Identity, key: Hashable, snapshot: Snapshot) -> _Flags:
         """Returns all flags of an identity.
 
-        :param key: the identity's.
         :param snapshot: the request's. Its flags serve if all else fails.
         """
         here = self._processes.get()

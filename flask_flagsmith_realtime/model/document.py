@@ -72,10 +72,7 @@ class Page:
 class Document:
     """An environment document.
 
-    :param pages: the bytes of its pages.
-    :param updated_at: the ``updated_at`` of each page.
     :param environment_id: the client-side key, which names the environment's stream.
-    :param name: the environment's name.
     :param settings: the environment's settings, as far as they matter here.
     """
 

@@ -81,7 +81,6 @@ def snapshot_of_pages(
 ) -> Snapshot:
     """Makes a snapshot for local evaluation.
 
-    :param pages: all pages of an environment document.
     :param held: an earlier snapshot. What is the same by bytes is taken from it, not decoded again.
     :raises InvalidDocumentError: naming the member of the document that is wrong.
     """

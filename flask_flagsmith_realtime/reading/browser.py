@@ -25,7 +25,6 @@ class BrowserFlags:
     :param mapping: the flags by feature name. Not defaults, unless they are named: one of a feature
         that is hidden from browsers is not known as such before Flagsmith has answered.
     :param identity: the identity whose flags these are; ``None`` for the environment's.
-    :param snapshot: the snapshot that they come from.
     """
 
     mapping: Mapping[str, Flag]

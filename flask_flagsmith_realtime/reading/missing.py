@@ -22,7 +22,6 @@ OnMissing = Callable[[str, "Snapshot | None", Iterable[str]], None]
 class MissingFeatures:
     """Logs each missing feature once; in strict mode it raises instead.
 
-    :param config: the app's settings.
     :param is_testing: returns ``app.testing``, which may change after the start.
     """
 

@@ -66,7 +66,6 @@ def lay_over(
 class OverriddenFlags(WrappedFlags):
     """Flags with overrides on top of them.
 
-    :param flags: the flags below.
     :param layers: the overrides, the last one topmost.
     """
 

@@ -20,7 +20,6 @@ from .flags import DEFAULT_OF_CALL, UNSET, Flags, Unset, WrappedFlags
 class Reads:
     """The flags that one app context has read, and the receivers of ``flag_evaluated``.
 
-    :param app: the context's app.
     :param receivers: the receivers, found once in a context: blinker's ``send`` costs more than a
         read.
     """
@@ -88,11 +87,7 @@ class _ReadFlags:
 
 
 class RecordingFlags(WrappedFlags):
-    """Flags that record which of them are read.
-
-    :param flags: the flags to read.
-    :param reads: the record.
-    """
+    """Flags that record which of them are read."""
 
     __slots__ = ("_below", "_read", "_reads")
 
