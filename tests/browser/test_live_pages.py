@@ -5,9 +5,12 @@ from __future__ import annotations
 import copy
 import os
 import signal
+import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
 from flask_flagsmith_realtime.emulator import Emulator
 from tests.support.browsers import Open
 from tests.support.npm import HTMX, JAVASCRIPT_SDK, TURBO, unpack
-from tests.support.servers import Served, environment_of, gunicorn
+from tests.support.servers import Served, environment_of, gunicorn, uwsgi
 from tests.support.waiting import eventually
 
 APP = "tests.support.live_app:create_app()"
@@ -70,11 +73,13 @@ def _starting(packages: Path) -> Iterator[Start]:
     ]
     running: list[tuple[Served, Emulator]] = []
 
-    def start_one(*options: str, **settings: object) -> Site:
+    def start_one(
+        *options: str, command: Callable[..., list[str]] = gunicorn, **settings: object
+    ) -> Site:
         emulator = Emulator(document=copy.deepcopy(document)).start()
         environment = environment_of({**emulator.config, **settings})
         environment["NPM_PACKAGES"] = str(packages)
-        running.append((Served(gunicorn(*options, app=APP), environment), emulator))
+        running.append((Served(command(*options, app=APP), environment), emulator))
         return Site(*running[-1])
 
     yield start_one
@@ -318,6 +323,30 @@ def test_a_page_survives_reloads_and_killed_workers(start: Start, open_page: Ope
     for shown in (page, sdk):
         expect(shown.locator("#banner")).to_have_text("after the kill")
     assert site.server.stop() == 0
+    assert "Traceback" not in site.server.output
+
+
+def test_a_page_survives_a_reload_of_uwsgi(start: Start, open_page: Open) -> None:
+    # After a reload, uWSGI would listen on another free port.
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    site = start(
+        *("--processes", str(WORKERS), "--threads", "8", "--binary-path", sys.executable),
+        # The seconds that it waits for open streams.
+        *("--worker-reload-mercy", "1"),
+        command=partial(uwsgi, address=address),
+    )
+    page = open_page(f"{site.server.url}/live")
+    sdk = open_page(f"{site.server.url}/sdk")
+    site.change("before the reload")
+    for shown in (page, sdk):
+        expect(shown.locator("#banner")).to_have_text("before the reload")
+    old = site.pids()
+    site.server.process.send_signal(signal.SIGHUP)
+    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in old))
+    site.change("after the reload")
+    for shown in (page, sdk):
+        expect(shown.locator("#banner")).to_have_text("after the reload")
     assert "Traceback" not in site.server.output
 
 

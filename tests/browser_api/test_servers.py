@@ -10,16 +10,11 @@ import pytest
 import requests
 
 from flask_flagsmith_realtime.emulator import Emulator
-from tests.support.servers import BIN, Served, environment_of, gunicorn
+from tests.support.servers import Served, environment_of, gunicorn, uwsgi
 from tests.support.waiting import PATIENCE_SECONDS
 
 APP = "tests.support.live_app:create_app()"
 STREAMS = 3
-
-_UWSGI = [
-    *(str(BIN / "uwsgi"), "--http-socket", "127.0.0.1:0", "--need-app", "--master"),
-    *("--threads", "8", "--die-on-term", "--module", APP),
-]
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +50,7 @@ def events_of(server: Served) -> Iterator[str]:
         pytest.param(gunicorn_with("--threads", "8", "--preload"), id="gthread-preload"),
         pytest.param(gunicorn_with("--worker-class", "gevent"), id="gevent"),
         pytest.param(gunicorn_with("--worker-class", "gevent", "--preload"), id="gevent-preload"),
-        pytest.param(_UWSGI, id="uwsgi"),
+        pytest.param(uwsgi("--threads", "8", app=APP), id="uwsgi"),
     ],
     indirect=True,
 )

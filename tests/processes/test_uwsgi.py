@@ -5,18 +5,10 @@ from __future__ import annotations
 import pytest
 
 from flask_flagsmith_realtime.emulator import Emulator
-from tests.support.servers import BIN, Serve
+from tests.support.servers import Serve, uwsgi
 
 WORKERS = 2
-
-
-def uwsgi(*options: str) -> list[str]:
-    """Return the command line of a uWSGI."""
-    return [
-        *(str(BIN / "uwsgi"), "--http-socket", "127.0.0.1:0", "--need-app"),
-        *("--processes", str(WORKERS), "--master", "--die-on-term"),
-        *("--module", "tests.support.served:create_app()", *options),
-    ]
+PROCESSES = ("--processes", str(WORKERS))
 
 
 @pytest.mark.parametrize("lazy", [[], ["--lazy-apps"]], ids=["", "lazy-apps"])
@@ -27,7 +19,7 @@ def test_every_worker_follows(
     serve: Serve, emulator: Emulator, lazy: list[str], threads: list[str]
 ) -> None:
     emulator.set_flag("banner_text", value="before")
-    server = serve(uwsgi(*lazy, *threads))
+    server = serve(uwsgi(*PROCESSES, *lazy, *threads))
     server.wait_for_all(WORKERS, lambda answer: answer["banner"] == "before")
     assert emulator.wait_for_streams(WORKERS)
     assert "without Python threads" not in server.output
@@ -40,7 +32,7 @@ def test_every_worker_follows(
 
 
 def test_workers_follow_before_they_read_a_flag(serve: Serve, emulator: Emulator) -> None:
-    server = serve(uwsgi())
+    server = serve(uwsgi(*PROCESSES))
     assert emulator.wait_for_streams(WORKERS), server.output
     emulator.set_flag("banner_text", value="after")
     server.wait_for_all(WORKERS, lambda answer: answer["changes"] == 1, path="/no-flags")

@@ -158,3 +158,15 @@ def environment_of(settings: Mapping[str, Any]) -> dict[str, str]:
 def gunicorn(*options: str, app: str = "tests.support.served:create_app()") -> list[str]:
     """Return the command line of a gunicorn."""
     return [str(BIN / "gunicorn"), "--bind", "127.0.0.1:0", *options, app]
+
+
+def uwsgi(
+    *options: str,
+    app: str = "tests.support.served:create_app()",
+    address: str = "127.0.0.1:0",
+) -> list[str]:
+    """Return the command line of a uWSGI."""
+    return [
+        *(str(BIN / "uwsgi"), "--http-socket", address, "--need-app", "--master"),
+        *("--die-on-term", "--module", app, *options),
+    ]
