@@ -5,6 +5,11 @@ The public names are those of this module. See the documentation for how they wo
 
 from __future__ import annotations
 
+# First, where the stack is not deep: Python 3.11 takes several times as long to compile their
+# regular expressions where a call needs another piece of memory for the stack.
+import flagsmith as _flagsmith  # noqa: F401
+import flask as _flask  # noqa: F401
+
 from .current import flags
 from .exceptions import (
     ConfigError,

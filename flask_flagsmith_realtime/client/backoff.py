@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 #: A number between 0 and 1. Tests pass their own.
 Random = Callable[[], float]
@@ -49,8 +51,7 @@ def bounded_retry_after(seconds: float | None) -> float | None:
     return None if seconds is None else min(max(seconds, 0.0), LONGEST_RETRY_AFTER_SECONDS)
 
 
-@dataclass(frozen=True)
-class Reconnect:
+class Reconnect(Struct, frozen=True):
     """The backoff of the stream's reconnects: full-jitter exponential, from 1 s to 30 s.
 
     Each method returns the delay in seconds and the next value.

@@ -9,8 +9,8 @@ that the end of the stream cut off.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
+import msgspec
 import sseclient
 
 _LARGEST_EVENT_BYTES = 1024 * 1024
@@ -22,8 +22,7 @@ class SSEProtocolError(Exception):
     """The bytes are not a valid event stream. The message completes the sentence 'it sent …'."""
 
 
-@dataclass(frozen=True)
-class ServerSentEvent:
+class ServerSentEvent(msgspec.Struct, frozen=True):
     """One event.
 
     :param name: its ``event:`` field; ``message`` if it has none.

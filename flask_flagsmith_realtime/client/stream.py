@@ -12,9 +12,9 @@ A :class:`Stream` belongs to the listener's thread. Another thread ends it throu
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from urllib.parse import quote, urljoin
 
+import msgspec
 import requests
 import urllib3
 
@@ -50,8 +50,7 @@ class StreamProtocolError(StreamError):
     """The answer has the content type of an event stream, but its bytes are not one."""
 
 
-@dataclass(frozen=True)
-class ChangeEvent:
+class ChangeEvent(msgspec.Struct, frozen=True):
     """An event that announces a change of the environment.
 
     :param epoch: the epoch of the change; ``None`` if the event has none.
@@ -62,8 +61,7 @@ class ChangeEvent:
     retry: float | None = None
 
 
-@dataclass(frozen=True)
-class MalformedEvent:
+class MalformedEvent(msgspec.Struct, frozen=True):
     """An event of the right name whose data is not valid.
 
     :param reason: what is wrong with it.

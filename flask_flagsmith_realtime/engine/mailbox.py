@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import dataclass, field
+
+import msgspec
 
 from .source import RefreshHint
 
@@ -18,8 +19,7 @@ from .source import RefreshHint
 _MOST_TRANSITIONS = 64
 
 
-@dataclass
-class Mail:
+class Mail(msgspec.Struct):
     """Everything that came in since the mailbox was emptied last.
 
     :param newest: the newest announced epoch.
@@ -34,7 +34,9 @@ class Mail:
     newest: float | None = None
     unnumbered: bool = False
     greeting: tuple[float | None, ...] = ()
-    transitions: deque[str | None] = field(default_factory=lambda: deque(maxlen=_MOST_TRANSITIONS))
+    transitions: deque[str | None] = msgspec.field(
+        default_factory=lambda: deque(maxlen=_MOST_TRANSITIONS)
+    )
     hint: RefreshHint | None = None
 
 

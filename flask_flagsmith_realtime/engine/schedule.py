@@ -30,7 +30,8 @@ from __future__ import annotations
 import enum
 import math
 import random
-from dataclasses import dataclass, field
+
+import msgspec
 
 from ..client import RETRY_SECONDS, Random, bounded_retry_after, jitter, retry_delay
 from ..model import may_hide_newer
@@ -59,8 +60,7 @@ class Verdict(enum.Enum):
     REFUSE = "refuse"
 
 
-@dataclass
-class _Pending:
+class _Pending(msgspec.Struct):
     """An announced epoch, or a hint, that no answer has satisfied yet."""
 
     due: float
@@ -69,8 +69,7 @@ class _Pending:
     is_confirmed: bool = False
 
 
-@dataclass
-class Schedule:
+class Schedule(msgspec.Struct):
     """Decides when the next fetch is due.
 
     :param min_interval: the shortest time between the starts of two fetches, in seconds.
@@ -86,23 +85,23 @@ class Schedule:
     random: Random = random.random
     remote: bool = False
 
-    held: float | None = field(default=None, init=False)
-    live: bool = field(default=False, init=False)
+    held: float | None = None
+    live: bool = False
 
-    _started_at: float = field(default=-math.inf, init=False)
-    _held_since: float = field(default=-math.inf, init=False)
-    _wanted: bool = field(default=True, init=False)
-    _catch_up_at: float = field(default=math.inf, init=False)
-    _catch_up_not_before: float = field(default=-math.inf, init=False)
-    _poll_at: float = field(default=math.inf, init=False)
-    _pending: dict[float, _Pending] = field(default_factory=dict, init=False)
-    _given_up: dict[float, None] = field(default_factory=dict, init=False)
-    _failures: int = field(default=0, init=False)
-    _retry_at: float = field(default=math.inf, init=False)
-    _not_before: float = field(default=-math.inf, init=False)
-    _older_taken_at: float = field(default=math.inf, init=False)
-    _hint: _Pending | None = field(default=None, init=False)
-    _hint_moment: float | None = field(default=None, init=False)
+    _started_at: float = -math.inf
+    _held_since: float = -math.inf
+    _wanted: bool = True
+    _catch_up_at: float = math.inf
+    _catch_up_not_before: float = -math.inf
+    _poll_at: float = math.inf
+    _pending: dict[float, _Pending] = {}
+    _given_up: dict[float, None] = {}
+    _failures: int = 0
+    _retry_at: float = math.inf
+    _not_before: float = -math.inf
+    _older_taken_at: float = math.inf
+    _hint: _Pending | None = None
+    _hint_moment: float | None = None
 
     @property
     def due(self) -> float:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from ..model import Snapshot
 from ..monitoring import Activity
@@ -17,8 +18,7 @@ from ..processes import join_briefly, start_thread
 from .publisher import Publisher
 
 
-@dataclass(frozen=True)
-class RefreshHint:
+class RefreshHint(msgspec.Struct, frozen=True):
     """A request for fresh flags from outside the stream, such as a webhook.
 
     :param moment: the time of the change that the webhook names, in seconds since 1970. It is not

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass, field
+
+import msgspec
 
 from ..client import RETRY_SECONDS, Random, bounded_retry_after, retry_delay
 
 
-@dataclass
-class CircuitBreaker:
+class CircuitBreaker(msgspec.Struct):
     """Lets calls through, or refuses them. Times are seconds of any monotonic clock.
 
     :param random: returns numbers between 0 and 1, for the jitter.
@@ -23,9 +23,9 @@ class CircuitBreaker:
 
     random: Random = random.random
 
-    _failures: int = field(default=0, init=False)
-    _closed_until: float = field(default=-math.inf, init=False)
-    _is_tried: bool = field(default=False, init=False)
+    _failures: int = 0
+    _closed_until: float = -math.inf
+    _is_tried: bool = False
 
     def enter(self, now: float) -> bool:
         """Returns ``True`` if a call may begin. Then :meth:`worked`, :meth:`failed` or

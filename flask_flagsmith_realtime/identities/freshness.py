@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from ..model import Flag, Snapshot
 
@@ -29,8 +30,7 @@ def state_of(snapshot: Snapshot) -> Hashable:
     return snapshot.epoch, snapshot.content_digest
 
 
-@dataclass(frozen=True, slots=True)
-class KeptAnswer:
+class KeptAnswer(msgspec.Struct, frozen=True):
     """The last answer for an identity. Moments are of the monotonic clock.
 
     :param flags: the flags; ``None`` if Flagsmith never answered.

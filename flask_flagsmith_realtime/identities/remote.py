@@ -24,9 +24,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping
 from concurrent import futures
-from dataclasses import replace
 
 from flask import Flask
+from msgspec.structs import replace
 
 from .. import logs, signals
 from ..client import API

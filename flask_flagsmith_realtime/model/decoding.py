@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import codecs
-from typing import TypeVar
+import functools
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -13,6 +14,9 @@ from ..exceptions import InvalidDocumentError
 MAX_BYTES = 64 * 1024 * 1024
 
 _PIECE_BYTES = 64 * 1024
+
+#: Makes the decoder of a type when it is needed first: an import makes none.
+_decoder: Any = functools.cache(msgspec.json.Decoder)
 
 _T = TypeVar("_T")
 
@@ -35,18 +39,20 @@ def json_text(body: bytes) -> bytes:
     return body
 
 
-def decode(decoder: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw, at: str = "$") -> _T:
-    """Decodes and validate JSON text.
+def decode(kind: type[_T], body: bytes | str | msgspec.Raw, at: str = "$") -> _T:
+    """Decodes and validates JSON text.
 
+    :param kind: the type that says what is valid.
     :param at: the path of this text in the whole, for errors.
     :raises InvalidDocumentError: naming the member that is wrong by its path.
     """
     try:
-        return decoder.decode(body)
+        decoded: _T = _decoder(kind).decode(body)
     except msgspec.ValidationError as error:
         message, _, place = str(error).partition(" - at `$")
         raise InvalidDocumentError(f"{at}{place.rstrip('`')}: {message}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise InvalidDocumentError(f"it is not JSON ({error})") from None
     except RecursionError:
         raise InvalidDocumentError("it is nested too deeply") from None
+    return decoded

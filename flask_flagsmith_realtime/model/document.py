@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Annotated, Any
 
@@ -46,16 +45,7 @@ class _Identity(JSONObject, frozen=True):
     flags: tuple[FlagState, ...]
 
 
-_first_page = msgspec.json.Decoder(_FirstPage)
-_further_page = msgspec.json.Decoder(_FurtherPage)
-_feature_states = msgspec.json.Decoder(FeatureStates)
-_project = msgspec.json.Decoder(Project)
-_flags = msgspec.json.Decoder(tuple[FlagState, ...])
-_identity = msgspec.json.Decoder(_Identity)
-
-
-@dataclass(frozen=True, eq=False)
-class Page:
+class Page(msgspec.Struct, frozen=True):
     """A page of an environment document. Most documents have one.
 
     :param body: the page as it came, without a byte order mark.
@@ -68,23 +58,25 @@ class Page:
     content: _FirstPage | _FurtherPage | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Document:
+class Document(msgspec.Struct, frozen=True, eq=False):
     """An environment document.
 
     :param environment_id: the client-side key, which names the environment's stream.
     :param settings: the environment's settings, as far as they matter here.
     """
 
-    pages: tuple[bytes, ...] = field(repr=False)
+    pages: tuple[bytes, ...]
     updated_at: tuple[Any, ...]
-    environment_id: str = field(repr=False)
+    environment_id: str
     name: str
-    settings: Settings = field(repr=False)
-    feature_states: FeatureStates = field(repr=False)
-    project: Project = field(repr=False)
-    _raw_parts: tuple[msgspec.Raw, msgspec.Raw] = field(repr=False)
-    _overrides: Mapping[str, msgspec.Raw] = field(repr=False)
+    settings: Settings
+    feature_states: FeatureStates
+    project: Project
+    _raw_parts: tuple[msgspec.Raw, msgspec.Raw]
+    _overrides: Mapping[str, msgspec.Raw]
+
+    def __repr__(self) -> str:
+        return f"Document(name={self.name!r})"
 
     def overrides_of(self, identifier: str) -> FeatureStates:
         """Returns the overrides for the identity with exactly that identifier.
@@ -92,7 +84,7 @@ class Document:
         :raises InvalidDocumentError: if they are malformed.
         """
         raw = self._overrides.get(identifier)
-        return () if raw is None else decode(_feature_states, raw)
+        return () if raw is None else decode(FeatureStates, raw)
 
     def overridden_features(self) -> set[str]:
         """Returns the names of all features that are overridden for some identity. Decodes the
@@ -137,12 +129,12 @@ def first_page(body: bytes, held: Document | None = None) -> Page:
     :param held: an earlier document. A page that it has, too, is not decoded again.
     :raises InvalidDocumentError: naming the member that is wrong.
     """
-    return _page(_first_page, body, held)
+    return _page(_FirstPage, body, held)
 
 
 def further_page(body: bytes, held: Document | None = None) -> Page:
     """Decodes another page, of which the identity overrides count. See :func:`first_page`."""
-    return _page(_further_page, body, held)
+    return _page(_FurtherPage, body, held)
 
 
 def document_of(pages: Sequence[Page], held: Document | None = None) -> Document:
@@ -156,8 +148,8 @@ def document_of(pages: Sequence[Page], held: Document | None = None) -> Document
     if held is not None and held.pages == bodies:
         return held
     first, *further = pages
-    head: Any = first.content or decode(_first_page, first.body)
-    contents = [page.content or decode(_further_page, page.body) for page in further]
+    head: Any = first.content or decode(_FirstPage, first.body)
+    contents = [page.content or decode(_FurtherPage, page.body) for page in further]
     states, project = (None, None) if held is None else held._raw_parts
     document = Document(
         pages=bodies,
@@ -168,12 +160,12 @@ def document_of(pages: Sequence[Page], held: Document | None = None) -> Document
         feature_states=(
             held.feature_states
             if held is not None and states == head.feature_states
-            else decode(_feature_states, head.feature_states, "$.feature_states")
+            else decode(FeatureStates, head.feature_states, "$.feature_states")
         ),
         project=(
             held.project
             if held is not None and project == head.project
-            else decode(_project, head.project, "$.project")
+            else decode(Project, head.project, "$.project")
         ),
         _raw_parts=(head.feature_states, head.project),
         _overrides={
@@ -191,7 +183,7 @@ def decode_flags(body: bytes) -> tuple[FlagState, ...]:
 
     :raises InvalidDocumentError: naming the member that is wrong.
     """
-    return decode(_flags, body)
+    return decode(tuple[FlagState, ...], body)
 
 
 def decode_identity(body: bytes) -> tuple[FlagState, ...]:
@@ -199,14 +191,14 @@ def decode_identity(body: bytes) -> tuple[FlagState, ...]:
 
     :raises InvalidDocumentError: naming the member that is wrong.
     """
-    return decode(_identity, json_text(body)).flags
+    return decode(_Identity, json_text(body)).flags
 
 
-def _page(decoder: msgspec.json.Decoder[Any], body: bytes, held: Document | None) -> Page:
+def _page(kind: type[_FirstPage | _FurtherPage], body: bytes, held: Document | None) -> Page:
     if held is not None:
         for known, updated_at in zip(held.pages, held.updated_at, strict=True):
             if known == body:
                 return Page(known, updated_at)
     body = json_text(body)
-    content = decode(decoder, body)
+    content = decode(kind, body)
     return Page(body, content.updated_at, content)

@@ -13,6 +13,9 @@ from typing import Any
 
 import msgspec
 
+from ..exceptions import InvalidDocumentError
+from .decoding import decode
+
 #: Numbers from here on are milliseconds: as seconds they would lie after the year 5000.
 MILLISECONDS_FROM = 1e11
 
@@ -31,10 +34,6 @@ class _Change(msgspec.Struct, frozen=True, gc=False):
 class _Webhook(msgspec.Struct, frozen=True, gc=False):
     data: _Change
     event_type: str | None = None
-
-
-_event = msgspec.json.Decoder(_Event)
-_webhook = msgspec.json.Decoder(_Webhook)
 
 
 def parse_epoch_number(value: Any) -> float:
@@ -63,8 +62,8 @@ def parse_event(data: str) -> float | None:
     :raises ValueError: if the data is not a JSON object, or its epoch not an epoch.
     """
     try:
-        value = _event.decode(data).updated_at
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        value = decode(_Event, data).updated_at
+    except InvalidDocumentError as error:
         raise ValueError(f"the data is not a JSON object ({error})") from None
     return None if value is None else parse_epoch_number(value)
 
@@ -77,8 +76,8 @@ def parse_webhook(body: bytes) -> float | None:
         can be newer.
     """
     try:
-        webhook = _webhook.decode(body)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        webhook = decode(_Webhook, body)
+    except InvalidDocumentError:
         return None
     is_deletion = webhook.event_type == "FLAG_DELETED"
     return None if is_deletion else parse_iso_epoch(webhook.data.timestamp)

@@ -27,10 +27,8 @@ BOUNDED_REGEX = "REGEX (bounded)"
 #: A match of a sane pattern takes microseconds.
 MATCH_TIMEOUT_SECONDS = 0.1
 
-_CHOICES = re.compile(r"[*+?{|]")
-
 #: Where it is no repetition ``{`` begins a fuzzy match for ``regex``, and ``[:`` a POSIX class.
-_ONLY_OF_REGEX = re.compile(r"\\.|\{(?!\d*,?\d*\})|\[(?=:)|\{(?=\})", re.DOTALL)
+_ONLY_OF_REGEX = r"(?s)\\.|\{(?!\d*,?\d*\})|\[(?=:)|\{(?=\})"
 
 
 def matches(pattern: object, value: object) -> bool:
@@ -49,9 +47,9 @@ def matcher_of(pattern: str) -> Callable[[str], object]:
     """
     try:
         compiled = re.compile(pattern)
-        if len(_CHOICES.findall(pattern)) <= 1:
+        if len(re.findall(r"[*+?{|]", pattern)) <= 1:
             return compiled.match
-        bounded = regex.compile(_ONLY_OF_REGEX.sub(_escape, pattern), regex.VERSION0)
+        bounded = regex.compile(re.sub(_ONLY_OF_REGEX, _escape, pattern), regex.VERSION0)
     except (re.error, regex.error, OverflowError, RecursionError, DeprecationWarning) as error:
         # Before 3.11, re only warns of flags that are not at the start.
         raise ValueError(f"not a regular expression: {error}") from None

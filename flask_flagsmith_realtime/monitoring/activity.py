@@ -8,7 +8,8 @@ monotonic clock. A forked child makes a new one.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+
+import msgspec
 
 #: The reports of a leader, see :attr:`Activity.report`.
 LIVE, POLLING, FAILING = "live", "polling", "failing"
@@ -17,13 +18,12 @@ LIVE, POLLING, FAILING = "live", "polling", "failing"
 UNSERVED_SECONDS = 5.0
 
 
-@dataclass(frozen=True)
-class Trouble:
+class Trouble(msgspec.Struct, frozen=True):
     """A failure."""
 
     #: Its cause, without a secret.
     message: str
-    at: float = field(default_factory=time.monotonic)
+    at: float = msgspec.field(default_factory=time.monotonic)
 
 
 class Activity:

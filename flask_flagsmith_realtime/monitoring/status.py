@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+import msgspec
 
 from ..config import Config
 from ..model import Snapshot
@@ -74,12 +76,11 @@ class Status:
     slow_receiver: str | None = None
 
 
-@dataclass(frozen=True)
-class Now:
+class Now(msgspec.Struct, frozen=True):
     """The moment of a status, by both clocks."""
 
-    monotonic: float = field(default_factory=time.monotonic)
-    epoch: float = field(default_factory=time.time)
+    monotonic: float = msgspec.field(default_factory=time.monotonic)
+    epoch: float = msgspec.field(default_factory=time.time)
 
     def in_epoch(self, moment: float | None) -> float | None:
         """Converts a moment of the monotonic clock to seconds since 1970."""

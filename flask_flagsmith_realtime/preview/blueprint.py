@@ -20,7 +20,6 @@ from ..reading import Flags
 from . import settings
 from .preview import Decision, Preview
 
-_BODY_END = re.compile(rb"</body\s*>", re.IGNORECASE)
 _BADGE = (
     '<div role="status" style="position:fixed;bottom:1em;left:1em;z-index:2147483647;padding:.5em '
     '1em;border-radius:.5em;background:#6837fc;color:#fff;font:14px/1.4 sans-serif">Preview: {} '
@@ -145,7 +144,8 @@ def _add_badge(response: Response, decision: Decision, page: str) -> None:
         or "Content-Encoding" in response.headers
     ):
         return
-    ends = list(_BODY_END.finditer(content := response.get_data()))
+    content = response.get_data()
+    ends = list(re.finditer(rb"(?i)</body\s*>", content))
     if ends:
         names = ", ".join(sorted(decision.settings or ()))
         badge = _BADGE.format(html.escape(names), html.escape(page))

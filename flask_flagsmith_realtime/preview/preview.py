@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from flask import Flask, g, has_request_context, request
 
 from .. import logs, signals
@@ -27,8 +27,7 @@ _DECISION = "_flagsmith_preview"
 _CONDITIONS = ("HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE")
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """The decision about a request.
 
     :param allowed: ``True`` if the visitor may preview.

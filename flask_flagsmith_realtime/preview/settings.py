@@ -21,7 +21,6 @@ _LONGEST_AGE_SECONDS = 7 * 24 * 3600
 #: Browsers keep cookies of up to 4,096 bytes.
 _LONGEST_COOKIE = 3800
 _SWITCHES: Mapping[str, bool] = {"on": True, "true": True, "off": False, "false": False}
-_INTEGER = re.compile(r"-?\d{1,15}")
 
 
 class TooManySettingsError(ValueError):
@@ -33,7 +32,7 @@ def parse_setting(text: str) -> Setting | None:
     switch = _SWITCHES.get(text.strip().lower())
     if switch is not None:
         return switch
-    if _INTEGER.fullmatch(text):
+    if re.fullmatch(r"-?\d{1,15}", text):
         return int(text)
     return text or None
 

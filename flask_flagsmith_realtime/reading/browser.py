@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from flask import current_app, has_request_context, url_for
 
 from ..exceptions import HiddenFeatureError
@@ -18,8 +18,7 @@ BROWSER_BLUEPRINT = "flagsmith_browser"
 _UNKNOWN_ENVIRONMENT = "unknown"
 
 
-@dataclass(frozen=True)
-class BrowserFlags:
+class BrowserFlags(msgspec.Struct, frozen=True):
     """Flags of which a browser may have some.
 
     :param mapping: the flags by feature name. Not defaults, unless they are named: one of a feature

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeAlias, cast
 
+import msgspec
+
 from ..model import Flag, FlagValue, Snapshot
 from .flags import Flags, WrappedFlags
 
@@ -21,8 +23,7 @@ REASON = "OVERRIDDEN_BY_TEST"
 PREVIEW = "PREVIEW"
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Layer:
+class Layer(msgspec.Struct, frozen=True, eq=False):
     """The overrides of one test, or of a preview, by feature name; and the reason of the flags. No
     two layers are equal, so each can be removed again."""
 

@@ -55,9 +55,6 @@ class _Archive(msgspec.Struct):
     pages: tuple[msgspec.Raw, ...] = ()
 
 
-_decoder = msgspec.json.Decoder(_Archive)
-
-
 def environment_digest(environment_key: str) -> str:
     """Returns a name of an environment that does not disclose its key: a key is long and random, so
     it cannot be guessed."""
@@ -100,7 +97,7 @@ def unpack(data: bytes, environment_key: str, held: Snapshot | None = None) -> S
     :param held: an earlier snapshot. What is the same by bytes is not decoded again.
     :raises InvalidDocumentError: if it is damaged, of another environment, or of a later format.
     """
-    archive = decode(_decoder, json_text(_decompressed(data)))
+    archive = decode(_Archive, json_text(_decompressed(data)))
     if archive.format != _FORMAT:
         raise InvalidDocumentError(
             "it is not a snapshot, or one of another version of flask-flagsmith-realtime"

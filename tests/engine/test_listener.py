@@ -9,9 +9,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import pytest
 
 from flask_flagsmith_realtime.client.backoff import Reconnect
@@ -32,11 +33,10 @@ from tests.support.misbehaving.answers import Behaviour
 from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 
-@dataclass(frozen=True)
-class Hasty(Reconnect):
+class Hasty(Reconnect, frozen=True):
     """Decides as :class:`Reconnect` does, remembers what it was asked, and waits for nothing."""
 
-    asked: list[tuple[Any, ...]] = field(default_factory=list)
+    asked: list[tuple[Any, ...]] = msgspec.field(default_factory=list)
 
     def after_connection(self, lived: float, *random: Any) -> tuple[float, Reconnect]:
         self.asked.append(("connection",))
