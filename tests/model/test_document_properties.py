@@ -225,4 +225,9 @@ def test_documents_of_the_sdks_types_are_accepted(document: Any) -> None:
     assume("NaN" not in text)
     assume("Infinity" not in text)
     if evaluates_in_the_sdk(document):
-        decode_document(document)
+        try:
+            decode_document(document)
+        except InvalidDocumentError as error:
+            # The SDK compiles a pattern only when it has to match it.
+            if "not a regular expression" not in str(error):
+                raise
