@@ -10,8 +10,9 @@ from flask import Blueprint, Response, abort, request, url_for
 from markupsafe import Markup
 
 from ..app_state import AppState
+from ..model import parse_epoch
 from ..reading import BROWSER_BLUEPRINT, Flags
-from .events import Events, RepeatedEvents, parse_epoch
+from .events import Events, RepeatedEvents
 from .resources import add_resource, json_response
 from .sdk_api import add_sdk_api
 from .streams import RETRY_AFTER_SECONDS, EventStreams

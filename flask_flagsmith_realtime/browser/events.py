@@ -7,7 +7,6 @@ holds the epoch of the snapshot that this process serves, and no flags.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 
 #: Something is sent in this interval. It shows proxies that the stream lives, and this process that
@@ -22,15 +21,6 @@ _HEARTBEAT = ": still here\n\n"
 def retry(milliseconds: int) -> str:
     """Returns the line that sets the delay before the browser connects again."""
     return f"retry: {milliseconds}\n\n"
-
-
-def parse_epoch(text: str | None) -> float | None:
-    """Returns the epoch that a browser sends; ``None`` if it sends none, or anything else."""
-    try:
-        epoch = float(text or "")
-    except ValueError:
-        return None
-    return epoch if math.isfinite(epoch) else None
 
 
 class Events:

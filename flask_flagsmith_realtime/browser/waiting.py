@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from ..engine import Engine
-from .events import parse_epoch
+from ..model import parse_epoch
 
 #: Clocks of machines differ. An epoch further ahead than this is no epoch of Flagsmith's.
 _MOST_AHEAD_SECONDS = 60.0

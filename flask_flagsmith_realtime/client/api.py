@@ -34,7 +34,7 @@ from ..model import (
     decode_identity,
     first_page,
     further_page,
-    parse_epoch_header,
+    parse_epoch,
     parse_iso_epoch,
     snapshot_of_flags,
     snapshot_of_pages,
@@ -109,7 +109,7 @@ class API:
         with Deadline(self._sockets, seconds) as deadline:
             response, body = self._call(url, post, _LARGEST_BODY_BYTES, deadline)
         try:
-            return decode_identity(body), parse_epoch_header(response.headers.get(EPOCH_HEADER))
+            return decode_identity(body), parse_epoch(response.headers.get(EPOCH_HEADER))
         except InvalidDocumentError as error:
             raise self._unusable(url, error) from None
 
@@ -141,7 +141,7 @@ class API:
                 pages.append(page)
                 epoch = parse_iso_epoch(page.updated_at)
                 if epoch is None:
-                    epoch = parse_epoch_header(response.headers.get(EPOCH_HEADER))
+                    epoch = parse_epoch(response.headers.get(EPOCH_HEADER))
                 if epoch is not None:
                     epochs.append(epoch)
             # A change between two pages leaves the first one old: the oldest epoch counts.
@@ -181,7 +181,7 @@ class API:
     def _fetch_flags(self, held: Snapshot | None) -> Snapshot:
         url = urljoin(self._config.api_url, "flags/")
         response, body = self._get(url, _LARGEST_BODY_BYTES, self._ends_at())
-        epoch = parse_epoch_header(response.headers.get(EPOCH_HEADER))
+        epoch = parse_epoch(response.headers.get(EPOCH_HEADER))
         environment_id = self._config.environment_key or ""
         try:
             snapshot = snapshot_of_flags(body, epoch, time.time(), environment_id, held)

@@ -44,7 +44,9 @@ class Sockets:
         """Shuts down the open connections: a thread that reads from one returns at once."""
         with self._lock:
             for opened in self._open:
-                _shut_down(opened)
+                # Not SSLSocket.shutdown(), which drops the TLS state that the reader still uses.
+                with contextlib.suppress(OSError):
+                    socket.socket.shutdown(opened, socket.SHUT_RDWR)
 
     def begin(self) -> None:
         """Allows connections again after :meth:`interrupt`: the next call begins."""
@@ -59,9 +61,3 @@ class Sockets:
         """Shuts down the open connections, and refuses new ones for good."""
         self._ended = True
         self.shut_down()
-
-
-def _shut_down(opened: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        # Not SSLSocket.shutdown(), which drops the TLS state that the reading thread still uses.
-        socket.socket.shutdown(opened, socket.SHUT_RDWR)

@@ -14,7 +14,7 @@ from .document import (
 from .epochs import (
     is_plausible,
     may_hide_newer,
-    parse_epoch_header,
+    parse_epoch,
     parse_event,
     parse_iso_epoch,
     parse_webhook,
@@ -51,7 +51,7 @@ __all__ = [
     "is_plausible",
     "json_text",
     "may_hide_newer",
-    "parse_epoch_header",
+    "parse_epoch",
     "parse_event",
     "parse_iso_epoch",
     "parse_value",

@@ -83,8 +83,8 @@ def parse_webhook(body: bytes) -> float | None:
     return None if is_deletion else parse_iso_epoch(webhook.data.timestamp)
 
 
-def parse_epoch_header(value: str | None) -> float | None:
-    """Reads ``X-Flagsmith-Document-Updated-At``. A missing or unreadable header is ``None``."""
+def parse_epoch(value: str | None) -> float | None:
+    """Reads an epoch in a header or a URL. A missing or invalid one is ``None``."""
     try:
         return parse_epoch_number(value)
     except ValueError:
@@ -96,20 +96,11 @@ def parse_iso_epoch(value: Any) -> float | None:
 
     :returns: the epoch in seconds, or ``None`` if there is none to be read.
     """
-    if not isinstance(value, str):
-        return None
-    # Python 3.10 does not read the Z that the standard allows.
-    text = value[:-1] + "+00:00" if value.endswith(("Z", "z")) else value
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+        moment = msgspec.convert(value, datetime)
+    except msgspec.ValidationError:
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
-    try:
-        return moment.timestamp()
-    except (OverflowError, ValueError):
-        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
 
 
 def is_plausible(epoch: float, now: float) -> bool:

@@ -11,7 +11,6 @@ from flask_flagsmith_realtime.browser.events import (
     REPEAT_SECONDS,
     Events,
     RepeatedEvents,
-    parse_epoch,
 )
 
 
@@ -72,15 +71,6 @@ def test_the_first_snapshot_of_a_process_is_an_event() -> None:
     events = Events(None)
     events.begin(None)
     assert epochs(events.changed(2.0)) == 2.0
-
-
-@pytest.mark.parametrize("text", [None, "", "x", "nan", "inf", "-inf", "1e999", "1,5"])
-def test_no_epoch(text: str | None) -> None:
-    assert parse_epoch(text) is None
-
-
-def test_an_epoch() -> None:
-    assert parse_epoch("1673546928.02806") == 1673546928.02806
 
 
 def test_quiet_times_have_comments() -> None:

@@ -32,7 +32,7 @@ def test_it_waits_for_a_newer_epoch(shop: Shop, emulator: Emulator) -> None:
         assert waiting.result()
 
 
-@pytest.mark.parametrize("epoch", [None, "", "null", "nan", "x", math.inf, 1e12])
+@pytest.mark.parametrize("epoch", [None, "", "null", "nan", "x", math.inf, 9e10])
 def test_nonsense_is_not_waited_for(shop: Shop, epoch: str | float | None) -> None:
     assert not wait(shop, epoch)
 
