@@ -18,7 +18,7 @@ from flask import Blueprint, Response
 from werkzeug.datastructures import Headers
 
 from ..app_state import AppState
-from ..model import Flag, Identity, TraitValue
+from ..model import Flag, Identity, TraitConfig, TraitValue
 from ..reading import BrowserFlags, Flags, flags_for_browser, sdk_name
 from ..reporting import Reporter
 from .resources import (
@@ -39,11 +39,21 @@ _MOST_READS = 10_000
 _EPOCH_HEADER = "X-Flagsmith-Document-Updated-At"
 
 
+#: JavaScript has no larger integers. Rules of segments fail for those that no float can hold.
+_LARGEST_INTEGER = 2**53
+
+
 class _Trait(msgspec.Struct):
     """A trait that the SDK sends, in Flagsmith's limits."""
 
     trait_key: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-    trait_value: Annotated[str, msgspec.Meta(max_length=2000)] | int | float | bool | None = None
+    trait_value: (
+        Annotated[str, msgspec.Meta(max_length=2000)]
+        | Annotated[int, msgspec.Meta(ge=-_LARGEST_INTEGER, le=_LARGEST_INTEGER)]
+        | float
+        | bool
+        | None
+    ) = None
 
 
 class _Claim(msgspec.Struct):
@@ -143,14 +153,21 @@ def _identity_response(
 
 
 def _with_traits(identity: Identity | None, traits: Mapping[str, TraitValue]) -> Identity:
-    """Returns the identity with the traits of the browser, which replace its own.
+    """Returns the identity with the traits of the browser, which replace its own, and which
+    Flagsmith is not to store.
 
     Without an identity, equal traits are one, as on Flagsmith.
     """
-    if identity is not None:
-        return Identity(identity.identifier, {**identity.traits, **traits}, identity.transient)
-    digest = hashlib.sha256(repr(sorted(traits.items())).encode()).hexdigest()
-    return Identity(digest, traits, transient=True)
+    if identity is None:
+        digest = hashlib.sha256(repr(sorted(traits.items())).encode()).hexdigest()
+        return Identity(digest, traits, transient=True)
+    configs: dict[str, TraitConfig] = {
+        name: {"value": value, "transient": name in identity.transient_traits}
+        for name, value in identity.traits.items()
+    }
+    for name, value in traits.items():
+        configs[name] = {"value": value, "transient": True}
+    return Identity(identity.identifier, configs, identity.transient)
 
 
 def _listed(flags: BrowserFlags, traits: Mapping[str, TraitValue]) -> list[dict[str, Any]]:

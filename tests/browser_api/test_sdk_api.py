@@ -7,11 +7,13 @@ import logging
 from typing import Any
 
 import pytest
+import requests
 
 from flask_flagsmith_realtime import Identity, flags
 from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.testing import override_flags
 from tests.support.browser_api import Shop
+from tests.support.waiting import PATIENCE_SECONDS
 
 SECRET = "pricing"
 #: Only a stop posts.
@@ -140,6 +142,20 @@ def test_traits_are_believed_only_if_they_are_named(shop: Shop, emulator: Emulat
         assert flags["button_colour"]["feature_state_value"] != "paying"
 
 
+def test_flagsmith_does_not_store_the_traits_of_browsers(shop: Shop, emulator: Emulator) -> None:
+    shop.settings["FLAGSMITH_ENVIRONMENT_KEY"] = emulator.client_side_key
+    shop.settings["FLAGSMITH_BROWSER_TRAITS"] = ["theme"]
+    shop.identity = Identity("ada", {"plan": "pro", "age": {"value": 37, "transient": True}})
+    answer = shop.call("api/v1/identities/", "POST", json=claim("ada", theme="dark"))
+    assert by_name(answer.json["flags"])["beta_dashboard"]["enabled"] is True
+    stored = requests.get(
+        f"{emulator.url}api/v1/identities/?identifier=ada",
+        headers={"X-Environment-Key": emulator.client_side_key},
+        timeout=PATIENCE_SECONDS,
+    ).json()
+    assert [trait["trait_key"] for trait in stored["traits"]] == ["plan"]
+
+
 def test_a_variant_is_part_of_the_answer_and_a_reason_is_not(shop: Shop) -> None:
     shop.identity = Identity("ada", {"plan": "pro"})
     answer = shop.call("api/v1/identities/?identifier=ada")
@@ -207,6 +223,12 @@ def test_the_usage_of_browsers_is_dropped_if_the_app_reports_none(
             "api/v1/identities/",
             "POST",
             '{"traits": [{"trait_key": "a", "trait_value": 1e999}]}',
+            400,
+        ),
+        (
+            "api/v1/identities/",
+            "POST",
+            json.dumps({"traits": [{"trait_key": "a", "trait_value": 10**400}]}),
             400,
         ),
         (
