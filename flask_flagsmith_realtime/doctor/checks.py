@@ -137,10 +137,7 @@ def _advice(config: Config) -> str:
             "the environment variable REQUESTS_CA_BUNDLE."
         )
     except OSError:
-        return (
-            "Check that Flagsmith is running there, and that FLAGSMITH_API_URL names it. For one "
-            "on this machine: flask flagsmith emulator."
-        )
+        return "For a Flagsmith on this machine: flask flagsmith emulator."
     return (
         "The server at FLAGSMITH_API_URL is not a Flagsmith API. The hosted service's is "
         "https://edge.api.flagsmith.com/api/v1/; your own ends in /api/v1/ as well."

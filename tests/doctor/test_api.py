@@ -54,8 +54,8 @@ def test_a_page_instead_of_an_api_fails(flagsmith: MisbehavingFlagsmith) -> None
 def test_an_api_that_is_not_running_fails(emulator: Emulator) -> None:
     app = app_with(emulator.config, API_URL="http://127.0.0.1:9/api/v1/")
     found = find(app, "API")
-    assert "connection refused" in found["message"]
-    assert "Check that Flagsmith is running there" in found["advice"]
+    assert "connection refused. Check FLAGSMITH_API_URL" in found["message"]
+    assert "flask flagsmith emulator" in found["advice"]
 
 
 def test_http_to_another_machine_is_a_warning(emulator: Emulator) -> None:
