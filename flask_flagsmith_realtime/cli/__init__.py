@@ -7,22 +7,22 @@ so that ``doctor`` can examine an app that does not load.
 
 from __future__ import annotations
 
-import importlib
 import io
 import sys
 
 import click
+from werkzeug.utils import import_string
 
 __all__ = ["flagsmith"]
 
-#: The modules and names of the commands.
+#: The module and the name of each command.
 _COMMANDS = {
-    "browser-state": ("browser_state", "browser_state"),
-    "list": ("commands", "list_flags"),
-    "get": ("commands", "get_flag"),
-    "watch": ("commands", "watch"),
-    "doctor": ("commands", "examine"),
-    "emulator": ("emulator", "emulator"),
+    "browser-state": "browser_state:browser_state",
+    "list": "commands:list_flags",
+    "get": "commands:get_flag",
+    "watch": "commands:watch",
+    "doctor": "commands:examine",
+    "emulator": "emulator:emulator",
 }
 
 
@@ -33,11 +33,8 @@ class LazyGroup(click.Group):
         return sorted(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module, name = _COMMANDS[cmd_name]
-        command: click.Command = getattr(importlib.import_module(f".{module}", __name__), name)
-        return command
+        path = _COMMANDS.get(cmd_name)
+        return None if path is None else import_string(f"{__name__}.{path}")
 
 
 @click.group("flagsmith", cls=LazyGroup, short_help="Flagsmith feature flags.")

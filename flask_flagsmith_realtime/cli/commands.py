@@ -211,10 +211,7 @@ def _load_state() -> AppState:
 def read_flags(
     state: AppState, identity: str | None, traits: dict[str, Any]
 ) -> tuple[Flags, FetchError | None]:
-    """Reads flags with one fetch and no thread.
-
-    :returns: the flags, and the error if the fetch failed.
-    """
+    """Returns flags, read with one fetch and no thread, and the error if the fetch failed."""
     if traits and identity is None:
         raise click.UsageError("--trait belongs to an identity: give --identity, too.")
     error = state.engine.read_once()

@@ -36,11 +36,10 @@ class ReportClient:
         self._session = make_session(config, self._sockets)
 
     def post(self, url: str, content: bytes, seconds: float) -> tuple[int, bytes]:
-        """Posts a report.
+        """Posts a report, and returns the status and the body of the answer.
 
         :param seconds: the longest time for the whole call.
-        :returns: the status and the body of the answer.
-        :raises ReportError: if there is none.
+        :raises ReportError: if there is no answer.
         """
         headers = api_headers(self._config, custom=origin(url) == origin(self._config.api_url))
         with Deadline(self._sockets, seconds) as deadline:

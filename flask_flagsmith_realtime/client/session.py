@@ -108,9 +108,7 @@ def get_within_origin(
 def post_json(
     session: requests.Session, url: str, headers: dict[str, str], content: bytes, seconds: float
 ) -> requests.Response:
-    """Sends a POST request with a JSON body. The body of the answer is left unread.
-
-    Follows no redirect.
+    """Sends a POST request with JSON. Follows no redirect, and leaves the answer's body unread.
 
     :param seconds: time for the connection and the head of the answer together.
     :raises requests.RequestException: if there is no answer.

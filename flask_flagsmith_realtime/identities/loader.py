@@ -42,11 +42,8 @@ class IdentityLoader:
         self.function = function
 
     def load(self, app: Flask) -> Identity | None:
-        """Calls the loader.
-
-        :param app: the app, which runs async functions.
-        :returns: the identity; ``None`` without one, and if the loader fails.
-        """
+        """Returns the identity of the current request; ``None`` without one, without a loader, and
+        if the loader fails."""
         loader = self.function
         if loader is None:
             return None

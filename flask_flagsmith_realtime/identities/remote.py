@@ -204,8 +204,7 @@ class RemoteIdentities:
             self._answers.popitem(last=False)
 
     def _log_crash(self, error: Exception) -> None:
-        """Logs an unexpected error with its traceback, unless one of its type was logged. The texts
-        may all differ: they can hold the identity."""
+        # By type: the texts may all differ, since they can hold the identity.
         if type(error) not in self._crashes:
             self._crashes.add(type(error))
             logger.exception(

@@ -58,8 +58,8 @@ def parse_event(data: str) -> float | None:
     Flagsmith sends ``{"updated_at": 1673546928.02806}``; its documentation also shows
     milliseconds. Its SDKs fetch for an event without an epoch.
 
-    :returns: the epoch in seconds, or ``None`` if the event names none.
-    :raises ValueError: if the data is not a JSON object, or its epoch not an epoch.
+    :returns: the epoch in seconds; ``None`` if the event has none.
+    :raises ValueError: if the data is not a JSON object, or its epoch is not one.
     """
     try:
         value = decode(_Event, data).updated_at
@@ -69,11 +69,10 @@ def parse_event(data: str) -> float | None:
 
 
 def parse_webhook(body: bytes) -> float | None:
-    """Reads the moment of the change that a webhook announces: ``data.timestamp``, in ISO 8601.
+    """Reads the epoch of the change that a webhook announces; ``None`` if the body holds none.
 
-    :returns: the moment in seconds since 1970; ``None`` if the body holds none, and for a deletion,
-        which carries the moment of the feature's last edit: an answer that still has the feature
-        can be newer.
+    The same for a deletion, which carries the moment of the feature's last edit: an answer that
+    still has the feature can be newer.
     """
     try:
         webhook = decode(_Webhook, body)
@@ -92,10 +91,7 @@ def parse_epoch(value: str | None) -> float | None:
 
 
 def parse_iso_epoch(value: Any) -> float | None:
-    """Reads the ``updated_at`` of an environment document, ISO 8601, UTC unless it says otherwise.
-
-    :returns: the epoch in seconds, or ``None`` if there is none to be read.
-    """
+    """Reads a moment in ISO 8601, UTC unless it says otherwise; ``None`` for other values."""
     try:
         moment = msgspec.convert(value, datetime)
     except msgspec.ValidationError:

@@ -98,10 +98,7 @@ class Evaluation:
         return self._evaluate(features, segments, identity)[name]
 
     def evaluate_all(self, identity: Context, overrides: Mapping[str, Flag]) -> dict[str, Flag]:
-        """Returns all flags for an identity.
-
-        :param overrides: those of :meth:`evaluate_overrides`.
-        """
+        """Returns all flags for an identity with these overrides."""
         if self.depends_on_flags:
             features, segments = self._whole_context_with(overrides)
             evaluated = self._evaluate(features, segments, identity)
@@ -115,10 +112,7 @@ class Evaluation:
     def evaluate_segments(
         self, identity: Context, overrides: Mapping[str, Flag]
     ) -> tuple[str, ...]:
-        """Returns the names of the segments that an identity is in.
-
-        :param overrides: those of :meth:`evaluate_overrides`.
-        """
+        """Returns the names of the segments that an identity with these overrides is in."""
         if self.depends_on_flags:
             features, segments = self._whole_context_with(overrides)
         else:
