@@ -1,9 +1,9 @@
 """The clients that the benchmark of scale compares, each in a process of its own.
 
-``python -m benchmarks.scale_subjects SUBJECT URL`` follows the server's changes, while a thread
-wakes up every half a millisecond and notes when it could not. For each change it prints a line of
-JSON: the value, the moment at which a reader could see it, the pauses of that thread, each with its
-end, and the memory added since before the first document.
+``python -m benchmarks.scale_subjects SUBJECT URL [REDIS]`` follows the server's changes, while a
+thread wakes up every half a millisecond and notes when it could not. For each change it prints a
+line of JSON: the value, the moment at which a reader could see it, the pauses of that thread, each
+with its end, and the memory added since before the first document.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def sdk(url: str) -> Iterator[Read]:
     yield read
 
 
-def ours(url: str) -> Iterator[Read]:
-    """This project, in local evaluation."""
+def ours(url: str, redis_url: str | None = None) -> Iterator[Read]:
+    """This project, in local evaluation; with a Redis, a member of a fleet."""
     from flask import Flask
 
     from flask_flagsmith_realtime import FlagsmithRealtime, flags
@@ -86,6 +86,7 @@ def ours(url: str) -> Iterator[Read]:
         FLAGSMITH_ENVIRONMENT_KEY=SERVER_SIDE_KEY,
         FLAGSMITH_API_URL=f"{url}api/v1/",
         FLAGSMITH_REALTIME_API_URL=url,
+        FLAGSMITH_REDIS_URL=redis_url,
         FLAGSMITH_AUTOSTART=False,
     )
     yield lambda: None
@@ -99,12 +100,16 @@ def ours(url: str) -> Iterator[Read]:
     yield read
 
 
-SUBJECTS = {"bare": bare, "SDK": sdk, "this project": ours}
+SUBJECTS: dict[str, Callable[..., Iterator[Read]]] = {
+    "bare": bare,
+    "SDK": sdk,
+    "this project": ours,
+}
 
 
 def main() -> NoReturn:
-    _, subject, url = sys.argv
-    steps = SUBJECTS[subject](url)
+    _, subject, *urls = sys.argv
+    steps = SUBJECTS[subject](*urls)
     next(steps)
     before = _memory()
     read = next(steps)

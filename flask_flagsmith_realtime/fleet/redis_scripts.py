@@ -37,12 +37,11 @@ return {holder == ARGV[1] and 1 or 0, redis.call('PTTL', KEYS[2]), replaced, unp
 """
 
 #: Reads the shared flags; only their version if they are larger than ``ARGV[1]`` bytes, and no data
-#: if their content and epoch are ``ARGV[2]`` and ``ARGV[3]``, those of the flags that the process
-#: holds.
+#: if their content begins with ``ARGV[2]``, the digest of the flags that the process holds.
 READ = """
 local marks = redis.call('HMGET', KEYS[1], 'version', 'epoch', 'fetched_at', 'replaced', 'content')
-if marks[1] and marks[5] == ARGV[2] and marks[2] == ARGV[3] then
-    return {marks[1], marks[2], marks[3], marks[4], ''}
+if marks[1] and ARGV[2] ~= '' and string.sub(marks[5] or '', 1, #ARGV[2]) == ARGV[2] then
+    return {marks[1], marks[2], marks[3], marks[4], '', marks[5]}
 end
 if redis.call('HSTRLEN', KEYS[1], 'data') > tonumber(ARGV[1]) then
     return redis.call('HMGET', KEYS[1], 'version')
@@ -55,18 +54,23 @@ DISCARD = """
 if redis.call('HMGET', KEYS[1], 'version')[1] == ARGV[1] then redis.call('DEL', KEYS[1]) end
 """
 
+#: Notes a fetch that brought the shared flags again, of the epoch ``ARGV[1]`` and the content
+#: ``ARGV[2]``. Returns their version; nothing if other flags are shared.
+CONFIRM = """
+local there = redis.call('HMGET', KEYS[1], 'version', 'epoch', 'content')
+if not there[1] or there[2] ~= ARGV[1] or there[3] ~= ARGV[2] then return false end
+redis.call('HSET', KEYS[1], 'fetched_at', ARGV[3])
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+return there[1]
+"""
+
 # A newer epoch is never replaced by an older one. Of two contents of one epoch, and where an answer
 # has no epoch, the leader's counts.
 _MAY_STORE = """
-local there = redis.call('HMGET', KEYS[1], 'version', 'epoch', 'content', 'replaced')
+local there = redis.call('HMGET', KEYS[1], 'version', 'epoch', 'replaced')
 local leads = redis.call('GET', KEYS[2]) == ARGV[1]
-local new, old, replaced = tonumber(ARGV[4]), tonumber(there[2]), tonumber(there[4])
+local new, old, replaced = tonumber(ARGV[4]), tonumber(there[2]), tonumber(there[3])
 if there[1] then
-    if there[2] == ARGV[4] and there[3] == ARGV[6] then
-        redis.call('HSET', KEYS[1], 'fetched_at', ARGV[5])
-        redis.call('EXPIRE', KEYS[1], ARGV[8])
-        return there[1]
-    end
     if new and old and new ~= old then
         if new < old then return false end
         if replaced and new <= replaced and not leads then return false end

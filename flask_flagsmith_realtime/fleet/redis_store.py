@@ -4,9 +4,9 @@ Three names have the same digest of the API's URL and the environment key, in br
 cluster keeps them together. The environment key itself is nowhere in Redis.
 
 - ``flask-flagsmith-realtime:{…}:environment``, a hash: the newest flags as an archive (``data``),
-  their ``epoch``, a digest of their ``content``, when they were ``fetched_at``, and a ``version``,
-  which differs from write to write; the last ``note`` of a webhook, and the ``report`` of the
-  leader.
+  their ``epoch``, a digest of their ``content`` with the epoch, when they were ``fetched_at``, and
+  a ``version``, which differs from write to write; the last ``note`` of a webhook, and the
+  ``report`` of the leader.
 - ``flask-flagsmith-realtime:{…}:leader``, the lock: the token of the leader. It expires.
 - ``flask-flagsmith-realtime:{…}:changes``, the channel. Its messages only say that a key has
   changed.
@@ -181,8 +181,8 @@ class RedisStore:
         :returns: the flags; ``None`` if there are none.
         :raises DamagedError: if they cannot be used.
         """
-        marks = ("", "") if held is None else (held.content_digest, _number(held.epoch))
-        version, *content = self._run(redis_scripts.READ, _LARGEST_BYTES, *marks)
+        known = "" if held is None else held.content_digest
+        version, *content = self._run(redis_scripts.READ, _LARGEST_BYTES, known)
         if version is None:
             return None
         version = version.decode("utf-8", "replace")
@@ -212,8 +212,15 @@ class RedisStore:
         :returns: the version that is shared now: another one if the flags were shared already;
             ``None`` if they were not stored.
         """
+        epoch, fetched_at = _number(snapshot.epoch), repr(snapshot.fetched_at)
+        content = f"{snapshot.content_digest} {epoch}"
+        if replaced is None:
+            # A fetch that brought nothing new packs and sends nothing.
+            marks = epoch, content, fetched_at, _KEPT_SECONDS
+            if (there := self._run(redis_scripts.CONFIRM, *marks)) is not None:
+                return _text(there)
         try:
-            data, content = pack(snapshot, self._environment_key), snapshot.content_digest
+            data = pack(snapshot, self._environment_key)
         except (RecursionError, TypeError, ValueError) as error:
             raise StoreError(f"the flags cannot be stored in it: {error}") from None
         if len(data) > _LARGEST_BYTES:
@@ -222,8 +229,8 @@ class RedisStore:
             self._token,
             self._channel,
             version,
-            _number(snapshot.epoch),
-            repr(snapshot.fetched_at),
+            epoch,
+            fetched_at,
             content,
             data,
             _KEPT_SECONDS,
@@ -277,10 +284,14 @@ class RedisStore:
         fetched_at: bytes | None = None,
         replaced: bytes | None = None,
         data: bytes | None = None,
+        content: bytes | None = None,
     ) -> tuple[Snapshot, float | None]:
         if data is None:
             raise ValueError(f"it is larger than {_LARGEST_BYTES // 2**20} MiB, or not there")
-        snapshot = unpack(data, self._environment_key, held) if data or held is None else held
+        if held is not None and content is not None:
+            snapshot = dataclasses.replace(held, epoch=_seconds(_text(content.rpartition(b" ")[2])))
+        else:
+            snapshot = unpack(data, self._environment_key, held)
         if _seconds(_text(epoch)) != snapshot.epoch:
             raise ValueError("its epoch is not that of its data")
         snapshot = dataclasses.replace(snapshot, fetched_at=float(fetched_at or b""))

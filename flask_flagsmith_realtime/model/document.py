@@ -16,6 +16,7 @@ from hashlib import sha256
 from typing import Annotated, Any
 
 import msgspec
+from werkzeug.utils import cached_property
 
 from ..exceptions import InvalidDocumentError
 from .decoding import decode, json_text
@@ -58,7 +59,7 @@ class Page(msgspec.Struct, frozen=True):
     content: _FirstPage | _FurtherPage | None = None
 
 
-class Document(msgspec.Struct, frozen=True, eq=False):
+class Document(msgspec.Struct, frozen=True, eq=False, dict=True):
     """An environment document.
 
     :param environment_id: the client-side key, which names the environment's stream.
@@ -112,8 +113,9 @@ class Document(msgspec.Struct, frozen=True, eq=False):
             == (other.environment_id, other.name, other.settings)
         )
 
+    @cached_property
     def digest(self) -> str:
-        """Returns a digest that is the same for documents that are the same."""
+        """A digest that is the same for documents that are the same."""
         digest = sha256(msgspec.json.encode((self.environment_id, self.name, self.settings)))
         for raw in self._raw_parts:
             digest.update(raw)

@@ -60,7 +60,7 @@ class Snapshot:
     def content_digest(self) -> str:
         """A digest that is equal for snapshots with the same content."""
         if self.document is not None:
-            return self.document.digest()
+            return self.document.digest
         return sha256(b"%r %s" % (self.announced, self.answer or b"")).hexdigest()
 
     @cached_property

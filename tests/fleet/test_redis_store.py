@@ -94,12 +94,34 @@ def test_flags_that_are_held_already_are_not_transferred(
     leader.write(snapshot(document, 2.0), new_version())
     held = follower.read()
     assert held is not None
-    redis_server.client.hset(redis_server.keys()["environment"], "data", "not read")
+    # Another epoch, such as that of a description, comes without the document, too.
+    leader.write(snapshot(document, 3.0), new_version())
+    environment = redis_server.keys()["environment"]
+    redis_server.client.hset(environment, "data", "not read")
     again = follower.read(held.snapshot)
     assert again is not None
-    assert again.snapshot.content_digest == held.snapshot.content_digest
+    assert again.snapshot.document is held.snapshot.document
+    assert again.snapshot.epoch == 3.0
     with pytest.raises(DamagedError):
         follower.read()
+    redis_server.client.hset(environment, "epoch", "4.0")
+    with pytest.raises(DamagedError, match="its epoch is not that of its data"):
+        follower.read(held.snapshot)
+
+
+def test_flags_that_are_shared_already_are_not_sent(
+    stores: Stores, redis_server: RedisServer, document: dict[str, Any]
+) -> None:
+    def received() -> int:
+        return int(redis_server.client.info("stats")["total_net_input_bytes"])
+
+    leader = stores()
+    assert leader.beat("live").leads
+    flags = snapshot({**document, "padding": 10_000 * "x"}, 2.0)
+    assert leader.write(flags, new_version())
+    before = received()
+    assert leader.write(flags, new_version())
+    assert received() - before < 5_000
 
 
 def test_a_lock_without_an_expiry_gets_one(stores: Stores, redis_server: RedisServer) -> None:
