@@ -21,9 +21,9 @@ from . import settings
 from .preview import Decision, Preview
 
 _BADGE = (
-    '<div role="status" style="position:fixed;bottom:1em;left:1em;z-index:2147483647;padding:.5em '
-    '1em;border-radius:.5em;background:#6837fc;color:#fff;font:14px/1.4 sans-serif">Preview: {} '
-    '<a href="{}" style="color:#fff">Change</a></div>'
+    '<div role="status" style="position:fixed;bottom:1em;left:1em;max-width:80%;'
+    "padding:.5em 1em;border-radius:.5em;background:#6837fc;color:#fff;font:14px/1.4 sans-serif;"
+    'z-index:2147483647">Preview: {} <a href="{}" style="color:#fff">Change</a></div>'
 )
 
 
@@ -52,10 +52,10 @@ def make_blueprint(
     @blueprint.get("/")
     def page() -> str:
         decision = _allowed(preview)
-        found = flags()
+        # all_flags() counts as no read.
         return render_template(
             "flagsmith_preview.html",
-            flags=sorted((found[name] for name in found), key=lambda flag: flag.feature_name),
+            flags=sorted(flags().all_flags(), key=lambda flag: flag.feature_name),
             settings=decision.settings or {},
         )
 
@@ -64,9 +64,11 @@ def make_blueprint(
         if not _is_of_this_site():
             abort(403)
         _allowed(preview)
-        kept = preview.settings(_app())
-        texts = {} if "clear" in request.form else {request.form["feature"]: _text(request.form)}
-        wanted = {} if "clear" in request.form else settings.changed(kept, texts)
+        form, wanted = request.form, {}
+        if "clear" not in form:
+            # A button's setting, else that of the field.
+            text = form.get("switch", form.get("value", ""))
+            wanted = settings.changed(preview.settings(_app()), {form["feature"]: text})
         try:
             cookie = preview.sign(_app(), wanted)
         except settings.TooManySettingsError as error:
@@ -85,8 +87,9 @@ def make_blueprint(
             _forbid_sharing(response)
         if decision.cookie is not None:
             _set_cookie(response, decision.cookie)
-        if decision.settings and has_badge():
-            _add_badge(response, decision, url_for(preview.pages[_app()]))
+        page = preview.pages[_app()]
+        if decision.settings and request.endpoint != page and has_badge():
+            _add_badge(response, decision, url_for(page))
         return response
 
     return blueprint
@@ -102,11 +105,6 @@ def _allowed(preview: Preview) -> Decision:
     if not decision.allowed and not preview.may_preview(_app()):
         abort(404)
     return decision
-
-
-def _text(form: dict[str, str]) -> str:
-    """Returns the setting that a form wants: a button's, else that of the field."""
-    return form.get("switch") or form.get("value", "")
 
 
 def _is_of_this_site() -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,12 +9,12 @@ import pytest
 from flask import Flask
 from flask_debugtoolbar import DebugToolbarExtension
 from playwright.sync_api import expect
-from werkzeug.serving import make_server
 
 from flask_flagsmith_realtime import FlagsmithRealtime, Identity, flags
 from flask_flagsmith_realtime.emulator import Emulator
 from tests.support.apps import MakeApp
 from tests.support.browsers import Open
+from tests.support.serving import serving
 
 PANEL = "flask_flagsmith_realtime.integrations.debugtoolbar.FlagsPanel"
 
@@ -44,13 +43,8 @@ def url(make_app: MakeApp, emulator: Emulator) -> Iterator[str]:
     bare.add_url_rule("/", view_func=lambda: "<html><body>Hello</body></html>")
     assert "no flags in this app" in bare.test_client().get("/").text
 
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}/"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(app) as served:
+        yield served
 
 
 def test_panel_shows_what_the_request_has_read(url: str, open_page: Open) -> None:

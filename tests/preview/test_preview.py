@@ -176,6 +176,22 @@ def test_the_page_lists_sets_and_clears(staff: FlaskClient) -> None:
     assert "Hello, False" in staff.get("/").text
 
 
+def test_looking_at_the_page_is_no_read(app: Flask, staff: FlaskClient) -> None:
+    read: list[str] = []
+
+    @flag_evaluated.connect_via(app)
+    def listen(app: Flask, flag: Any, **_: Any) -> None:
+        read.append(flag.feature_name)
+
+    assert "checkout" in staff.get(PAGE).text
+    assert read == []
+
+
+def test_the_page_itself_has_no_badge(staff: FlaskClient) -> None:
+    staff.get("/?flagsmith.checkout=on")
+    assert "Preview: checkout" not in staff.get(PAGE).text
+
+
 @pytest.mark.parametrize(
     "headers", [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://elsewhere.example"}]
 )

@@ -7,7 +7,6 @@ from urllib.request import urlopen
 
 import pytest
 from flask import Flask, current_app
-from werkzeug.serving import make_server
 
 from flask_flagsmith_realtime import (
     ConfigError,
@@ -22,6 +21,7 @@ from flask_flagsmith_realtime import (
 from flask_flagsmith_realtime.app_state import EXTENSION
 from flask_flagsmith_realtime.testing import FlagOverrides, override_flags
 from tests.support.apps import Received, read_flag
+from tests.support.serving import serving
 from tests.support.waiting import PATIENCE_SECONDS
 
 
@@ -188,20 +188,12 @@ def test_request_being_answered_keeps_its_flags(app: Flask) -> None:
 
 
 def test_a_live_server_in_a_thread_sees_an_override(app: Flask) -> None:
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        url = f"http://127.0.0.1:{server.port}/"
-        with (
-            override_flags(app, new_checkout=True, banner_text="Hi"),
-            urlopen(url, timeout=PATIENCE_SECONDS) as answer,
-        ):
-            assert answer.read() == b"True Hi"
-    finally:
-        server.shutdown()
-        thread.join(PATIENCE_SECONDS)
-        server.server_close()
+    with (
+        serving(app) as url,
+        override_flags(app, new_checkout=True, banner_text="Hi"),
+        urlopen(url, timeout=PATIENCE_SECONDS) as answer,
+    ):
+        assert answer.read() == b"True Hi"
 
 
 def test_no_signal_is_sent_by_default(app: Flask) -> None:
