@@ -1,4 +1,4 @@
-"""The signals, and how they are sent.
+"""The signals: defines and sends them.
 
 The sender is always the app, so ``connect_via(app)`` subscribes to one app. Receivers run in the
 dispatcher's thread, in an app context of their own. A receiver that raises is logged with its name
@@ -92,10 +92,8 @@ def _context_of(app: Flask) -> AbstractContextManager[object]:
 
 
 def call(app: Flask, function: Callable[..., Any], what: str, *args: Any, **kwargs: Any) -> None:
-    """Calls a function of the app's, plain or async. If it raises, its name is logged.
-
-    :param what: describes the function in the log line.
-    """
+    """Calls a function of the app's, plain or async. If it raises, the log has its name and what it
+    is for."""
     name, thread = name_of(function), threading.get_ident()
     outer = _running.get(thread)
     _running[thread] = name
@@ -114,12 +112,9 @@ def call(app: Flask, function: Callable[..., Any], what: str, *args: Any, **kwar
             _running[thread] = outer
 
 
-def running_in(thread: int | None) -> str | None:
-    """Returns the name of the receiver that a thread runs at the moment.
-
-    :param thread: the thread's identifier.
-    """
-    return None if thread is None else _running.get(thread)
+def running_in(thread: int) -> str | None:
+    """Returns the name of the receiver that a thread runs at the moment."""
+    return _running.get(thread)
 
 
 def log_failed_reader(function: Callable[..., Any], error: BaseException) -> None:

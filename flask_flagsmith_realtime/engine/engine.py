@@ -55,7 +55,6 @@ class Engine:
     _lock: threading.Lock
     _activity: Activity
     _store: SnapshotStore
-    _file: SnapshotFile | None
 
     def __init__(self, app: Flask, config: Config, make_source: SourceFactory) -> None:
         self._app = weakref.ref(app)
@@ -63,6 +62,9 @@ class Engine:
         self._app_config = app.config
         self._config = config
         self._make_source = make_source
+        self._file: SnapshotFile | None = None
+        if config.snapshot_file and config.environment_key and config.offline_file is None:
+            self._file = SnapshotFile(config.snapshot_file, config.environment_key)
         self._source: Source | None = None
         self._dispatcher: Dispatcher | None = None
         #: The cleanup of the running source, for an app that is freed without a stop.
@@ -173,8 +175,7 @@ class Engine:
             if self._stopped or self._source is not None:
                 return
             if self._store.snapshot is None and self._file is not None:
-                replaced, self._store = self._store, SnapshotStore(fallback=self._file.read())
-                replaced.announce()
+                self._store.fallback = self._file.read()
             self._store.expect()
             watch_gevent()
             source = self._new_source()
@@ -201,7 +202,7 @@ class Engine:
             self._store.publish(api.fetch())
         except FetchError as error:
             if self._file is not None:
-                self._store = SnapshotStore(fallback=self._file.read())
+                self._store.fallback = self._file.read()
             return error
         finally:
             api.close()
@@ -255,10 +256,6 @@ class Engine:
         self._lock = threading.Lock()
         self._activity = Activity()
         self._store = SnapshotStore(snapshot)
-        path, key = self._config.snapshot_file, self._config.environment_key
-        self._file = None
-        if path is not None and key is not None and self._config.offline_file is None:
-            self._file = SnapshotFile(path, key)
 
     def _end_source(self, new_store: SnapshotStore | None = None) -> None:
         """Stops the source, and replaces the store in the same step."""

@@ -21,12 +21,12 @@ class SnapshotStore:
     """Holds one app's newest snapshot in one process.
 
     :param snapshot: the snapshot to begin with, if there is one.
-    :param fallback: an older snapshot, from a file, that serves while Flagsmith cannot be reached.
     """
 
-    def __init__(self, snapshot: Snapshot | None = None, fallback: Snapshot | None = None) -> None:
+    def __init__(self, snapshot: Snapshot | None = None) -> None:
         self.snapshot = snapshot
-        self._fallback = fallback
+        #: An older snapshot, from a file, that serves while Flagsmith cannot be reached.
+        self.fallback: Snapshot | None = None
         self._lock = threading.Lock()
         self._arrived = threading.Event()
         self._deadline: float | None = None
@@ -37,7 +37,7 @@ class SnapshotStore:
     @property
     def environment_id(self) -> str | None:
         """The environment of the snapshot, or else of the fallback."""
-        known = self.snapshot or self._fallback
+        known = self.snapshot or self.fallback
         return None if known is None else known.environment_id
 
     def wait(self, seconds: float) -> Snapshot | None:
@@ -66,8 +66,8 @@ class SnapshotStore:
         """Returns the newest snapshot, else the fallback, which then is the newest."""
         with self._lock:
             if self.snapshot is None:
-                self.snapshot = self._fallback
-                self._served_nothing = self._fallback is None
+                self.snapshot = self.fallback
+                self._served_nothing = self.fallback is None
             return self.snapshot
 
     def fall_back(self) -> Snapshot | None:
@@ -76,8 +76,8 @@ class SnapshotStore:
         :returns: the snapshot that serves from now on.
         """
         with self._lock:
-            if self.snapshot is None and self._fallback is not None:
-                self.snapshot = self._fallback
+            if self.snapshot is None and self.fallback is not None:
+                self.snapshot = self.fallback
                 self._arrived.set()
             return self.snapshot
 
@@ -89,7 +89,7 @@ class SnapshotStore:
         with self._lock:
             previous, self.snapshot = self.snapshot, snapshot
             served_nothing, self._served_nothing = self._served_nothing, False
-            self._fallback = None
+            self.fallback = None
         self._arrived.set()
         return previous, served_nothing
 

@@ -264,17 +264,13 @@ class FleetMember(Source):
 
         :param stored: the shared flags, where Redis can be used.
         """
-        self._activity.leader = None if role is Role.ALONE else role is Role.LEADER
+        self._activity.take_role(None if role is Role.ALONE else role is Role.LEADER)
         before, self._role = self._role, role
         self._failed_fetches = 0
         if before is None:
             # The first flags waited for the role. Now there is time.
             self._store.use_normal_timeouts()
         found = None
-        if role is Role.FOLLOWER:
-            self._activity.follow()
-        else:
-            self._activity.fetch_alone()
         if role is not Role.ALONE:
             leads = role is Role.LEADER
             found = self._shared.reconcile(self._publisher.held, stored, leads=leads)

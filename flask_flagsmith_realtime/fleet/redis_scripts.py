@@ -64,13 +64,18 @@ redis.call('EXPIRE', KEYS[1], ARGV[4])
 return there[1]
 """
 
-# A newer epoch is never replaced by an older one. Of two contents of one epoch, and where an answer
-# has no epoch, the leader's counts.
-_MAY_STORE = """
+#: Stores flags and notifies the others. Returns the version that is shared then, or nothing. An
+#: older epoch replaces a newer one only if it comes from the leader, because the API has kept
+#: serving it, and ``ARGV[9]`` is the newer one. Of two contents of one epoch, and where an answer
+#: has no epoch, the leader's counts.
+STORE = """
 local there = redis.call('HMGET', KEYS[1], 'version', 'epoch', 'replaced')
 local leads = redis.call('GET', KEYS[2]) == ARGV[1]
 local new, old, replaced = tonumber(ARGV[4]), tonumber(there[2]), tonumber(there[3])
-if there[1] then
+if ARGV[9] ~= '' then
+    if not leads then return false end
+    replaced = tonumber(ARGV[9])
+elseif there[1] then
     if new and old and new ~= old then
         if new < old then return false end
         if replaced and new <= replaced and not leads then return false end
@@ -79,15 +84,6 @@ if there[1] then
     end
 end
 if not (replaced and new and new < replaced) then replaced = nil end
-"""
-
-# The API has kept serving an older state. Only the leader replaces the newer one by it.
-_MAY_REPLACE = """
-if redis.call('GET', KEYS[2]) ~= ARGV[1] then return false end
-local replaced = tonumber(ARGV[9])
-"""
-
-_WRITE = """
 redis.call('HSET', KEYS[1], 'version', ARGV[3], 'epoch', ARGV[4], 'fetched_at', ARGV[5],
     'content', ARGV[6], 'data', ARGV[7],
     'replaced', replaced and string.format('%.17g', replaced) or '')
@@ -109,9 +105,3 @@ if redis.call('GET', KEYS[2]) == ARGV[1] then
     redis.call('PUBLISH', ARGV[2], 'free')
 end
 """
-
-#: Stores flags and notifies the others. Returns the version that is shared then, or nothing.
-STORE = _MAY_STORE + _WRITE
-
-#: The same, in the place of flags of a newer epoch, ``ARGV[9]``.
-REPLACE = _MAY_REPLACE + _WRITE

@@ -225,7 +225,8 @@ class RedisStore:
             raise StoreError(f"the flags cannot be stored in it: {error}") from None
         if len(data) > _LARGEST_BYTES:
             raise StoreError(f"the flags are larger than {_LARGEST_BYTES // 2**20} MiB")
-        arguments = [
+        stored = self._run(
+            redis_scripts.STORE,
             self._token,
             self._channel,
             version,
@@ -234,10 +235,9 @@ class RedisStore:
             content,
             data,
             _KEPT_SECONDS,
-        ]
-        if replaced is None:
-            return _text(self._run(redis_scripts.STORE, *arguments))
-        return _text(self._run(redis_scripts.REPLACE, *arguments, _number(replaced)))
+            _number(replaced),
+        )
+        return _text(stored)
 
     def leave_note(self, moment: float | None) -> None:
         """Leaves the note of a webhook for the leader, and notifies it.

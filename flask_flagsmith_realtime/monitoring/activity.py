@@ -46,8 +46,6 @@ class Activity:
         #: ``True`` if this process fetches for its fleet, ``False`` if it follows the leader,
         #: ``None`` without a fleet.
         self.leader: bool | None = None
-        #: ``True`` while another process of the fleet listens and fetches for this one.
-        self.follows = False
         #: The leader's :attr:`report`.
         self.leader_report: str | None = None
         #: When the leader fetched the flags held, or the same again; in seconds since 1970.
@@ -68,14 +66,14 @@ class Activity:
     @property
     def is_announced(self) -> bool:
         """``True`` if each change is announced, here or to the leader that this process follows."""
-        if self.follows:
+        if self.leader is False:
             return self.leader_report == LIVE
         return self.connected_since is not None
 
     @property
     def is_failing(self) -> bool:
         """``True`` if the newest call failed, here or in the leader."""
-        return self.leader_report == FAILING if self.follows else self.failing
+        return self.leader_report == FAILING if self.leader is False else self.failing
 
     def is_unserved(self, now: float) -> bool:
         """Returns ``True`` if the API has not served an announced change, or has answered older
@@ -93,10 +91,15 @@ class Activity:
         self.failing = True
         self.trouble = Trouble(message)
 
-    def follow(self) -> None:
-        """Notes that another process of the fleet fetches from now on."""
-        self.follows = True
-        self.failing = False
+    def take_role(self, leader: bool | None) -> None:
+        """Notes the role of this process in its fleet: see :attr:`leader`."""
+        followed, self.leader = self.leader is False, leader
+        if leader is False:
+            self.failing = False
+            return
+        self.leader_report = self.leader_fetched_at = None
+        if followed:
+            self.disconnected_at = time.monotonic()
 
     def leader_reported(self, report: str | None, fetched_at: float | None) -> None:
         """Notes the leader's :attr:`report`, and when it fetched the flags that are held here, as
@@ -110,13 +113,6 @@ class Activity:
         if report == FAILING:
             self.trouble = Trouble("The leader of the fleet could not fetch flags.")
         self.leader_report = report
-
-    def fetch_alone(self) -> None:
-        """Notes that this process fetches from now on."""
-        self.leader_report = self.leader_fetched_at = None
-        if self.follows:
-            self.follows = False
-            self.disconnected_at = time.monotonic()
 
     def connected(self) -> None:
         """Notes that the stream has opened."""

@@ -121,15 +121,15 @@ def test_offline_goes_before_everything() -> None:
         ({"answered_at": ago(290), "disconnected_at": ago(121)}, "stale"),
         ({"answered_at": ago(1), "disconnected_at": ago(1000)}, "polling"),
         # A follower is supplied as its leader is.
-        ({"answered_at": ago(599), "follows": True, "leader_report": "live"}, "live"),
-        ({"answered_at": ago(601), "follows": True, "leader_report": "live"}, "stale"),
-        ({"answered_at": ago(119), "follows": True, "leader_report": "polling"}, "polling"),
-        ({"answered_at": ago(121), "follows": True, "leader_report": "polling"}, "stale"),
-        ({"answered_at": ago(1), "follows": True, "leader_report": "failing"}, "stale"),
-        ({"answered_at": ago(1), "follows": True, "leader_report": None}, "polling"),
+        ({"answered_at": ago(599), "leader": False, "leader_report": "live"}, "live"),
+        ({"answered_at": ago(601), "leader": False, "leader_report": "live"}, "stale"),
+        ({"answered_at": ago(119), "leader": False, "leader_report": "polling"}, "polling"),
+        ({"answered_at": ago(121), "leader": False, "leader_report": "polling"}, "stale"),
+        ({"answered_at": ago(1), "leader": False, "leader_report": "failing"}, "stale"),
+        ({"answered_at": ago(1), "leader": False, "leader_report": None}, "polling"),
         # What it failed in before counts no more, nor what a leader said that it does not follow.
         (
-            {"answered_at": ago(1), "follows": True, "leader_report": "live", "failing": True},
+            {"answered_at": ago(1), "leader": False, "leader_report": "live", "failing": True},
             "live",
         ),
         ({"answered_at": ago(1), "leader_report": "live"}, "polling"),
@@ -189,13 +189,12 @@ def test_age_is_never_negative_and_a_status_is_frozen() -> None:
 
 def test_who_fetches_in_a_fleet() -> None:
     activity = Activity()
-    activity.fetch_alone()
+    activity.take_role(leader=True)
     assert activity.disconnected_at is None
     activity.failed("The API is away.")
-    activity.follow()
-    assert (activity.follows, activity.failing) == (True, False)
-    activity.fetch_alone()
-    assert not activity.follows
+    activity.take_role(leader=False)
+    assert not activity.failing
+    activity.take_role(leader=True)
     assert activity.disconnected_at is not None, "polling begins here"
 
 
@@ -212,7 +211,7 @@ def test_what_a_process_says_of_itself_to_its_fleet() -> None:
 
 def test_what_a_follower_hears_of_its_leader() -> None:
     activity = Activity()
-    activity.follow()
+    activity.take_role(leader=False)
     activity.leader_reported("live", NOW.epoch - 5)
     assert activity.disconnected_at is None
     assert activity.trouble is None
@@ -226,7 +225,7 @@ def test_what_a_follower_hears_of_its_leader() -> None:
     trouble = activity.trouble
     activity.leader_reported("failing", None)
     assert activity.trouble is trouble, "said once"
-    activity.fetch_alone()
+    activity.take_role(leader=True)
     found = make_status(CONFIG, snapshot(age=900), activity, NOW, running=True, offline=False)
     assert found.age_seconds == 900.0
 
