@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import TYPE_CHECKING
 
 from flask import Flask
 
@@ -23,9 +22,6 @@ from .reporting import Reporter
 from .signals import OnChange
 from .storage import read_offline_file
 
-if TYPE_CHECKING:
-    from .fleet import FleetTimings
-
 logger = SafeLogger(logging.getLogger(__name__))
 
 #: The key in ``app.extensions``.
@@ -37,7 +33,6 @@ class AppState:
 
     :param on_change: the functions for changes of single features. Signals hold their receivers
         weakly; this keeps them alive as long as the app.
-    :param timings: the times of a fleet; ``None`` for the usual ones.
     :raises ConfigError: if the offline file or the Redis URL cannot be used.
     """
 
@@ -48,13 +43,12 @@ class AppState:
         loader: IdentityLoader,
         on_change: OnChange,
         preview: Preview,
-        timings: FleetTimings | None = None,
     ) -> None:
         self.app = app
         self.config = config
         self.loader = loader
         self.on_change = on_change
-        self.engine = Engine(app, config, _source_factory(config, timings))
+        self.engine = Engine(app, config, _source_factory(config))
         self.reporter = Reporter(app, config)
         self._missing = MissingFeatures(config, lambda: app.testing)
         self._remote = RemoteIdentities(app, config)
@@ -109,7 +103,7 @@ def _new_evaluation() -> OncePerCause:
     return OncePerCause(logger, "evaluation", "")
 
 
-def _source_factory(config: Config, timings: FleetTimings | None) -> SourceFactory:
+def _source_factory(config: Config) -> SourceFactory:
     """Returns the function that makes the app's source at each start of its engine.
 
     :raises ConfigError: if the offline file or the Redis URL cannot be used.
@@ -121,14 +115,14 @@ def _source_factory(config: Config, timings: FleetTimings | None) -> SourceFacto
         return partial(FlagsmithSource, config)
     try:
         # The package redis is optional.
-        from .fleet import FleetMember, FleetTimings, check_url
+        from .fleet import FleetMember, check_url
     except ImportError:
         raise ConfigError(
             "FLAGSMITH_REDIS_URL is set, but the package redis is not installed: "
             "pip install 'flask-flagsmith-realtime[redis]'."
         ) from None
     check_url(config.redis_url)
-    return partial(FleetMember, config, timings=timings or FleetTimings())
+    return partial(FleetMember, config)
 
 
 def state_of(app: Flask) -> AppState:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from flask import Blueprint, Flask, current_app
 
@@ -22,9 +22,6 @@ from .preview import Preview
 from .preview import make_blueprint as make_preview_blueprint
 from .processes import refuse_eventlet, should_start, warn_without_uwsgi_threads
 from .signals import OnChange
-
-if TYPE_CHECKING:
-    from .fleet import FleetTimings
 
 Function = TypeVar("Function", bound=Callable[[FlagChange], Any])
 Loader = TypeVar("Loader", bound=Callable[[], Any])
@@ -43,9 +40,6 @@ class FlagsmithRealtime:
     :param app: the app to set up, if it exists already.
     :raises ConfigError: see :meth:`init_app`.
     """
-
-    #: The times of a fleet; ``None`` for the usual ones. Tests have shorter ones.
-    _timings: FleetTimings | None = None
 
     def __init__(self, app: Flask | None = None) -> None:
         self._on_change = OnChange()
@@ -77,7 +71,7 @@ class FlagsmithRealtime:
             )
         config = read_config(app.config, testing=app.testing)
         self._apps.add(app)
-        state = AppState(app, config, self._loader, self._on_change, self._preview, self._timings)
+        state = AppState(app, config, self._loader, self._on_change, self._preview)
         app.extensions[EXTENSION] = state
         app.context_processor(lambda: {"flags": flags})
         app.shell_context_processor(lambda: {"flags": flags})

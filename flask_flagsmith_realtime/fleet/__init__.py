@@ -5,7 +5,6 @@ Importing this needs the package ``redis``, which is optional.
 
 from __future__ import annotations
 
-from .election import FleetTimings
 from .follower import RedisSource
 from .member import FleetMember
 from .redis_client import check_url, redacted_url
@@ -14,7 +13,6 @@ from .shared import SharedFlags
 
 __all__ = [
     "FleetMember",
-    "FleetTimings",
     "RedisSource",
     "RedisStore",
     "SharedFlags",

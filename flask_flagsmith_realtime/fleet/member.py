@@ -57,14 +57,16 @@ class FleetMember(Source):
     :param config: the app's settings, with a Redis and a key.
     """
 
+    #: Of all members of a fleet.
+    timings = FleetTimings()
     _thread_name = "flagsmith-fleet"
 
-    def __init__(self, config: Config, activity: Activity, timings: FleetTimings) -> None:
+    def __init__(self, config: Config, activity: Activity) -> None:
         self._config = config
         self._activity = activity
-        self._store = RedisStore(config, timings.expiry_seconds)
+        self._store = RedisStore(config, self.timings.expiry_seconds)
         self._shared = SharedFlags(self._store, activity)
-        self._election = Election(timings)
+        self._election = Election(self.timings)
         self._stopping = threading.Event()
         self._process = os.getpid()
         #: Held while the source is replaced, so that no hint gets lost between two sources.

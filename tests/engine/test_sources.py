@@ -52,15 +52,16 @@ MakeBench = Callable[[str], Bench]
 
 @pytest.fixture
 def make_bench(
-    emulator: Emulator, redis_server: RedisServer, tmp_path: Path
+    emulator: Emulator, redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[MakeBench]:
     """Makes a source of each kind. They all follow the emulator, a file's source from a copy."""
+    monkeypatch.setattr(FleetMember, "timings", QUICK)
     benches: list[Bench] = []
     config = read_config({**emulator.config, "FLAGSMITH_REDIS_URL": redis_server.url})
 
     def redis_source(config: Config, activity: Activity) -> Source:
         # A follower needs a leader, which puts flags into Redis.
-        leader = Bench(lambda *parts: FleetMember(*parts, QUICK), config)
+        leader = Bench(FleetMember, config)
         benches.append(leader)
         leader.source.start(leader.publisher)
         redis_server.wait_for_flags()
@@ -74,7 +75,7 @@ def make_bench(
 
     makers: dict[str, Callable[[Config, Activity], Source]] = {
         "flagsmith": FlagsmithSource,
-        "fleet": lambda *parts: FleetMember(*parts, QUICK),
+        "fleet": FleetMember,
         "redis": redis_source,
         "file": file_source,
     }

@@ -7,8 +7,15 @@ from collections.abc import Iterator
 import pytest
 
 from flask_flagsmith_realtime.emulator import Emulator
-from tests.support.fleets import Members
+from flask_flagsmith_realtime.fleet import FleetMember
+from tests.support.fleets import QUICK, Members
 from tests.support.redis_server import Gate, RedisServer
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shortens the times of fleets for one test."""
+    monkeypatch.setattr(FleetMember, "timings", QUICK)
 
 
 @pytest.fixture

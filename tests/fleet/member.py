@@ -13,14 +13,11 @@ from typing import Any
 from flask import Flask
 
 from flask_flagsmith_realtime import FlagsmithRealtime, flags_changed, snapshot_refreshed
+from flask_flagsmith_realtime.fleet import FleetMember
 from flask_flagsmith_realtime.fleet.election import FleetTimings
 
-
-class Flagsmith(FlagsmithRealtime):
-    _timings = FleetTimings(**json.loads(os.environ.get("MEMBER_PACE", "{}")))
-
-
-flagsmith = Flagsmith()
+FleetMember.timings = FleetTimings(**json.loads(os.environ.get("MEMBER_PACE", "{}")))
+flagsmith = FlagsmithRealtime()
 
 
 def create_app() -> Flask:

@@ -9,6 +9,7 @@ from flask import Flask
 from flask_flagsmith_realtime import FlagsmithRealtime
 from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.engine import RefreshHint
+from flask_flagsmith_realtime.fleet import FleetMember
 from flask_flagsmith_realtime.fleet.election import FleetTimings
 from tests.support.waiting import eventually
 
@@ -29,7 +30,7 @@ class Member:
         self.app = Flask(name)
         self.app.config.update(settings)
         self.flagsmith = FlagsmithRealtime()
-        self.flagsmith._timings = pace
+        FleetMember.timings = pace
         self.flagsmith.init_app(self.app)
         self._state = self.app.extensions["flagsmith_realtime"]
 
