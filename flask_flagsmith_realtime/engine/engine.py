@@ -115,7 +115,7 @@ class Engine:
         self._store.announce()
 
     def status(self) -> Status:
-        """Returns how well the app is supplied with flags. Starts nothing and waits for nothing."""
+        """Returns the status of the flags. Starts nothing and waits for nothing."""
         source = self._source
         return make_status(
             self._config,

@@ -1,4 +1,4 @@
-"""The status: how well an app is supplied with flags, as one value. Pure."""
+"""The status: the state of an app's flags in one process, as one value. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STALE_AFTER_INTERVALS = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """How well an app is supplied with flags, in one process, at one moment.
+    """The state of an app's flags in one process, at one moment.
 
     It holds no secret. ``dataclasses.asdict(status)`` can be written as JSON. Moments are in
     seconds since 1970.
