@@ -1,4 +1,4 @@
-"""Flagsmith's JavaScript SDK in a page of another origin uses the emulator."""
+"""Flagsmith's JavaScript SDK in a page of another origin uses the emulator, and an app's API."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 import requests
 from playwright.sync_api import Page
+from werkzeug.serving import make_server
 
+from flask_flagsmith_realtime import FlagsmithRealtime
 from flask_flagsmith_realtime.emulator import Emulator
+from tests.support.apps import MakeApp
 from tests.support.browsers import Open
 from tests.support.npm import JAVASCRIPT_SDK, unpack
 from tests.support.paths import ROOT
@@ -64,8 +67,24 @@ def page(site: str, open_page: Open) -> Page:
     return page
 
 
-def init(page: Page, emulator: Emulator, **options: object) -> None:
-    page.evaluate(INIT, [emulator.url, emulator.client_side_key, options])
+@pytest.fixture
+def api(make_app: MakeApp, site: str) -> Iterator[str]:
+    """Serves an app that lists the site's origin. Returns the URL of its blueprint."""
+    flagsmith = FlagsmithRealtime()
+    app = make_app(flagsmith, BROWSER_ORIGINS=[site.removesuffix("/")])
+    app.register_blueprint(flagsmith.browser)
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, args=[0.05])
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}/flagsmith/browser/"
+    server.shutdown()
+    thread.join()
+    flagsmith.stop(app)
+    server.server_close()
+
+
+def init(page: Page, emulator: Emulator, url: str | None = None, **options: object) -> None:
+    page.evaluate(INIT, [url or emulator.url, emulator.client_side_key, options])
 
 
 def test_it_gets_the_flags_and_follows_changes(page: Page, emulator: Emulator) -> None:
@@ -109,6 +128,17 @@ def test_it_reports_usage_and_exposures(page: Page, emulator: Emulator) -> None:
     assert (exposure["event"], exposure["identifier"]) == ("$flag_exposure", "ada")
     assert exposure["value"] == "calm"
     assert (purchase["event"], purchase["value"]) == ("purchase", "39")
+
+
+def test_it_uses_an_app_that_lists_its_origin(page: Page, emulator: Emulator, api: str) -> None:
+    init(page, emulator, api)
+    assert page.evaluate("flagsmith.getValue('banner_text')") == "Welcome to the tea shop"
+    page.wait_for_function("flagsmith.eventSource.readyState === 1")
+    emulator.set_flag("banner_text", value="Hello from the app")
+    page.wait_for_function("changes.at(-1) === 'Hello from the app'")
+    # Nobody is logged in there.
+    page.evaluate("flagsmith.identify('eve', { plan: 'pro' })")
+    assert not page.evaluate("flagsmith.hasFeature('beta_dashboard')")
 
 
 def test_the_shop_has_the_same_sdk(site: str) -> None:

@@ -32,10 +32,13 @@ def served(emulator: Emulator, *options: str) -> Iterator[Served]:
 def test_an_open_shop_follows(emulator: Emulator, open_page: Open, workers: int) -> None:
     with served(emulator, "--workers", str(workers)) as server:
         visitors = [open_page(server.url) for _ in range(2)]
-        for number in range(3):
+        for number in (1, 2, 3):
             emulator.set_flag("banner_text", value=f"Number {number}")
+            emulator.set_flag("pricing", value=f'{{"mug": {number}1}}')
             for shop in visitors:
                 expect(shop.locator("#banner")).to_have_text(f"Number {number}")
+                # Flagsmith's JavaScript SDK adds the delivery.
+                expect(shop.locator("#total")).to_have_text(f"€{number}5.00")
         assert server.stop() == 0
         assert "Traceback" not in server.output
 
