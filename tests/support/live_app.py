@@ -43,9 +43,13 @@ _LIVE = (
   <details id="details">
     <summary>More</summary><p id="more">{{ flags.banner_text.value }}</p>
   </details>
+  <form><input type="hidden" name="id" value="7"><input id="amount"></form>
   <div id="box" style="height: 50px; overflow: auto"><div style="height: 500px">Long</div></div>
 </main>
 <p data-flagsmith-live>{{ flags.banner_text.value }}</p>
+<form id="order" data-flagsmith-live>
+  <input type="hidden" name="id" value="7"><output>{{ flags.banner_text.value }}</output>
+</form>
 <p id="unmarked">{{ flags.banner_text.value }}</p>
 """
 )

@@ -8,12 +8,12 @@ const url = new URL("events", import.meta.url).href;
 const epochOf = (page) => Number(page.getElementById("flagsmith-live")?.dataset.epoch);
 /** @param {number} ms @param {(value: any) => void} act */
 const later = (ms, act) => setTimeout(act, ms * (0.8 + 0.4 * Math.random()));
-const alike = (a, b) => a.nodeName === b.nodeName && a.id === b.id;
+// Not node.id, which can be a field of a form.
+const idOf = (node) => node.getAttribute?.("id");
+const alike = (a, b) => a.nodeName === b.nodeName && idOf(a) === idOf(b);
 
 let newest = epochOf(document) || 0;
-let again = false;
-let busy = false;
-let source, channel, following, timer, hiding;
+let again, busy, source, channel, following, hiding;
 
 /** @param {number | null} epoch null: a change without an epoch */
 function learn(epoch) {
@@ -47,14 +47,14 @@ function update(page) {
   const focus = document.activeElement;
   const unnamed = page.querySelectorAll(`${LIVE}:not([id])`).values();
   for (const old of document.querySelectorAll(LIVE)) {
-    const fresh = old.id ? page.getElementById(old.id) : unnamed.next().value;
+    const fresh = idOf(old) ? page.getElementById(idOf(old)) : unnamed.next().value;
     const changed = fresh && morph(old, fresh);
     changed?.dispatchEvent(new Event("flagsmith:refreshed", { bubbles: true }));
   }
   focus?.focus({ preventScroll: true });
 }
 
-/** Changes only what differs; returns the changed node. @param {any} old @param {any} fresh */
+/** Changes only what differs; returns the changed node. */
 function morph(old, fresh) {
   if (old.isEqualNode(fresh)) return;
   if (!alike(old, fresh)) return old.replaceWith(fresh), fresh;
@@ -68,7 +68,7 @@ function morph(old, fresh) {
   const rest = [...old.childNodes];
   for (const child of [...fresh.childNodes]) {
     const at = rest.findIndex((node, i) => alike(node, child) && (child.attributes || !i));
-    const skipped = rest.splice(0, at < 0 ? 0 : at);
+    const skipped = rest.splice(0, Math.max(at, 0));
     old.append(...skipped);
     rest.push(...skipped);
     if (at < 0) old.insertBefore(child, rest[0] ?? null);
@@ -90,11 +90,11 @@ function connect(ms = 1000) {
 async function poll(ms) {
   const { signal } = following;
   const { updated_at, stream } = await fetch(new URL("epoch", url), { signal })
-    .then((answer) => answer.json())
+    .then((r) => r.json())
     .catch(Object);
   if (updated_at) learn(updated_at);
   if (stream === false || ms > 30000) ms = 30000;
-  if (!signal.aborted) timer = later(ms, () => (stream ? connect(ms) : poll(2 * ms)));
+  later(ms, () => signal.aborted || (stream ? connect(ms) : poll(2 * ms)));
 }
 
 function follow() {
@@ -119,7 +119,6 @@ function letGo() {
   following?.abort();
   source?.close();
   channel?.close();
-  clearTimeout(timer);
   following = source = channel = undefined;
 }
 
