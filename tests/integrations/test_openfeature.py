@@ -40,6 +40,8 @@ class Shop:
         self.provider = FlagsmithRealtimeProvider(self.flagsmith, self.app, **options)
         api.set_provider(self.provider)
         self.client: OpenFeatureClient = api.get_client()
+        # Newer versions of the SDK initialize the provider in a thread.
+        eventually(lambda: self.client.get_provider_status() == ProviderStatus.READY)
 
     def banner_elsewhere(self) -> Any:
         """The newest banner, which a context of its own reads."""
@@ -250,7 +252,7 @@ class TestLifecycleAndEvents:
 
     def test_2_4_5_an_app_without_the_extension_is_an_error(self) -> None:
         api.set_provider(FlagsmithRealtimeProvider(FlagsmithRealtime(), Flask("bare")))
-        assert api.get_client().get_provider_status() == ProviderStatus.ERROR
+        eventually(lambda: api.get_client().get_provider_status() == ProviderStatus.ERROR)
 
     def test_5_1_changes_name_the_flags(self, shop: Shop, emulator: Emulator) -> None:
         changed = Events(shop.client, ProviderEvent.PROVIDER_CONFIGURATION_CHANGED)
