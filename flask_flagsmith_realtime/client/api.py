@@ -7,12 +7,12 @@ origin only.
 
 from __future__ import annotations
 
-import io
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -40,6 +40,7 @@ from ..model import (
     snapshot_of_pages,
 )
 from .backoff import LONGEST_RETRY_AFTER_SECONDS
+from .body import join_pieces
 from .deadline import Deadline
 from .failures import (
     CrossOriginRedirectError,
@@ -136,7 +137,8 @@ class API:
         pages: list[Page] = []
         epochs: list[float] = []
         try:
-            for response, body in self._document_pages(url):
+            known = iter(() if held is None else held.pages)
+            for response, body in self._document_pages(url, known):
                 page = (further_page if pages else first_page)(body, document)
                 pages.append(page)
                 epoch = parse_iso_epoch(page.updated_at)
@@ -151,11 +153,14 @@ class API:
             raise self._unusable(url, error) from None
         return replace(snapshot, server_date=_server_date(response))
 
-    def _document_pages(self, url: str) -> Iterator[tuple[requests.Response, bytes]]:
+    def _document_pages(
+        self, url: str, known: Iterator[bytes]
+    ) -> Iterator[tuple[requests.Response, bytes]]:
         """Fetches the pages of a document.
 
         Each page names the next one in its Link header and brings more identity overrides.
 
+        :param known: the pages of an earlier document.
         :raises FetchError: if a page is not usable, or if the pages have no end.
         """
         first_url = url
@@ -163,7 +168,7 @@ class API:
         seen: set[str] = set()
         while True:
             seen.add(url)
-            response, body = self._get(url, bytes_left, ends_at)
+            response, body = self._get(url, bytes_left, ends_at, next(known, b""))
             yield response, body
             bytes_left -= len(body)
             following = response.links.get("next", {}).get("url")
@@ -180,7 +185,8 @@ class API:
 
     def _fetch_flags(self, held: Snapshot | None) -> Snapshot:
         url = urljoin(self._config.api_url, "flags/")
-        response, body = self._get(url, _LARGEST_BODY_BYTES, self._ends_at())
+        known = b"" if held is None else held.answer or b""
+        response, body = self._get(url, _LARGEST_BODY_BYTES, self._ends_at(), known)
         epoch = parse_epoch(response.headers.get(EPOCH_HEADER))
         environment_id = self._config.environment_key or ""
         try:
@@ -198,7 +204,9 @@ class API:
         """Returns the end of the time of a fetch that begins now."""
         return time.monotonic() + self._config.request_timeout_seconds + _LONGEST_BODY_SECONDS
 
-    def _get(self, url: str, most_bytes: int, ends_at: float) -> tuple[requests.Response, bytes]:
+    def _get(
+        self, url: str, most_bytes: int, ends_at: float, known: bytes
+    ) -> tuple[requests.Response, bytes]:
         timeout = self._config.request_timeout_seconds
         with Deadline(self._sockets, min(timeout, ends_at - time.monotonic())) as deadline:
 
@@ -208,7 +216,7 @@ class API:
                 deadline.extend(ends_at)
                 return response
 
-            return self._call(url, get, most_bytes, deadline)
+            return self._call(url, get, most_bytes, deadline, known)
 
     def _call(
         self,
@@ -216,13 +224,14 @@ class API:
         send: Callable[[], requests.Response],
         most_bytes: int,
         deadline: Deadline,
+        known: bytes = b"",
     ) -> tuple[requests.Response, bytes]:
         """Sends a request and reads the answer."""
         try:
             with self._send(send) as response:
                 if response.status_code != 200:
                     raise self._refusal(response, url)
-                body = _read(response, url, most_bytes)
+                body = _read(response, url, most_bytes, known)
                 if deadline.passed:
                     # A body without a length ends with the connection, also if we shut it down.
                     raise TimeoutError
@@ -291,35 +300,19 @@ def _serialize(identity: Identity) -> bytes:
     return json.dumps(content).encode()
 
 
-def _read(response: requests.Response, url: str, most_bytes: int) -> bytes:
+def _read(response: requests.Response, url: str, most_bytes: int, known: bytes) -> bytes:
     """Reads a body.
 
+    :param known: an earlier body, which is returned if it comes again.
     :raises FetchError: if it is too large.
     """
-    # As much memory as any body may need, of which the system gets back at once what is not used.
-    # It is so large that glibc gives the rest back when the body is freed; of a smaller piece it
-    # would keep that for the next body.
-    body = io.BufferedReader(_Decoded(response.raw)).read(most_bytes + 1)
+    read = partial(response.raw.read1, _READ_BYTES, decode_content=True)
+    body = join_pieces(iter(read, b""), most_bytes, known)
     if len(body) > most_bytes:
         raise FetchError(
             f"The answer of {_bare(url)} is larger than {_LARGEST_BODY_BYTES // 2**20} MiB."
         )
     return body
-
-
-class _Decoded(io.RawIOBase):
-    """The decoded body of an answer."""
-
-    def __init__(self, response: urllib3.HTTPResponse) -> None:
-        self._response = response
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        piece = self._response.read1(min(len(buffer), _READ_BYTES), decode_content=True)
-        buffer[: len(piece)] = piece
-        return len(piece)
 
 
 def _next_url(url: str, following: str) -> str:
