@@ -27,19 +27,9 @@ from dataclasses import dataclass, field
 
 from ..client import Random, jitter
 
-#: The shortest wait of a starting process for its first role, before it fetches for itself; the
-#: longest is half as long again. A Redis that does not answer is given up sooner, see
-#: :class:`.RedisStore`.
-_FIRST_ROLE_SECONDS = 1.5
-
 _FIRST_RETRY_SECONDS = 0.5
 #: A lock is asked for this much after it expires, at most, whatever the beat.
 _AFTER_EXPIRY_SECONDS = 0.5
-
-
-def first_role_seconds(random: Random = random.random) -> float:
-    """Returns the wait of a starting process for its first role; it differs between processes."""
-    return _FIRST_ROLE_SECONDS * (1.0 + 0.5 * random())
 
 
 class Role(enum.Enum):
@@ -55,21 +45,19 @@ class Role(enum.Enum):
 
 @dataclass(frozen=True)
 class FleetTimings:
-    """The times of a fleet, in seconds. All processes of a fleet have the same.
+    """The times of a fleet, in seconds. All processes of a fleet have the same."""
 
-    :param beat_seconds: the time between two heartbeats. ±10 %.
-    :param expiry_seconds: the TTL of the leader's lock.
-    :param patience_seconds: the longest time for which a process waits for a Redis that cannot be
-        used before it goes on alone.
-    :param longest_retry_seconds: the longest delay between two tries to join again.
-    :param unfit_seconds: how long a process that can beat, but not store or read flags, stays
-        alone. ±10 %.
-    """
-
+    #: The wait of a starting process for its first role, before it fetches for itself. ±10 %.
+    first_role_seconds: float = 2.0
+    #: The time between two heartbeats. ±10 %.
     beat_seconds: float = 5.0
+    #: The TTL of the leader's lock.
     expiry_seconds: float = 15.0
+    #: The longest wait for a Redis that cannot be used, before a process is alone.
     patience_seconds: float = 10.0
+    #: The longest delay between two tries to join again.
     longest_retry_seconds: float = 15.0
+    #: How long a process that can send heartbeats, but not store or read flags, is alone. ±10 %.
     unfit_seconds: float = 300.0
 
 

@@ -26,14 +26,15 @@ import time
 import traceback
 
 from .. import logs
+from ..client import jitter
 from ..config import Config
 from ..engine import FlagsmithSource, Publisher, RefreshHint, Source
 from ..logs import BackgroundLogger, OncePerCause
 from ..model import Snapshot
 from ..monitoring import Activity
-from .election import Election, FleetTimings, Role, first_role_seconds
+from .election import Election, FleetTimings, Role
 from .follower import RedisSource
-from .redis_store import Beat, RedisStore, Stored, StoreError, Subscription
+from .redis_store import RedisStore, Stored, StoreError, Subscription
 from .shared import SharedFlags
 
 logger = BackgroundLogger(logging.getLogger(__name__))
@@ -72,7 +73,9 @@ class FleetMember(Source):
         #: Held while the source is replaced, so that no hint gets lost between two sources.
         self._lock = threading.Lock()
         #: Until the first role is known: fetches if that takes too long.
-        self._source: FlagsmithSource | RedisSource = self._new_source(first_role_seconds())
+        self._source: FlagsmithSource | RedisSource = self._new_source(
+            delay=jitter(self.timings.first_role_seconds)
+        )
         self._role: Role | None = None
         self._failures = OncePerCause(
             logger,
@@ -234,18 +237,14 @@ class FleetMember(Source):
             self.refresh(RefreshHint(beat.note_moment))
         self._note, self._joined = beat.note, True
         if not beat.leads:
-            self._report_leader(beat)
+            if beat.fetched_at != self._fetched_at:
+                # The same flags again are fresh, although there is nothing to read.
+                self._activity.answered()
+            is_held = beat.version is not None and beat.version == self._shared.known
+            self._activity.leader_reported(beat.report, beat.fetched_moment if is_held else None)
         self._fetched_at = beat.fetched_at
         self._failures.recovered()
         return time.monotonic() + delay, is_news and beat.version is not None
-
-    def _report_leader(self, beat: Beat) -> None:
-        """Notes the leader's state. It may have fetched the same flags again: they are fresh,
-        although there is nothing to read."""
-        if beat.fetched_at != self._fetched_at:
-            self._activity.answered()
-        is_held = beat.version is not None and beat.version == self._shared.known
-        self._activity.leader_reported(beat.report, beat.fetched_moment if is_held else None)
 
     def _look(self) -> None:
         """Reads the shared flags: a follower in its source's thread, a leader in this one."""

@@ -36,8 +36,6 @@ MAX_ARCHIVE_BYTES = MAX_BYTES + 64 * 1024
 
 _FORMAT = 3
 _LONGEST_HEAD_BYTES = 16 * 1024
-_DOCUMENT = "environment-document"
-_FLAGS = "flags"
 
 _COMPRESSED_FROM_BYTES = 64 * 1024
 #: The fastest: others save a few hundredths of the size and take several times as long.
@@ -54,7 +52,6 @@ _Length: TypeAlias = Annotated[int, msgspec.Meta(gt=0)]
 class _Head(msgspec.Struct):
     format: Any = None
     environment: Any = None
-    kind: Any = None
     epoch: _Moment | None = None
     fetched_at: _Moment = 0.0
     announced: _Moment | None = None
@@ -74,16 +71,14 @@ def pack(snapshot: Snapshot, environment_key: str) -> bytes:
     :param environment_key: the key with which it was fetched.
     :raises ValueError: if the answer holds the server-side key, which must not be written down.
     """
-    local = snapshot.document is not None
     pages = snapshot.pages
     written = json.dumps(environment_key)[1:-1].encode()
-    if local and any(written in page for page in pages):
+    if snapshot.document is not None and any(written in page for page in pages):
         raise ValueError("Flagsmith's answer holds the server-side key itself")
     head = msgspec.json.encode(
         _Head(
             _FORMAT,
             environment_digest(environment_key),
-            _DOCUMENT if local else _FLAGS,
             snapshot.epoch,
             snapshot.fetched_at,
             snapshot.announced,
@@ -117,7 +112,7 @@ def unpack(data: bytes, environment_key: str, held: Snapshot | None = None) -> S
     if ends[-1] != len(body):
         raise InvalidDocumentError("it is damaged, or larger than an archive can be")
     first, *further = (body[end - size : end] for end, size in zip(ends, head.pages, strict=True))
-    if head.kind == _FLAGS:
+    if not _is_local(environment_key):
         snapshot = snapshot_of_flags(first, head.epoch, head.fetched_at, environment_key, held)
         return replace(snapshot, announced=head.announced)
     document = None if held is None else held.document
@@ -132,8 +127,9 @@ def _check(head: _Head, environment_key: str) -> None:
         )
     if head.environment != environment_digest(environment_key):
         raise InvalidDocumentError("it belongs to another environment key")
-    local = environment_key.startswith(SERVER_SIDE_PREFIX)
-    if head.kind != (_DOCUMENT if local else _FLAGS):
-        raise InvalidDocumentError("its kind does not go with the kind of the environment key")
-    if not head.pages or (not local and len(head.pages) > 1):
+    if not head.pages or (not _is_local(environment_key) and len(head.pages) > 1):
         raise InvalidDocumentError("it does not hold the pages of an answer")
+
+
+def _is_local(environment_key: str) -> bool:
+    return environment_key.startswith(SERVER_SIDE_PREFIX)

@@ -16,7 +16,6 @@ from flask_flagsmith_realtime.fleet.election import (
     Role,
     Step,
     compare,
-    first_role_seconds,
 )
 
 TIMINGS = FleetTimings()
@@ -99,11 +98,6 @@ def test_a_follower_tries_to_lead_as_soon_as_the_lock_expires(lock: float, numbe
     delay = make_election(number).answered(False, lock)
     assert delay <= max(lock, 0) + 0.5
     assert delay <= 1.1 * TIMINGS.beat_seconds
-
-
-@given(number=numbers)
-def test_the_wait_for_the_first_role_is_short_and_has_jitter(number: float) -> None:
-    assert math.isclose(first_role_seconds(lambda: number), 1.5 + 0.75 * number)
 
 
 def test_tries_to_join_again_are_few() -> None:

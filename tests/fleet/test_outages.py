@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from flask import Flask
 
 from flask_flagsmith_realtime import FlagsmithRealtime, flags, flags_changed
 from flask_flagsmith_realtime.emulator import Emulator
+from flask_flagsmith_realtime.storage import pack
 from tests.support.apps import Received
 from tests.support.fleets import Members, calls
 from tests.support.logs import events
@@ -239,15 +240,18 @@ def test_the_heartbeat_finds_flags_whose_message_was_missed(
     assert members.leader
     members.wait_for_flags()
     # As if the leader had written it, without the message.
-    environment = redis_server.keys()["environment"]
-    stored = json.loads(redis_server.client.hget(environment, "data") or "")
-    newer = time.time() + 1
-    stored["epoch"] = newer
+    newer = replace(members.leader.snapshot, epoch=time.time() + 1)
+    key = emulator.config["FLAGSMITH_ENVIRONMENT_KEY"]
     redis_server.client.hset(
-        environment,
-        mapping={"version": "by hand", "epoch": repr(newer), "data": json.dumps(stored)},
+        redis_server.keys()["environment"],
+        mapping={
+            "version": "by hand",
+            "epoch": repr(newer.epoch),
+            "content": f"{newer.content_digest} {newer.epoch!r}",
+            "data": pack(newer, key),
+        },
     )
-    eventually(lambda: all(member.snapshot.epoch == newer for member in members.all))
+    eventually(lambda: all(member.snapshot.epoch == newer.epoch for member in members.all))
 
 
 def test_changes_are_signalled_once_although_redis_fails_in_between(

@@ -68,10 +68,9 @@ def test_what_is_held_is_not_decoded_again(key: str) -> None:
 def test_an_archive_names_its_environment_by_a_digest(key: str) -> None:
     data = pack(snapshot(key), key)
     archive = json.loads(data.partition(b"\n")[0])
-    members = {"format", "environment", "kind", "epoch", "fetched_at", "announced", "pages"}
+    members = {"format", "environment", "epoch", "fetched_at", "announced", "pages"}
     assert archive.keys() == members
     assert archive["environment"] == environment_digest(key)
-    assert archive["kind"] == ("environment-document" if key == SERVER_KEY else "flags")
     assert key.encode() not in data
 
 
@@ -140,8 +139,6 @@ def test_a_compressed_archive_that_is_damaged_is_refused(damage: Callable[[bytes
         ({"format": None}, "it is not a snapshot"),
         ({"environment": environment_digest("ser.other")}, "it belongs to another environment key"),
         ({"environment": None}, "it belongs to another environment key"),
-        ({"kind": "flags"}, "its kind does not go with the kind of the environment key"),
-        ({"kind": "other"}, "its kind does not go with the kind of the environment key"),
         ({"epoch": "5"}, r"\$.epoch: Expected `float \| null`, got `str`"),
         ({"epoch": True}, r"\$.epoch: Expected `float \| null`, got `bool`"),
         ({"epoch": -5}, r"\$.epoch: Expected `float` >= 0"),
