@@ -24,7 +24,6 @@ def is_allowed(environ: dict[str, Any], origins: Collection[str]) -> bool:
     Browsers say so in ``Sec-Fetch-Site``, which no proxy between browser and app makes wrong. Over
     plain HTTP they leave it out; then the host of ``Origin`` is compared. Requests of other
     programs have neither header, and no cookies of a victim.
-
     """
     origin, site = environ.get("HTTP_ORIGIN"), environ.get("HTTP_SEC_FETCH_SITE")
     if origin is not None and origin in origins:

@@ -151,7 +151,7 @@ class Config:
     browser_traits: tuple[str, ...] = _option(
         (),
         validators.NAMES,
-        "Names of traits that are accepted from a browser. All others are ignored.",
+        "Names of traits that are accepted from a browser. All others have no effect on flags.",
     )
     preview_badge: bool = _option(
         True,
