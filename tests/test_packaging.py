@@ -107,6 +107,15 @@ def test_the_wheel_has_all_modules(wheel: Path) -> None:
     assert f"{PACKAGE}/emulator/sample.json" in packed
 
 
+def test_the_links_of_the_description_need_no_file(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        [metadata] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        description = archive.read(metadata).decode()
+    targets = re.findall(r"\]\(([^)]+)\)", description)
+    assert "https://flask-flagsmith-realtime.readthedocs.io/page/quickstart.html" in targets
+    assert [target for target in targets if not target.startswith("https://")] == []
+
+
 def test_the_sdist_has_tests_and_documentation(built: Path) -> None:
     [path] = built.glob("*.tar.gz")
     with tarfile.open(path) as archive:
