@@ -93,6 +93,8 @@ def test_an_identity_is_the_loaders_whatever_the_browser_claims(
         assert flags["banner_text"]["feature_state_value"] == "Hello Eve"
         assert SECRET not in answer.text
     assert by_name(shop.call("api/v1/flags/").json)["banner_text"] == flags["banner_text"]
+    # All of it from the flags of the process.
+    assert set(emulator.calls) == {"environment-document/"}
 
 
 @pytest.mark.parametrize("identity", [None, Identity("ada", {"plan": "free", "secret": True})])
