@@ -19,7 +19,7 @@ _PREFLIGHT = {
 
 
 def is_allowed(environ: dict[str, Any], origins: Collection[str]) -> bool:
-    """Returns whether a request comes from a page of the app itself or of a listed origin.
+    """Returns ``True`` if a request comes from a page of the app itself or of a listed origin.
 
     Browsers say so in ``Sec-Fetch-Site``, which no proxy between browser and app makes wrong. Over
     plain HTTP they leave it out; then the host of ``Origin`` is compared. Requests of other

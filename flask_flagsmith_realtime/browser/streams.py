@@ -44,7 +44,7 @@ class EventStreams:
         self._processes = PerProcess(_Process)
 
     def have_room(self, environ: Mapping[str, Any]) -> bool:
-        """Returns whether this process would open a stream now."""
+        """Returns ``True`` if this process would open a stream now."""
         return self._processes.get().open < self._most(environ) and self._engine_runs()
 
     def open(self, environ: Mapping[str, Any], events: Events) -> Stream | None:

@@ -30,13 +30,13 @@ def describe_failure(error: BaseException) -> str:
 
 
 def is_dropped(error: BaseException) -> bool:
-    """Returns whether the server closed the connection before it answered."""
+    """Returns ``True`` if the server closed the connection before it answered."""
     dropped = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)
     return any(isinstance(cause, dropped) for cause in _causes(error))
 
 
 def is_unreachable(error: BaseException) -> bool:
-    """Returns whether no connection to the server, or to its proxy, could be made."""
+    """Returns ``True`` if no connection to the server, or to its proxy, could be made."""
     failed = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
     return any(isinstance(cause, failed) for cause in _causes(error))
 

@@ -68,8 +68,7 @@ class IdentityLoader:
 
 
 def _run(function: Loader) -> Any:
-    """Calls a function that was async, in a thread of its own but in the same context: the thread
-    of an async view has an event loop already, and there can be no second one."""
+    # In another thread: that of an async view has an event loop, and there can be no second one.
     context = contextvars.copy_context()
     with ThreadPoolExecutor(1, "flagsmith-identity-loader") as thread:
         return thread.submit(context.run, function).result()
@@ -79,12 +78,7 @@ def _check(function: Any) -> None:
     if not callable(function):
         raise TypeError("identity_loader decorates a function: @flagsmith.identity_loader")
     try:
-        signature = inspect.signature(function)
-    except ValueError:
-        # Some functions that are written in C have no signature.
-        return
-    try:
-        signature.bind()
+        inspect.signature(function).bind()
     except TypeError:
         raise TypeError(
             f"{signals.name_of(function)} takes arguments, but an identity loader is called "

@@ -29,8 +29,8 @@ class FlagChange:
     :param feature_name: the feature's name.
     :param before: its environment flag before; ``None`` if there was none.
     :param after: its environment flag now; ``None`` if it is gone.
-    :param targeting_changed: whether it changed for some identities: by a segment, an override for
-        an identity, or a percentage split. The environment's own flag may be the same.
+    :param targeting_changed: ``True`` if it changed for some identities: by a segment, an override
+        for an identity, or a percentage split. The environment's own flag may be the same.
     """
 
     feature_name: str

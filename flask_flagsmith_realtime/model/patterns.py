@@ -32,7 +32,7 @@ _ONLY_OF_REGEX = r"(?s)\\.|\{(?!\d*,?\d*\})|\[(?=:)|\{(?=\})"
 
 
 def matches(pattern: object, value: object) -> bool:
-    """Returns whether a value matches a pattern from its beginning.
+    """Returns ``True`` if a value matches a pattern from its beginning.
 
     :raises TimeoutError: if that takes longer than :data:`MATCH_TIMEOUT_SECONDS`.
     """

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from flask import Flask, request
 
-from flask_flagsmith_realtime import FlagsmithRealtime, flags, flags_changed
+from flask_flagsmith_realtime import FlagsmithRealtime, flags, flags_changed, logs
 from flask_flagsmith_realtime.emulator import Emulator
 from tests.support.apps import MakeApp, Received, read_flag
 from tests.support.paths import ROOT
@@ -79,6 +79,8 @@ def blocking_handler(logger: logging.Logger) -> Iterator[BlockingHandler]:
     logger.addHandler(handler)
     yield handler
     handler.goes_on.set()
+    # Lines that wait are written before the next test looks at the log.
+    logs.flush(PATIENCE_SECONDS)
 
 
 def test_every_module_logs_safely() -> None:
