@@ -23,7 +23,6 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -31,9 +30,8 @@ from blinker import NamedSignal
 from flask import Flask
 
 from .. import signals
-from ..exceptions import FetchError
 from ..logs import BackgroundLogger, OncePerCause
-from ..model import FlagChange, Snapshot, diff
+from ..model import diff
 from ..monitoring import Activity
 from ..processes import start_thread, watch
 
@@ -64,68 +62,34 @@ class Dispatcher:
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    def refreshed(self, snapshot: Snapshot) -> None:
-        """Sends ``snapshot_refreshed``."""
-        self._put("refreshed", signals.snapshot_refreshed, snapshot=snapshot)
-
-    def changed(
-        self,
-        changes: Mapping[str, FlagChange],
-        snapshot: Snapshot,
-        previous: Snapshot | None,
-        leader: bool,
-    ) -> None:
-        """Sends ``flags_changed``, merged with one that waits already."""
+    def send(self, signal: NamedSignal, **content: Any) -> None:
+        """Sends a signal in the dispatcher's thread, merged with one of its kind that waits."""
+        app = self._app()
+        if app is None or not signal.has_receivers_for(app):
+            return
+        key: object = signal
+        if signal in (signals.stream_connected, signals.stream_disconnected):
+            # Each takes the place of the one that is so many transitions older.
+            key = next(self._transitions) % _MOST_TRANSITIONS
         with self._lock:
-            waiting = self._waiting.pop("changed", None)
-        if waiting is not None:
-            _, content = waiting
-            previous, leader = content["previous"], leader or content["leader"]
-            changes = diff(previous, snapshot)
-            if not changes:
+            _, waiting = self._waiting.pop(key, (signal, None))
+            if waiting is not None and signal is signals.flags_changed:
+                previous, leader = waiting["previous"], waiting["leader"] or content["leader"]
+                changes = diff(previous, content["snapshot"])
+                content |= {"changes": changes, "previous": previous, "leader": leader}
+                if not changes:
+                    return
+            if self._closed:
                 return
-        self._put(
-            "changed",
-            signals.flags_changed,
-            changes=changes,
-            snapshot=snapshot,
-            previous=previous,
-            leader=leader,
-        )
-
-    def failed(self, error: FetchError) -> None:
-        """Sends ``refresh_failed``."""
-        self._put("failed", signals.refresh_failed, error=error)
-
-    def connected(self) -> None:
-        """Sends ``stream_connected``."""
-        self._put_transition(signals.stream_connected)
-
-    def disconnected(self, reason: str) -> None:
-        """Sends ``stream_disconnected``."""
-        self._put_transition(signals.stream_disconnected, reason=reason)
+            self._waiting[key] = signal, content
+            if self._thread is None:
+                self._thread = start_thread("flagsmith-dispatcher", self._run)
 
     def close(self) -> None:
         """Drops what waits, and sends nothing more."""
         with self._lock:
             self._closed = True
             self._waiting.clear()
-
-    def _put_transition(self, signal: NamedSignal, **content: Any) -> None:
-        # Each takes the place of the one that is so many transitions older.
-        self._put(next(self._transitions) % _MOST_TRANSITIONS, signal, **content)
-
-    def _put(self, key: object, signal: NamedSignal, **content: Any) -> None:
-        app = self._app()
-        if app is None or not signal.has_receivers_for(app):
-            return
-        with self._lock:
-            if self._closed:
-                return
-            self._waiting.pop(key, None)
-            self._waiting[key] = signal, content
-            if self._thread is None:
-                self._thread = start_thread("flagsmith-dispatcher", self._run)
 
     def _run(self) -> None:
         while True:

@@ -14,7 +14,7 @@ import time
 from dataclasses import replace
 from datetime import datetime, timezone
 
-from .. import logs
+from .. import logs, signals
 from ..client import API
 from ..config import Config
 from ..exceptions import FetchError
@@ -134,10 +134,10 @@ class FlagsmithSource(Source):
         for reason in mail.transitions:
             if reason is None:
                 self._schedule.connected(now)
-                self._publisher.dispatcher.connected()
+                self._publisher.dispatcher.send(signals.stream_connected)
             else:
                 self._schedule.disconnected(now)
-                self._publisher.dispatcher.disconnected(reason)
+                self._publisher.dispatcher.send(signals.stream_disconnected, reason=reason)
         for epoch in mail.greeting:
             self._schedule.greeted(epoch)
         if mail.unnumbered and self._schedule.announced(None, now):

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Mapping
 from typing import Protocol
 
-from .. import logs
+from .. import logs, signals
 from ..exceptions import FetchError
 from ..logs import BackgroundLogger
 from ..model import FlagChange, Snapshot, diff
@@ -103,9 +103,15 @@ class Publisher:
                 changes = diff(previous, snapshot)
             if changes or previous is None or _is_news(previous, snapshot):
                 self._store.announce()
-            self.dispatcher.refreshed(snapshot)
+            self.dispatcher.send(signals.snapshot_refreshed, snapshot=snapshot)
             if changes:
-                self.dispatcher.changed(changes, snapshot, previous, leader=fetched)
+                self.dispatcher.send(
+                    signals.flags_changed,
+                    changes=changes,
+                    snapshot=snapshot,
+                    previous=previous,
+                    leader=fetched,
+                )
         if fetched and self._sink is not None:
             self._sink.share(snapshot, replaced)
         if self._file is not None:
@@ -125,7 +131,7 @@ class Publisher:
         :returns: the snapshot that serves from now on.
         """
         serving = self._store.fall_back()
-        self.dispatcher.failed(error)
+        self.dispatcher.send(signals.refresh_failed, error=error)
         if self._sink is not None:
             self._sink.failed()
         return serving

@@ -68,8 +68,14 @@ def dispatcher(app: Flask) -> Dispatcher:
 
 
 def change(dispatcher: Dispatcher, before: Snapshot | None, after: Snapshot) -> None:
-    dispatcher.refreshed(after)
-    dispatcher.changed(diff(before, after), after, before, leader=False)
+    dispatcher.send(snapshot_refreshed, snapshot=after)
+    dispatcher.send(
+        flags_changed,
+        changes=diff(before, after),
+        snapshot=after,
+        previous=before,
+        leader=False,
+    )
 
 
 def app_with_a_blocked_receiver(
@@ -110,7 +116,7 @@ def test_changes_behind_a_slow_receiver_are_merged(
 ) -> None:
     first = [snapshot(number, a=number, b=0) for number in range(5)]
     snapshot_refreshed.connect(block, sender=app)
-    dispatcher.refreshed(first[0])
+    dispatcher.send(snapshot_refreshed, snapshot=first[0])
     assert block.entered.wait(PATIENCE_SECONDS)
     snapshot_refreshed.disconnect(block)
     changed, refreshed = Received(flags_changed, app), Received(snapshot_refreshed, app)
@@ -129,12 +135,12 @@ def test_a_change_that_was_undone_meanwhile_is_not_sent(
 ) -> None:
     one, two, again = snapshot(1, a=1), snapshot(2, a=2), snapshot(3, a=1)
     snapshot_refreshed.connect(block, sender=app)
-    dispatcher.refreshed(one)
+    dispatcher.send(snapshot_refreshed, snapshot=one)
     assert block.entered.wait(PATIENCE_SECONDS)
     changed, failed = Received(flags_changed, app), Received(signals.refresh_failed, app)
     change(dispatcher, one, two)
     change(dispatcher, two, again)
-    dispatcher.failed(FetchError("the last signal"))
+    dispatcher.send(signals.refresh_failed, error=FetchError("the last signal"))
     block.goes_on.set()
     failed.wait()
     assert changed.all == []
@@ -142,14 +148,14 @@ def test_a_change_that_was_undone_meanwhile_is_not_sent(
 
 def test_what_waits_is_bounded(app: Flask, dispatcher: Dispatcher, block: Block) -> None:
     snapshot_refreshed.connect(block, sender=app)
-    dispatcher.refreshed(snapshot(0, a=0))
+    dispatcher.send(snapshot_refreshed, snapshot=snapshot(0, a=0))
     assert block.entered.wait(PATIENCE_SECONDS)
     ended = Received(signals.stream_disconnected, app)
     failed = Received(signals.refresh_failed, app)
     for number in range(1000):
-        dispatcher.connected()
-        dispatcher.disconnected(str(number))
-        dispatcher.failed(FetchError(str(number)))
+        dispatcher.send(signals.stream_connected)
+        dispatcher.send(signals.stream_disconnected, reason=str(number))
+        dispatcher.send(signals.refresh_failed, error=FetchError(str(number)))
     block.goes_on.set()
     assert str(failed.wait()["error"]) == "999"
     ended.wait_for(lambda content: content["reason"] == "999")
@@ -170,7 +176,7 @@ def test_signals_keep_their_order(app: Flask, dispatcher: Dispatcher) -> None:
         receivers.append(receive)
         signal.connect(receive, sender=app)
     change(dispatcher, snapshot(1, a=1), snapshot(2, a=2))
-    dispatcher.connected()
+    dispatcher.send(signals.stream_connected)
     assert last.wait(PATIENCE_SECONDS)
     assert sent == [
         "flagsmith-snapshot-refreshed",
