@@ -18,11 +18,6 @@ REPEAT_SECONDS = (0.25, 1.0, 4.0)
 _HEARTBEAT = ": still here\n\n"
 
 
-def retry(milliseconds: int) -> str:
-    """Returns the line that sets the delay before the browser connects again."""
-    return f"retry: {milliseconds}\n\n"
-
-
 class Events:
     """Decides which snapshots one browser has to know of.
 

@@ -25,7 +25,7 @@ from ..config import Config
 from ..engine import Engine
 from ..model import Snapshot
 from ..processes import PerProcess, concurrent_requests, is_worker_stopping, watch
-from .events import Events, retry
+from .events import Events
 
 logger = logs.SafeLogger(logging.getLogger(__name__))
 
@@ -64,7 +64,7 @@ class EventStreams:
         """Returns a stream that ends at once and has the browser connect again after a while."""
         event = events.begin(_epoch(self._engine.read()))
         seconds = RETRY_AFTER_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311
-        return [retry(int(1000 * seconds)), event or ""]
+        return [f"retry: {1000 * seconds:.0f}\n\n", event or ""]
 
     def _most(self, environ: Mapping[str, Any]) -> int:
         """Returns how many streams may be open: some requests must always find a thread."""
@@ -94,7 +94,7 @@ class Stream:
 
     def __iter__(self) -> Iterator[str]:
         # Browsers whose worker stops do not connect to the next one at the same moment.
-        yield retry(random.randint(1000, 3000))  # noqa: S311
+        yield f"retry: {random.randint(1000, 3000)}\n\n"  # noqa: S311
         # In this order: a snapshot that is published in between is read, and is no second event.
         change = self._engine.wait_for_change(None, 0)
         snapshot = self._engine.read()

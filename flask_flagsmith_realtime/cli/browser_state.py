@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..exceptions import FlagsmithRealtimeError
-from ..reading import Flags, flags_for_browser
+from ..reading import flags_for_browser
 from .commands import identity_option, load_app, read_flags, traits_option, warn
 
 
@@ -40,10 +40,6 @@ def browser_state(
     except FlagsmithRealtimeError as hidden:
         raise click.ClickException(str(hidden)) from None
     click.echo(json.dumps(shown, indent=2))
-    _explain(flags)
-
-
-def _explain(flags: Flags) -> None:
     found = flags_for_browser(flags)
     for flag in found.mapping.values():
         reason = found.reason_to_hide(flag)

@@ -12,11 +12,8 @@ TraitValue: TypeAlias = str | int | float | bool | None
 
 
 class TraitConfig(TypedDict):
-    """A trait that Flagsmith uses for this evaluation and does not store, as in the SDK.
-
-    :param value: its value.
-    :param transient: ``True``; with ``False`` it is a trait like others.
-    """
+    """A trait that Flagsmith uses for this evaluation and does not store, as in the SDK. Unless
+    ``transient`` is true, it is a trait like others."""
 
     value: TraitValue
     transient: bool
