@@ -11,6 +11,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import NoneType
 from typing import Any, TypeVar, cast
 
 from flask import Flask
@@ -48,7 +49,7 @@ __all__ = ["EXPOSURE", "FlagsmithRealtimeProvider"]
 logger = logs.SafeLogger(logging.getLogger(__name__))
 
 #: The event by which an app reports an exposure, as in Flagsmith's other providers. Its attribute
-#: ``flag_key`` names the feature.
+#: ``flag_key`` names the feature, ``variant`` the variant if it is not that of the flag.
 EXPOSURE = "feature_flag.exposure"
 
 _Value = TypeVar("_Value")
@@ -181,14 +182,13 @@ class FlagsmithRealtimeProvider(AbstractProvider):
         """Reports an event, or with the name :data:`EXPOSURE` an exposure. Never raises."""
         details = tracking_event_details or TrackingEventDetails()
         try:
+            found = self._flags(evaluation_context)
             if tracking_event_name == EXPOSURE:
-                found = self._flags(evaluation_context)
-                found.get_experiment_flag(str(details.attributes.get("flag_key", "")))
-                return
-            metadata = details.attributes or None
-            reporter = state_of(self._app).reporter
-            identity = self._flags(evaluation_context).identity
-            reporter.track(tracking_event_name, identity, details.value, metadata)
+                self._expose(found, dict(details.attributes))
+            else:
+                metadata = details.attributes or None
+                reporter = state_of(self._app).reporter
+                reporter.track(tracking_event_name, found.identity, details.value, metadata)
         except Exception as error:
             logger.warning(
                 "The event %r of OpenFeature is not reported: %s",
@@ -196,6 +196,16 @@ class FlagsmithRealtimeProvider(AbstractProvider):
                 error,
                 extra=logs.fields("openfeature_event_refused"),
             )
+
+    def _expose(self, found: Flags, attributes: dict[str, Any]) -> None:
+        name, variant = attributes.pop("flag_key", None), attributes.pop("variant", None)
+        if not isinstance(name, str) or not isinstance(variant, (str, NoneType)):
+            raise TypeError("the attributes flag_key and variant of an exposure must be text")
+        reporter, metadata = state_of(self._app).reporter, attributes or None
+        if variant is None:
+            reporter.expose(found.get_flag(name), found.identity, metadata)
+        else:
+            reporter.expose_by_app(name, variant, found.identity, metadata)
 
     def _flags(self, context: EvaluationContext | None) -> Flags:
         is_current = context_app() is self._app

@@ -92,34 +92,39 @@ def tracked_event(
         raise ValueError(f"An event's name must have 1 to {_LONGEST_NAME} characters: {name!r:.60}")
     if name.startswith("$"):
         raise ValueError(f"An event's name must not begin with $, which is Flagsmith's: {name!r}")
-    if value is not None and not isinstance(value, (str, int, float)):
-        raise TypeError(
-            f"The value of the event {name!r} must be text, a number, True, False or None, not "
-            f"{type(value).__name__}; other values go into metadata."
-        )
-    text = None if value is None else str(value)
-    if text is not None and len(text.encode(errors="replace")) > _LARGEST_VALUE_BYTES - 2:
-        raise ValueError(f"The value of the event {name!r} is larger than 128 KiB.")
-    if metadata is not None:
-        _check_metadata(name, metadata)
-    return Event(name, value=text, metadata=metadata, **_user(identity))
+    return _event(name, None, identity, value, metadata)
 
 
-def exposure(flag: Flag, identity: Identity | None) -> Event | None:
+def exposure(
+    flag: Flag, identity: Identity | None, metadata: Mapping[str, Any] | None = None
+) -> Event | None:
     """Returns the event of an identity that was shown a variant; ``None`` if there is none: the
-    flag is off, a default, or outside an experiment, or its identity is unknown."""
+    flag is off, a default, or outside an experiment, or its identity is unknown.
+
+    :raises TypeError: if the metadata has a wrong type.
+    :raises ValueError: if it exceeds a limit of Flagsmith's.
+    """
     experiment = flag.experiment
     if identity is None or not flag.enabled or flag.is_default or flag.variant is None:
         return None
     if experiment is None or not experiment.in_experiment:
         return None
-    return Event(
-        EXPOSURE,
-        flag.feature_name,
-        value=flag.variant,
-        metadata={"experiment_id": experiment.id},
-        **_user(identity),
-    )
+    metadata = {**(metadata or {}), "experiment_id": experiment.id}
+    return _event(EXPOSURE, flag.feature_name, identity, flag.variant, metadata)
+
+
+def exposure_by_app(
+    feature_name: str, variant: str, identity: Identity | None, metadata: Mapping[str, Any] | None
+) -> Event | None:
+    """Returns the event of an identity that was shown a variant, as the app says; ``None`` if the
+    identity is unknown.
+
+    :raises TypeError: if an argument has a wrong type.
+    :raises ValueError: if it exceeds a limit of Flagsmith's.
+    """
+    if identity is None:
+        return None
+    return _event(EXPOSURE, feature_name, identity, variant, metadata)
 
 
 class Events:
@@ -229,6 +234,27 @@ class Events:
         for reason in _reasons(body) if status in (202, 400) else ():
             self._rejections.problem(f"Flagsmith rejected an event, which is dropped: {reason}.")
         return True
+
+
+def _event(
+    name: str,
+    feature_name: str | None,
+    identity: Identity | None,
+    value: FlagValue,
+    metadata: Mapping[str, Any] | None,
+) -> Event:
+    """Returns an event, with its value and metadata checked."""
+    if value is not None and not isinstance(value, (str, int, float)):
+        raise TypeError(
+            f"The value of the event {name!r} must be text, a number, True, False or None, not "
+            f"{type(value).__name__}; other values go into metadata."
+        )
+    text = None if value is None else str(value)
+    if text is not None and len(text.encode(errors="replace")) > _LARGEST_VALUE_BYTES - 2:
+        raise ValueError(f"The value of the event {name!r} is larger than 128 KiB.")
+    if metadata is not None:
+        _check_metadata(name, metadata)
+    return Event(name, feature_name, value=text, metadata=metadata, **_user(identity))
 
 
 def _user(identity: Identity | None) -> dict[str, Any]:

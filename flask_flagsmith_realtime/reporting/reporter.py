@@ -32,7 +32,7 @@ from ..model import Flag, FlagValue, Identity
 from ..processes import register_engine, start_thread
 from ..signals import flag_evaluated
 from .analytics import Analytics
-from .events import Event, Events, exposure, tracked_event
+from .events import Event, Events, exposure, exposure_by_app, tracked_event
 
 logger = BackgroundLogger(logging.getLogger(__name__))
 
@@ -79,9 +79,31 @@ class Reporter:
         """
         self._add(tracked_event(name, identity, value, metadata))
 
-    def expose(self, flag: Flag, identity: Identity | None) -> None:
-        """Reports that an identity was shown a flag, if that is part of an experiment."""
-        event = exposure(flag, identity)
+    def expose(
+        self, flag: Flag, identity: Identity | None, metadata: Mapping[str, Any] | None = None
+    ) -> None:
+        """Reports that an identity was shown a flag, if that is part of an experiment.
+
+        :raises TypeError: if the metadata has a wrong type.
+        :raises ValueError: if it exceeds a limit of Flagsmith's.
+        """
+        event = exposure(flag, identity, metadata)
+        if event is not None:
+            self._add(event)
+
+    def expose_by_app(
+        self,
+        feature_name: str,
+        variant: str,
+        identity: Identity | None,
+        metadata: Mapping[str, Any] | None,
+    ) -> None:
+        """Reports that an identity was shown a variant, as the app says.
+
+        :raises TypeError: if the metadata has a wrong type.
+        :raises ValueError: if an argument exceeds a limit of Flagsmith's.
+        """
+        event = exposure_by_app(feature_name, variant, identity, metadata)
         if event is not None:
             self._add(event)
 

@@ -316,9 +316,12 @@ class TestTracking:
     ) -> None:
         with caplog.at_level(logging.WARNING):
             tracking.client.track("$reserved")
-            tracking.client.track(EXPOSURE, EvaluationContext("ada"))
+            for attributes in ({}, {"flag_key": 7}, {"flag_key": "banner_text", "variant": 7}):
+                details = TrackingEventDetails(attributes=attributes)
+                tracking.client.track(EXPOSURE, EvaluationContext("ada"), details)
         assert not state_of(tracking.app).reporter.kept_events
         assert "The event '$reserved' of OpenFeature is not reported" in caplog.text
+        assert caplog.text.count("flag_key and variant of an exposure must be text") == 3
 
     def test_exposures(self, make_app: MakeApp, emulator: Emulator) -> None:
         emulator.set_flag("button_colour", enabled=True, value="grey")
@@ -330,11 +333,22 @@ class TestTracking:
             ENABLE_EVENTS=True,
             EVENTS_API_URL=emulator.events_api_url,
         )
-        details = TrackingEventDetails(attributes={"flag_key": "button_colour"})
+        details = TrackingEventDetails(attributes={"flag_key": "button_colour", "place": "top"})
         shop.client.track(EXPOSURE, EvaluationContext("ada"), details)
         shop.flagsmith.stop(shop.app)
         [event] = emulator.events
         assert (event["event"], event["identifier"]) == ("$flag_exposure", "ada")
+        assert event["metadata"]["place"] == "top"
+
+    def test_exposure_with_a_variant_is_what_the_app_says(self, tracking: Shop) -> None:
+        attributes = {"flag_key": "button_colour", "variant": "blue", "place": "top"}
+        details = TrackingEventDetails(attributes=attributes)
+        tracking.client.track(EXPOSURE, EvaluationContext("ada"), details)
+        tracking.client.track(EXPOSURE, tracking_event_details=details)
+        [event] = state_of(tracking.app).reporter.kept_events
+        assert (event.event, event.feature_name) == ("$flag_exposure", "button_colour")
+        assert (event.identifier, event.value) == ("ada", "blue")
+        assert event.metadata == {"place": "top"}
 
 
 def details(shop: Shop, kind: str, name: str, default: Any) -> FlagEvaluationDetails[Any]:
