@@ -51,7 +51,7 @@ class Config:
     )
     api_url: str = _option(
         "https://edge.api.flagsmith.com/api/v1/",
-        validators.URL,
+        validators.API_URL,
         "The base URL of Flagsmith's API, up to and with ``/api/v1/``.",
     )
     realtime_api_url: str = _option(
@@ -216,8 +216,7 @@ class Config:
     @property
     def usual_api_url(self) -> str:
         """``api_url`` with the path in which that of Flagsmith's API usually ends."""
-        url = self.api_url
-        return url if url.endswith("/api/v1/") else f"{url.removesuffix('api/')}api/v1/"
+        return validators.usual_api_url(self.api_url)
 
     @property
     def key_kind(self) -> str:

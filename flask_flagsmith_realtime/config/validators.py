@@ -14,6 +14,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -80,15 +81,25 @@ def _is_url(text: str, schemes: tuple[str, ...] = ("http", "https")) -> bool:
     return usable and text.isprintable() and " " not in text
 
 
-def _url(value: Any) -> str:
+def usual_api_url(url: str) -> str:
+    """Returns a URL with the path in which that of Flagsmith's API usually ends."""
+    parts = urlsplit(url)
+    if parts.path.endswith("/api/v1/"):
+        return url
+    path = parts.path.removesuffix("/").removesuffix("/api")
+    return parts._replace(path=f"{path}/api/v1/").geturl()
+
+
+def _url(value: Any, complete: Callable[[str], str] = str) -> str:
     if not isinstance(value, str):
         raise _wrong_type("a URL", value)
     # A user name, a query or a fragment can hold a secret: such a value is not repeated.
     plain = not set("@?#") & set(value)
     if not _is_url(value):
         found = f", not {value!r}" if plain else ""
-        looks_like_host = plain and value and "://" not in value
-        hint = f"; did you mean http://{value.strip('/')}/ ?" if looks_like_host else ""
+        meant = f"http://{value.strip('/')}/"
+        looks_like_host = plain and "://" not in value and _is_url(meant)
+        hint = f"; did you mean {complete(meant)} ?" if looks_like_host else ""
         raise ValueError(f"must be a URL that starts with https:// or http://{found}{hint}")
     if not plain:
         raise ValueError(
@@ -271,6 +282,7 @@ KEY = Kind(_key, "1234")
 TEXT = Kind(_text, "1234")
 HEADER_VALUE = Kind(_header_value, "1.0")
 URL = Kind(_url, "https://flagsmith.example.com/")
+API_URL = Kind(partial(_url, complete=usual_api_url), "https://flagsmith.example.com/api/v1/")
 BOOLEAN = Kind(_boolean, True)
 PATH = Kind(_path, "/var/lib/shop/flags.json")
 DEFAULTS = Kind(_defaults, {"new_checkout": True, "banner_text": "Hi"})
