@@ -180,14 +180,6 @@ def document_of(pages: Sequence[Page], held: Document | None = None) -> Document
     return held if held is not None and held.is_same_as(document) else document
 
 
-def decode_flags(body: bytes) -> tuple[FlagState, ...]:
-    """Decodes an answer of ``flags/``.
-
-    :raises InvalidDocumentError: naming the member that is wrong.
-    """
-    return decode(tuple[FlagState, ...], body)
-
-
 def decode_identity(body: bytes) -> tuple[FlagState, ...]:
     """Decodes an answer of ``identities/``.
 

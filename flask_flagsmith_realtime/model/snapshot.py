@@ -14,11 +14,11 @@ from types import MappingProxyType
 
 from werkzeug.utils import cached_property
 
-from .decoding import json_text
-from .document import Document, Page, decode_flags, document_of
+from .decoding import decode, json_text
+from .document import Document, Page, document_of
 from .evaluation import Evaluation
 from .flag import Flag
-from .schema import FeatureState
+from .schema import FeatureState, FlagState
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +114,7 @@ def snapshot_of_flags(
     body = json_text(body)
     if held is not None and held.answer == body:
         return replace(held, epoch=epoch, fetched_at=fetched_at, server_date=None, announced=None)
-    states = decode_flags(body)
+    states = decode(tuple[FlagState, ...], body)
     return Snapshot(
         flags=MappingProxyType({state.feature.name: state.flag() for state in states}),
         epoch=epoch,

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 
 from flask_flagsmith_realtime.exceptions import InvalidDocumentError
+from flask_flagsmith_realtime.model import snapshot_of_flags
 from flask_flagsmith_realtime.model.decoding import json_text
 from flask_flagsmith_realtime.model.document import (
-    decode_flags,
     decode_identity,
     document_of,
     first_page,
     further_page,
 )
 from tests.support import recorded
-from tests.support.snapshots import decode_document
+from tests.support.snapshots import decode_document, snapshot_of_answer
 
 Document = dict[str, Any]
 
@@ -30,7 +30,7 @@ def document() -> Document:
 
 def test_recorded_answers_pass(document: Document) -> None:
     decode_document(document)
-    assert len(decode_flags(json.dumps(recorded.flags()).encode())) == 6
+    assert len(snapshot_of_answer(recorded.flags(), 1.0, 2.0, "key").flags) == 6
     identity = recorded.exchange("identity with traits")["response"]["body"]
     assert len(decode_identity(json.dumps(identity).encode())) == 6
 
@@ -220,7 +220,7 @@ def test_null_is_a_value_but_nothing_is_none(document: Document, path: str) -> N
 @pytest.mark.parametrize("answer", [None, {}, "x", [None], [{}], [{"feature": {"id": 1}}]])
 def test_lists_of_flags_that_are_refused(answer: object) -> None:
     with pytest.raises(InvalidDocumentError):
-        decode_flags(json.dumps(answer).encode())
+        snapshot_of_flags(json.dumps(answer).encode(), 1.0, 2.0, "key")
 
 
 @pytest.mark.parametrize("page", [None, [], {}, {"identity_overrides": None}])
