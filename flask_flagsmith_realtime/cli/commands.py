@@ -19,7 +19,7 @@ from flask import Flask
 from flask.cli import NoAppException, ScriptInfo
 
 from ..app_state import AppState, state_of
-from ..doctor import Finding, Level, broken_app, broken_setup
+from ..doctor import Finding, broken_app, broken_setup
 from ..doctor import examine as examine_app
 from ..exceptions import FetchError, FlagsmithRealtimeError
 from ..reading import Flags
@@ -30,7 +30,7 @@ from .watch import follow
 EXIT_OFF = 3
 EXIT_UNKNOWN = 4
 
-_LEVEL_COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.FAILED: "red"}
+_LEVEL_COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
 
 
 def _read_traits(
@@ -185,9 +185,8 @@ def examine(context: click.Context, as_json: bool) -> None:
         if not as_json:
             _print_finding(finding)
     if as_json:
-        found = [{**dataclasses.asdict(f), "level": f.level.value} for f in findings]
-        click.echo(json.dumps(found, indent=2))
-    context.exit(1 if any(f.level is Level.FAILED for f in findings) else 0)
+        click.echo(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2))
+    context.exit(1 if any(f.level == "failed" for f in findings) else 0)
 
 
 def load_app() -> AppState:
@@ -247,7 +246,7 @@ def warn(error: FetchError) -> None:
 
 
 def _print_finding(finding: Finding) -> None:
-    level = click.style(f"{finding.level.value:<8}", fg=_LEVEL_COLOURS[finding.level])
+    level = click.style(f"{finding.level:<8}", fg=_LEVEL_COLOURS[finding.level])
     title = f"{level}{finding.check:<10}"
     for text in filter(None, (finding.message, finding.advice)):
         for line in textwrap.wrap(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from .checks import broken_app, broken_setup, examine
-from .findings import Finding, Level
+from .findings import Finding
 
 __all__ = [
     "Finding",
-    "Level",
     "broken_app",
     "broken_setup",
     "examine",
