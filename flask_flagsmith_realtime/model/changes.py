@@ -44,6 +44,8 @@ def diff(before: Snapshot | None, after: Snapshot) -> Mapping[str, FlagChange]:
 
     :param before: the earlier one; ``None`` if there was none, then every feature is new.
     """
+    if before is not None and before.flags is after.flags and before.document is after.document:
+        return MappingProxyType({})
     flags_before: Mapping[str, Flag] = before.flags if before is not None else {}
     targeting_changed = _changed_targeting(before, after)
     changes: dict[str, FlagChange] = {}
