@@ -145,22 +145,18 @@ def _text(value: Any) -> str:
     return value
 
 
-def _header_problem(content: str) -> str | None:
-    """Returns the reason why a header cannot carry a text."""
+def _check_header(content: str, subject: str) -> None:
     if not content.isprintable() or content != content.strip():
-        return "control characters, or spaces at its ends"
+        raise ValueError(f"{subject} control characters, or spaces at its ends")
     try:
         content.encode("latin-1")
     except UnicodeEncodeError:
-        return "characters that no header can carry"
-    return None
+        raise ValueError(f"{subject} characters that no header can carry") from None
 
 
 def _header_value(value: Any) -> str:
     text = _text(value)
-    problem = _header_problem(text)
-    if problem is not None:
-        raise ValueError(f"is sent as a header, but holds {problem}")
+    _check_header(text, "is sent as a header, but holds")
     return text
 
 
@@ -182,9 +178,7 @@ def _headers(value: Any) -> Mapping[str, str]:
             raise ValueError(f"must not hold {name}; set FLAGSMITH_ENVIRONMENT_KEY instead")
         if not re.fullmatch(_HEADER_NAME, name):
             raise ValueError(f"holds {name!r}, which is not a valid header name")
-        problem = _header_problem(content)
-        if problem is not None:
-            raise ValueError(f"holds {name!r} with {problem}")
+        _check_header(content, f"holds {name!r} with")
     return headers
 
 
