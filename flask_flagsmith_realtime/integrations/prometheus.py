@@ -124,6 +124,10 @@ class _Observer:
         stream_connected.connect(self.stream_opened, sender=app)
         stream_disconnected.connect(self.stream_ended, sender=app)
         flags_changed.connect(self.changed, sender=app)
+        # At zero: Prometheus sees no increase in the first value of a series.
+        for result in ("ok", "failed"):
+            self._metrics.refreshes.labels(self._name, result)
+        self._metrics.connections.labels(self._name)
         status = state_of(app).engine.status()
         if status.age_seconds is not None:
             # The first signals were sent before.

@@ -16,7 +16,7 @@ def create_app() -> Flask:
     app = Flask("metered")
     app.config.from_prefixed_env()
     FlagsmithRealtime(app)
-    prometheus.init_app(app)
+    prometheus.init_app(app, evaluations=True)
 
     @app.get("/")
     def home() -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.integrations import prometheus
 from tests.support.apps import MakeApp
 from tests.support.paths import ROOT
+from tests.support.programs import find_program
 from tests.support.servers import Serve, gunicorn
 from tests.support.waiting import PATIENCE_SECONDS, eventually
 
@@ -97,13 +99,82 @@ def test_workers_of_gunicorn_are_summed(serve: Serve, emulator: Emulator, tmp_pa
     assert server.stop() == 0
 
 
-def test_dashboard_shows_metrics_that_exist(registry: CollectorRegistry) -> None:
-    prometheus._Metrics(registry)
-    known = {name for names in registry._collector_to_names.values() for name in names}
+def queries_of_dashboard() -> dict[str, str]:
+    """Return the queries of the dashboard's panels, for all apps, by title and letter."""
     dashboard: dict[str, Any] = json.loads(DASHBOARD.read_text())
-    queries = [
-        target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", ())
-    ]
-    shown = {name for query in queries for name in re.findall(r"\bflagsmith_\w+", query)}
-    assert shown
-    assert shown <= known
+    return {
+        f"{panel['title']}, {target['refId']}": target["expr"].replace("$app", ".+")
+        for panel in dashboard["panels"]
+        for target in panel["targets"]
+    }
+
+
+def test_dashboard_shows_all_metrics(registry: CollectorRegistry) -> None:
+    prometheus._Metrics(registry)
+    names = {name for names in registry._collector_to_names.values() for name in names}
+    known = {name for name in names if not name.endswith("_created")}
+    shown = set(re.findall(r"\bflagsmith_\w+", " ".join(queries_of_dashboard().values())))
+    counters = {name for name in known if f"{name}_total" in known}
+    assert shown == known - counters
+
+
+def test_dashboard_gets_its_figures_from_prometheus(
+    serve: Serve, emulator: Emulator, tmp_path: Path
+) -> None:
+    multiprocess = tmp_path / "multiprocess"
+    multiprocess.mkdir()
+    server = serve(
+        gunicorn("--workers", "2", app="tests.integrations.metrics_app:create_app()"),
+        {"PROMETHEUS_MULTIPROC_DIR": str(multiprocess)},
+    )
+    server.wait_for_all(2, lambda answer: True)
+    assert emulator.wait_for_streams(2)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = "{}:{}".format(*free.getsockname())
+    config = {
+        "global": {"scrape_interval": "200ms"},
+        "scrape_configs": [
+            {
+                "job_name": "shop",
+                "static_configs": [{"targets": [server.url.removeprefix("http://")]}],
+            }
+        ],
+    }
+    (tmp_path / "prometheus.json").write_text(json.dumps(config))
+    serve(
+        [
+            find_program("prometheus"),
+            f"--config.file={tmp_path / 'prometheus.json'}",
+            f"--storage.tsdb.path={tmp_path / 'data'}",
+            f"--web.listen-address={address}",
+        ]
+    ).wait_for_output("Server is ready to receive web requests")
+
+    def results(query: str) -> list[dict[str, Any]]:
+        url = f"http://{address}/api/v1/query"
+        answer = requests.get(url, {"query": query}, timeout=PATIENCE_SECONDS).json()
+        assert answer["status"] == "success", (query, answer)
+        found: list[dict[str, Any]] = answer["data"]["result"]
+        return found
+
+    queries = queries_of_dashboard()
+
+    def values(title: str) -> dict[str, float]:
+        return {
+            " ".join(result["metric"].values()): float(result["value"][1])
+            for result in results(queries[title])
+        }
+
+    # The first scrapes come before the change, as they usually do.
+    eventually(lambda: values("Failed fetches, A") == {"": 0})
+    emulator.set_flag("banner_text", value="new")
+    eventually(lambda: values("Changes, A") == {"banner_text": 2})
+    eventually(lambda: values("Processes by state, A").get("live") == 2)
+    epoch_ms = pytest.approx(emulator.epoch * 1000, abs=10)
+    eventually(lambda: values("Last change, A") == {"": epoch_ms})
+    server.get("/")
+    eventually(lambda: values("Most read features, A").get("true banner_text", 0) > 0)
+    eventually(lambda: values("Fetches and stream connections, A").get("ok", 0) > 0)
+    assert values("Fetches and stream connections, A").keys() == {"ok", "failed"}
+    assert all(results(query) for query in queries.values())
+    assert 0 <= values("Age of the flags, A")[""] < PATIENCE_SECONDS
