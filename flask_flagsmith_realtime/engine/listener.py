@@ -25,7 +25,7 @@ from ..client import (
 )
 from ..config import Config
 from ..logs import BackgroundLogger, OncePerCause
-from ..monitoring import Activity
+from ..monitoring import Activity, Trouble
 from ..processes import start_thread
 from .mailbox import Mailbox
 
@@ -127,7 +127,7 @@ class Listener:
             except StreamError as error:
                 reason = str(error)
                 if not self._stopping.is_set():
-                    self._activity.stream_failed(f"Flagsmith's stream broke: {reason}.")
+                    self._activity.trouble = Trouble(f"Flagsmith's stream broke: {reason}.")
                 is_odd = isinstance(error, StreamProtocolError)
             finally:
                 self._activity.disconnected()
@@ -151,7 +151,7 @@ class Listener:
     def _read(self, stream: Stream) -> None:
         for event in stream.events():
             self._failures.recovered()
-            self._activity.event()
+            self._activity.event_at = time.monotonic()
             if not isinstance(event, ChangeEvent):
                 self._log_oddity(f"an event of it was ignored: {event.reason}")
                 continue
@@ -166,7 +166,7 @@ class Listener:
             f"Flagsmith's stream at {self._config.realtime_api_url} {what} Until then flags are "
             f"fetched every {self._config.environment_refresh_interval_seconds:g} s."
         )
-        self._activity.stream_failed(message)
+        self._activity.trouble = Trouble(message)
         self._failures.problem(message)
 
     def _log_oddity(self, what: str) -> None:

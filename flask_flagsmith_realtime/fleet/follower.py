@@ -71,10 +71,13 @@ class RedisSource(Source):
                 if self._closed:
                     return
                 looks, self._looks = self._looks, False
+                hint = None
+                if self._is_hint_due():
+                    hint, self._hint = self._hint, None
+            if hint is not None:
+                self._pass_on(hint)
             if looks:
                 self._read()
-            if self._is_hint_due():
-                self._pass_on()
 
     def _is_hint_due(self) -> bool:
         return self._hint is not None and self._pass_on_at <= time.monotonic()
@@ -93,12 +96,8 @@ class RedisSource(Source):
             # The thread survives an unexpected error: without it no change would be seen.
             self._shared.failed_reads.append(f"unexpectedly: {traceback.format_exc()}")
 
-    def _pass_on(self) -> None:
+    def _pass_on(self, hint: RefreshHint) -> None:
         """Leaves a note for the leader. If that fails, it is tried again."""
-        with self._changed:
-            hint, self._hint = self._hint, None
-        if hint is None:
-            return
         try:
             self._store.leave_note(hint.moment)
             self._pass_on_at = time.monotonic() + self._min_interval

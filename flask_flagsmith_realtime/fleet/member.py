@@ -85,8 +85,8 @@ class FleetMember(Source):
         #: The last note of a webhook. Each differs from the one before.
         self._note: str | None = None
         self._joined = False
-        #: The time of the leader's last fetch, as it is written in Redis.
-        self._fetched_at: str | None = None
+        #: The time of the leader's last fetch.
+        self._fetched_at: float | None = None
         #: This process leaves the lock, which it has just released, to others.
         self._yields = False
         #: This process has the lock, or may have it.
@@ -241,7 +241,7 @@ class FleetMember(Source):
                 # The same flags again are fresh, although there is nothing to read.
                 self._activity.answered()
             is_held = beat.version is not None and beat.version == self._shared.known
-            self._activity.leader_reported(beat.report, beat.fetched_moment if is_held else None)
+            self._activity.leader_reported(beat.report, beat.fetched_at if is_held else None)
         self._fetched_at = beat.fetched_at
         self._failures.recovered()
         return time.monotonic() + delay, is_news and beat.version is not None

@@ -97,7 +97,7 @@ class Beat:
     #: The last note of a webhook, which differs from the one before.
     note: str | None
     #: The time of the leader's last fetch; ``None`` if there are no flags.
-    fetched_at: str | None
+    fetched_at: float | None
     #: The leader's :attr:`.Activity.report`.
     report: str | None
     #: A key that was of another type and was removed; usually ``None``.
@@ -107,11 +107,6 @@ class Beat:
     def note_moment(self) -> float | None:
         """The moment in the note, in seconds since 1970."""
         return _seconds((self.note or "").partition(" ")[2])
-
-    @property
-    def fetched_moment(self) -> float | None:
-        """The time of the leader's last fetch, in seconds since 1970."""
-        return _seconds(self.fetched_at)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,7 +161,7 @@ class RedisStore:
             lock_seconds=milliseconds / 1000,
             version=version,
             note=note,
-            fetched_at=fetched_at,
+            fetched_at=_seconds(fetched_at),
             report=leader_report,
             removed=_text(removed) or None,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .activity import POLLING, Activity
+from .activity import POLLING, Activity, Trouble
 from .status import Now, State, Status, make_status
 
 __all__ = [
@@ -11,5 +11,6 @@ __all__ = [
     "Now",
     "State",
     "Status",
+    "Trouble",
     "make_status",
 ]

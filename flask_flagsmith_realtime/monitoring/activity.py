@@ -123,11 +123,3 @@ class Activity:
         """Notes that the stream has ended."""
         self.connected_since = None
         self.disconnected_at = time.monotonic()
-
-    def event(self) -> None:
-        """Notes an event of the stream."""
-        self.event_at = time.monotonic()
-
-    def stream_failed(self, message: str) -> None:
-        """Notes a failure of the stream."""
-        self.trouble = Trouble(message)

@@ -106,7 +106,10 @@ def make_status(
     :param running: ``True`` if the threads run.
     :param offline: ``True`` if there is no network on purpose.
     """
-    age = None if snapshot is None else _age(snapshot, activity, now)
+    age = None
+    if snapshot is not None:
+        fetched_at = max(snapshot.fetched_at, activity.leader_fetched_at or -math.inf)
+        age = max(0.0, now.epoch - fetched_at)
     state: State
     if offline:
         state = "offline"
@@ -131,11 +134,6 @@ def make_status(
         leader=activity.leader,
         slow_receiver=activity.slow_receiver,
     )
-
-
-def _age(snapshot: Snapshot, activity: Activity, now: Now) -> float:
-    fetched_at = max(snapshot.fetched_at, activity.leader_fetched_at or -math.inf)
-    return max(0.0, now.epoch - fetched_at)
 
 
 def _are_stale(config: Config, age: float, activity: Activity, now: Now) -> bool:

@@ -14,6 +14,7 @@ import sys
 
 import click
 from flask import Flask
+from flask.cli import FlaskGroup
 from flask.helpers import get_debug_flag
 from werkzeug.serving import is_running_from_reloader
 
@@ -25,8 +26,10 @@ def should_start(app: Flask) -> bool:
     if is_running_from_reloader():
         return True
     context = click.get_current_context(silent=True)
-    if context is not None and _is_flask_command(context):
-        return context.info_name == "run" and not _with_reloader(context)
+    if context is not None and isinstance(context.find_root().command, FlaskGroup):
+        reload = context.params.get("reload")
+        with_reloader = get_debug_flag() if reload is None else reload
+        return context.info_name == "run" and not with_reloader
     # A script may go on to app.run() with the reloader, which nothing shows before that.
     return app.import_name != "__main__"
 
@@ -44,15 +47,3 @@ def _is_gunicorn_master() -> bool:
     while frame is not None and frame.f_code is not setup:
         frame = frame.f_back
     return frame is not None
-
-
-def _is_flask_command(context: click.Context) -> bool:
-    from flask.cli import FlaskGroup
-
-    root = context.find_root()
-    return isinstance(root.command, FlaskGroup)
-
-
-def _with_reloader(context: click.Context) -> bool:
-    reload = context.params.get("reload")
-    return get_debug_flag() if reload is None else bool(reload)
