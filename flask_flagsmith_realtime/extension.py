@@ -45,16 +45,30 @@ class FlagsmithRealtime:
         self._on_change = OnChange()
         self._loader = IdentityLoader()
         self._apps: weakref.WeakSet[Flask] = weakref.WeakSet()
-        self._browser = browser.make_blueprint(current_flags)
-        self._health = health.make_blueprint()
         self._preview = Preview()
-        self._preview_blueprint = make_preview_blueprint(
+        #: A blueprint for browsers at ``/flagsmith/browser``, for
+        #: ``app.register_blueprint(flagsmith.browser)``: open pages follow changes, and Flagsmith's
+        #: JavaScript SDK works on the app's own origin. ``url_prefix`` replaces
+        #: ``/flagsmith/browser``.
+        self.browser: Blueprint = browser.make_blueprint(current_flags)
+        #: A blueprint with the probes ``/flagsmith/health/live`` and ``/flagsmith/health/ready``,
+        #: for ``app.register_blueprint(flagsmith.health)``. ``url_prefix`` replaces
+        #: ``/flagsmith/health``.
+        self.health: Blueprint = health.make_blueprint()
+        #: A blueprint by which people see features differently in their own browser, for
+        #: ``app.register_blueprint(flagsmith.preview)``: a page at ``/flagsmith/preview``, and
+        #: settings in URLs, such as ``?flagsmith.new_checkout=on``. ``url_prefix`` replaces
+        #: ``/flagsmith/preview``. Needs ``SECRET_KEY``; see :meth:`preview_allowed`.
+        self.preview: Blueprint = make_preview_blueprint(
             self._preview,
             current_flags,
             was_read,
             lambda: state_of(current_app).config.preview_badge,
         )
-        self._webhook = webhook.make_blueprint()
+        #: A blueprint that receives Flagsmith's webhooks at ``/flagsmith/webhook``, for
+        #: ``app.register_blueprint(flagsmith.webhook)``. ``url_prefix`` replaces ``/flagsmith``.
+        #: Needs ``FLAGSMITH_WEBHOOK_SECRET``.
+        self.webhook: Blueprint = webhook.make_blueprint()
         if app is not None:
             self.init_app(app)
 
@@ -94,14 +108,6 @@ class FlagsmithRealtime:
         """
         return state_of(self._app_meant()).engine.status()
 
-    @property
-    def browser(self) -> Blueprint:
-        """A blueprint for browsers at ``/flagsmith/browser``, for
-        ``app.register_blueprint(flagsmith.browser)``: open pages follow changes, and Flagsmith's
-        JavaScript SDK works on the app's own origin. ``url_prefix`` replaces
-        ``/flagsmith/browser``."""
-        return self._browser
-
     def wait_for_epoch(self, epoch: str | float | None, timeout: float = 1.0) -> bool:
         """Waits briefly until this process holds an epoch, for a view that a browser asks after a
         change: another process may have announced it. Call it before the first read of a flag.
@@ -112,28 +118,6 @@ class FlagsmithRealtime:
         :returns: ``True`` if the process holds that epoch or a newer one.
         """
         return browser.wait_for_epoch(state_of(self._app_meant()).engine, epoch, timeout)
-
-    @property
-    def health(self) -> Blueprint:
-        """A blueprint with the probes ``/flagsmith/health/live`` and ``/flagsmith/health/ready``,
-        for ``app.register_blueprint(flagsmith.health)``. ``url_prefix`` replaces
-        ``/flagsmith/health``."""
-        return self._health
-
-    @property
-    def preview(self) -> Blueprint:
-        """A blueprint by which people see features differently in their own browser, for
-        ``app.register_blueprint(flagsmith.preview)``: a page at ``/flagsmith/preview``, and
-        settings in URLs, such as ``?flagsmith.new_checkout=on``. ``url_prefix`` replaces
-        ``/flagsmith/preview``. Needs ``SECRET_KEY``; see :meth:`preview_allowed`."""
-        return self._preview_blueprint
-
-    @property
-    def webhook(self) -> Blueprint:
-        """A blueprint that receives Flagsmith's webhooks at ``/flagsmith/webhook``, for
-        ``app.register_blueprint(flagsmith.webhook)``. ``url_prefix`` replaces ``/flagsmith``. Needs
-        ``FLAGSMITH_WEBHOOK_SECRET``."""
-        return self._webhook
 
     def start(self, app: Flask) -> None:
         """Starts to listen now, if this process does not: also under test, or in a command.
