@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from .loader import IdentityLoader
-from .local import IdentityFlags, LocalIdentities
+from .local import LocalIdentities
 from .remote import RemoteIdentities, RequestIdentities
 
 __all__ = [
-    "IdentityFlags",
     "IdentityLoader",
     "LocalIdentities",
     "RemoteIdentities",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .changes import FlagChange, diff
-from .decoding import MAX_BYTES, decode, json_text
+from .decoding import MAX_BYTES, decode
 from .document import (
     Document,
     Page,
@@ -22,7 +22,7 @@ from .epochs import (
 from .evaluation import Evaluation
 from .flag import Experiment, Flag, FlagValue, default_flag, parse_value
 from .identity import MOST_IDENTITIES, Identity, TraitConfig, Traits, TraitValue
-from .schema import FeatureState, FlagState
+from .schema import FlagState
 from .snapshot import Snapshot, snapshot_of_flags, snapshot_of_pages
 
 __all__ = [
@@ -31,7 +31,6 @@ __all__ = [
     "Document",
     "Evaluation",
     "Experiment",
-    "FeatureState",
     "Flag",
     "FlagChange",
     "FlagState",
@@ -49,7 +48,6 @@ __all__ = [
     "first_page",
     "further_page",
     "is_plausible",
-    "json_text",
     "may_hide_newer",
     "parse_epoch",
     "parse_event",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .browser import BROWSER_BLUEPRINT, BrowserFlags, sdk_name
 from .flags import UNSET, Flags, Identities, Unset, WrappedFlags, flags_for_browser
-from .missing import MissingFeatures, OnMissing
+from .missing import MissingFeatures
 from .overrides import (
     PREVIEW,
     Layer,
@@ -24,7 +24,6 @@ __all__ = [
     "Identities",
     "Layer",
     "MissingFeatures",
-    "OnMissing",
     "OverriddenFlags",
     "Override",
     "Reads",
