@@ -18,6 +18,7 @@ import urllib3
 from flagsmith.version import DEFAULT_USER_AGENT as SDK_USER_AGENT
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.util.connection import allowed_gai_family
 
 from ..config import Config
 from ..version import __version__
@@ -130,9 +131,8 @@ class _HTTPConnection(HTTPConnection):
 
     def _new_conn(self) -> socket.socket:
         timeout = self.timeout
-        # For each address of the host, which urllib3 tries one after the other: two that do not
-        # answer leave time for the next one.
-        self.timeout = (timeout or 0.0) / 3 or None
+        # The addresses of the host share the time: urllib3 gives all of it to each of them.
+        self.timeout = (timeout or 0.0) / self._count_addresses() or None
         try:
             opened = super()._new_conn()
         finally:
@@ -140,6 +140,14 @@ class _HTTPConnection(HTTPConnection):
         opened.settimeout(timeout)
         self._sockets.add(opened)
         return opened
+
+    def _count_addresses(self) -> int:
+        host, family = self._dns_host.strip("[]"), allowed_gai_family()
+        try:
+            return len(socket.getaddrinfo(host, self.port, family, socket.SOCK_STREAM))
+        except (OSError, UnicodeError):
+            # urllib3 meets the same error and raises its own.
+            return 1
 
 
 class _HTTPSConnection(_HTTPConnection, HTTPSConnection):

@@ -247,7 +247,7 @@ def test_a_bundle_that_is_not_there_is_named(
 # Addresses
 
 
-def test_an_address_that_does_not_answer_leaves_time_for_the_next(
+def test_addresses_that_do_not_answer_leave_time_for_the_next(
     flagsmith: MisbehavingFlagsmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = flagsmith.api_server.port
@@ -261,7 +261,7 @@ def test_an_address_that_does_not_answer_leaves_time_for_the_next(
                 one.connect(("127.0.0.2", port))
             except TimeoutError:
                 break
-        resolve_as(monkeypatch, "several.invalid", ["127.0.0.2", "127.0.0.1"])
+        resolve_as(monkeypatch, "several.invalid", [*["127.0.0.2"] * 5, "127.0.0.1"])
         url = f"http://several.invalid:{port}/api/v1/"
         settings = {"FLAGSMITH_API_URL": url, "FLAGSMITH_REQUEST_TIMEOUT_SECONDS": 1.5}
         api = API(read_config({**flagsmith.config, **settings}))
