@@ -9,7 +9,6 @@ mailbox, the API and, in a fleet, Redis; never for a receiver or for a log handl
 from __future__ import annotations
 
 import logging
-import os
 import time
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -68,7 +67,6 @@ class FlagsmithSource(Source):
         self._announced: float | None = None
         #: The last unexpected error, whose traceback is in the log.
         self._crash: str | None = None
-        self._process = os.getpid()
 
     def start(self, publisher: Publisher) -> bool:
         if not super().start(publisher):
@@ -96,8 +94,7 @@ class FlagsmithSource(Source):
 
     @property
     def _is_over(self) -> bool:
-        # gevent's greenlets live on in a forked child, where another source has taken over.
-        return self._mailbox.is_closed or os.getpid() != self._process
+        return self._mailbox.is_closed or self._is_copy
 
     def _run(self) -> None:
         held = self._publisher.held

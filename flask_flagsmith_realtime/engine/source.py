@@ -7,6 +7,7 @@ child does.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 
@@ -38,6 +39,7 @@ class Source:
 
     _thread_name: str
     _publisher: Publisher
+    _process: int
     _thread: threading.Thread | None = None
 
     @property
@@ -51,6 +53,7 @@ class Source:
         :returns: ``False`` if it cannot be started.
         """
         self._publisher = publisher
+        self._process = os.getpid()
         self._thread = start_thread(self._thread_name, self._run)
         return self._thread is not None
 
@@ -70,7 +73,12 @@ class Source:
         join_briefly(self._thread)
 
     def _run(self) -> None:
-        """Fetches and publishes: the thread's work."""
+        """Fetches and publishes: the thread's work. It ends if :attr:`_is_copy`."""
+
+    @property
+    def _is_copy(self) -> bool:
+        """``True`` in a greenlet that gevent has copied into a forked child."""
+        return self._process != os.getpid()
 
 
 #: Makes a source at each start of an engine. The threads report to the activity.

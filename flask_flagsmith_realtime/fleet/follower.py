@@ -10,7 +10,6 @@ when a message or a heartbeat reports another version; request threads call
 from __future__ import annotations
 
 import math
-import os
 import threading
 import time
 import traceback
@@ -34,7 +33,6 @@ class RedisSource(Source):
         self._store = store
         self._shared = shared
         self._min_interval = min_interval
-        self._process = os.getpid()
         self._changed = threading.Condition()
         self._looks = shared.known is None
         self._hint: RefreshHint | None = None
@@ -62,8 +60,7 @@ class RedisSource(Source):
         return hint
 
     def _run(self) -> None:
-        # gevent copies greenlets into a forked child, where they have to end.
-        while self._process == os.getpid():
+        while not self._is_copy:
             with self._changed:
                 if not (self._closed or self._looks or self._is_hint_due()):
                     pass_on_in = self._pass_on_at - time.monotonic()

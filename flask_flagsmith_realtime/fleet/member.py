@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import threading
 import time
 import traceback
@@ -69,7 +68,6 @@ class FleetMember(Source):
         self._shared = SharedFlags(self._store, activity)
         self._election = Election(self.timings)
         self._stopping = threading.Event()
-        self._process = os.getpid()
         #: Held while the source is replaced, so that no hint gets lost between two sources.
         self._lock = threading.Lock()
         #: Until the first role is known: fetches if that takes too long.
@@ -144,13 +142,12 @@ class FleetMember(Source):
     def _run(self) -> None:
         while not self._is_over():
             self._stopping.wait(self._attend())
-        if self._process == os.getpid():
+        if not self._is_copy:
             self._release()
             self._store.close()
 
     def _is_over(self) -> bool:
-        # gevent copies greenlets into a forked child, where they have to end.
-        return self._stopping.is_set() or self._process != os.getpid()
+        return self._stopping.is_set() or self._is_copy
 
     def _attend(self) -> float:
         """Takes part in the fleet for as long as Redis can be used.

@@ -2,7 +2,8 @@
 
 Pure functions from what Flagsmith sends to a float. Four places carry an epoch: the ``updated_at``
 of a stream event, the ``updated_at`` of an environment document, the header
-``X-Flagsmith-Document-Updated-At`` of an answer, and the ``timestamp`` of a webhook.
+``X-Flagsmith-Document-Updated-At`` of an answer, and the ``timestamp`` of a webhook. When an epoch
+is fetched for, and what one that repeats costs, is decided in ``engine/schedule.py``.
 """
 
 from __future__ import annotations

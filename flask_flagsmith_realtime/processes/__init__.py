@@ -12,12 +12,11 @@ from .gevent_support import greenlets_are_threads, greenlets_will_be_threads, sp
 from .per_process import PerProcess
 from .threads import join_briefly, start_thread
 from .uwsgi import warn_without_uwsgi_threads
-from .watchdog import Watch, watch
+from .watchdog import watch
 from .workers import concurrent_requests, is_worker_stopping
 
 __all__ = [
     "PerProcess",
-    "Watch",
     "after_fork",
     "close_after_fork",
     "concurrent_requests",
