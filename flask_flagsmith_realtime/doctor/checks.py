@@ -66,7 +66,9 @@ def examine(app: Flask, config: Config) -> Iterator[Finding]:
         yield from _examine_flagsmith(config, config.environment_key)
         yield _examine_fleet(config)
     if config.webhook_secret is not None:
-        yield verdicts.diagnose_webhook(config.webhook_secret, _webhook_paths(app))
+        rules, endpoint = app.url_map.iter_rules(), f"{webhook.BLUEPRINT}.receive"
+        paths = [rule.rule for rule in rules if rule.endpoint.endswith(endpoint)]
+        yield verdicts.diagnose_webhook(config.webhook_secret, paths)
     if BROWSER_BLUEPRINT in app.blueprints:
         yield verdicts.diagnose_browser(config)
 
@@ -183,11 +185,3 @@ def _reason(error: BaseException) -> str:
     described = f"{kind}: {error}" if isinstance(error, ImportError) else kind
     frames = traceback.extract_tb(error.__traceback__)
     return f"{described} ({os.path.relpath(frames[-1].filename)}, line {frames[-1].lineno})"
-
-
-def _webhook_paths(app: Flask) -> list[str]:
-    return [
-        rule.rule
-        for rule in app.url_map.iter_rules()
-        if rule.endpoint.endswith(f"{webhook.BLUEPRINT}.receive")
-    ]

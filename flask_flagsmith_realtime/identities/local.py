@@ -13,13 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
 from functools import lru_cache, partial
-from typing import TypeVar, cast
+from typing import Any, cast
 
 from ..exceptions import InvalidDocumentError
 from ..logs import OncePerCause
 from ..model import MOST_IDENTITIES, Evaluation, Flag, Identity, Snapshot, TraitValue
-
-_Default = TypeVar("_Default")
 
 
 class LocalIdentities:
@@ -84,7 +82,7 @@ class IdentityFlags(Mapping[str, Flag]):
             self._overrides = {}
         self.own = dict(self._overrides)
 
-    def get(self, name: str, default: _Default = None) -> Flag | _Default:  # type: ignore[assignment]
+    def get(self, name: str, default: Any = None) -> Any:
         flag = self.own.get(name)
         if flag is None:
             flag = self.untargeted.get(name)
@@ -93,7 +91,7 @@ class IdentityFlags(Mapping[str, Flag]):
         return default if flag is None else flag
 
     def __getitem__(self, name: str) -> Flag:
-        flag = self.get(name)
+        flag: Flag | None = self.get(name)
         if flag is None:
             raise KeyError(name)
         return flag
