@@ -41,9 +41,11 @@ def recipe(
         del sys.modules[name]
 
 
-def start(serve: Serve, redis_server: RedisServer, command: list[str], ready: str) -> Served:
+def start(
+    serve: Serve, redis_server: RedisServer, command: list[str], ready: str, **settings: Any
+) -> Served:
     """Start a worker, and wait until it is ready."""
-    settings = {"ENABLE_ANALYTICS": True, "ANALYTICS_INTERVAL_SECONDS": 3600}
+    settings |= {"ENABLE_ANALYTICS": True, "ANALYTICS_INTERVAL_SECONDS": 3600}
     worker = serve([sys.executable, "-m", *command], {"REDIS_URL": redis_server.url}, **settings)
     worker.wait_for_output(ready)
     return worker
@@ -79,19 +81,21 @@ def test_celery(
 
 
 @pytest.mark.slow
-def test_rq(
-    serve: Serve, redis_server: RedisServer, emulator: Emulator, recipe: Callable[[str], Any]
-) -> None:
-    worker = start(serve, redis_server, [f"{RECIPES}.rq_worker"], "Listening on")
+@pytest.mark.parametrize("name", ["rq_worker", "rq_forking_worker"])
+def test_rq(serve: Serve, redis_server: RedisServer, emulator: Emulator, name: str) -> None:
+    settings = {"REDIS_URL": redis_server.url} if name == "rq_forking_worker" else {}
+    worker = start(serve, redis_server, [f"{RECIPES}.{name}"], "Listening on", **settings)
     connection = Redis.from_url(redis_server.url)
     queue = Queue(connection=connection)
 
     def run() -> Any:
-        job = queue.enqueue(f"{RECIPES}.rq_worker.banner")
+        job = queue.enqueue(f"{RECIPES}.{name}.banner")
         eventually(lambda: job.get_status(refresh=True) == "finished", lambda: worker.output)
         return job.return_value()
 
     check(emulator, worker, run)
+    # Children that are forked for a job open none.
+    assert emulator.streams_opened == 1, worker.output
     connection.close()
 
 

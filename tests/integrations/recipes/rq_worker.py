@@ -8,14 +8,9 @@ from flask_flagsmith_realtime import flags
 
 from .shop import create_app
 
-app = create_app()
-
 
 class AppWorker(SimpleWorker):
-    """Runs jobs in this process, each in an app context.
-
-    RQ's default worker forks for each job, and each child would open a stream of its own.
-    """
+    """Runs jobs in this process, each in an app context."""
 
     def perform_job(self, *args: Any, **kwargs: Any) -> bool:
         with app.app_context():
@@ -27,4 +22,6 @@ def banner() -> Any:
 
 
 if __name__ == "__main__":
+    # Not above: for its jobs, RQ imports this file again.
+    app = create_app()
     AppWorker(["default"], connection=Redis.from_url(os.environ["REDIS_URL"])).work()
