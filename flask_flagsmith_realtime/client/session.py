@@ -183,6 +183,10 @@ class _Adapter(HTTPAdapter):
             manager.pool_classes_by_scheme = self._pools
         return manager
 
+    def send(self, *args: Any, **kwargs: Any) -> requests.Response:
+        # Some programs disable verification for all of Requests by patching its sessions.
+        return super().send(*args, **{**kwargs, "verify": kwargs["verify"] or True})
+
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
@@ -190,8 +194,6 @@ class _Session(requests.Session):
 
     def merge_environment_settings(self, *args: Any, **kwargs: Any) -> Any:
         settings = super().merge_environment_settings(*args, **kwargs)
-        # Some programs disable verification for all of Requests by patching its sessions.
-        settings["verify"] = settings["verify"] or True
         if self.proxies:
             # Requests prefers the environment's proxies to the session's.
             settings["proxies"] = self.proxies

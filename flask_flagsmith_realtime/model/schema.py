@@ -132,7 +132,7 @@ class Project(JSONObject, frozen=True):
     name: str | None = None
     enable_realtime_updates: bool | None = None
     hide_disabled_flags: bool | None = None
-    server_key_only_feature_ids: tuple[int, ...] | None = None
+    server_key_only_feature_ids: frozenset[int] | None = None
 
 
 class Settings(JSONObject, frozen=True):

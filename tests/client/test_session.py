@@ -221,11 +221,15 @@ def test_requests_ca_bundle_is_trusted(tls_flagsmith: MisbehavingFlagsmith) -> N
 def test_an_unknown_authority_is_refused_whatever_the_session_says(
     tls_flagsmith: MisbehavingFlagsmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The widespread recipe by which programs switch verification off for everything.
+    # The widespread recipes by which programs switch verification off for everything.
     monkeypatch.setattr(
         requests.Session,
         "merge_environment_settings",
         lambda *args: {"verify": False, "proxies": {}, "stream": True, "cert": None},
+    )
+    send = requests.Session.send
+    monkeypatch.setattr(
+        requests.Session, "send", lambda *args, **kwargs: send(*args, **{**kwargs, "verify": False})
     )
     with session_for(tls_flagsmith) as session:
         session.verify = False
