@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
+import random
 from typing import Any
 
 import pytest
 
 from flask_flagsmith_realtime.exceptions import InvalidDocumentError
+from tests.support import recorded
 from tests.support.apis import MakeAPI, fetch_error
 from tests.support.misbehaving import MisbehavingFlagsmith, answers
 from tests.support.misbehaving.answers import Behaviour, Call
@@ -207,6 +211,29 @@ def test_an_incomplete_answer_is_an_error(
     api = make_api(REQUEST_TIMEOUT_SECONDS=0.2)
     assert words in str(fetch_error(api))
     assert api.fetch().flags, "the next call is not to suffer from it"
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_large_answer_is_read_once_and_again(
+    flagsmith: MisbehavingFlagsmith, make_api: MakeAPI, compressed: bool
+) -> None:
+    document = recorded.environment_document()
+    padding = base64.b64encode(random.Random(1).randbytes(1_500_000)).decode()
+
+    def answer_with(name: str) -> bytes:
+        body = json.dumps({"new": padding, **document, "name": name}).encode()
+        headers = {**answers.JSON, **({"Content-Encoding": "gzip"} if compressed else {})}
+        content = gzip.compress(body, 1) if compressed else body
+        flagsmith.environment_document.always(answers.body(content, headers))
+        return body
+
+    api = make_api()
+    body = answer_with("one")
+    first = api.fetch()
+    assert first.pages == (body,)
+    assert api.fetch(first).document is first.document
+    body = answer_with("two")
+    assert api.fetch(first).pages == (body,)
 
 
 @pytest.mark.parametrize(
