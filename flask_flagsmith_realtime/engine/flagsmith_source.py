@@ -47,15 +47,15 @@ class FlagsmithSource(Source):
         self._config = config
         self._activity = activity
         self._delay = delay
-        self._mailbox = Mailbox()
-        self._listener = Listener(config, self._mailbox, activity)
-        self._api = API(config)
         self._schedule = Schedule(
             config.refresh_min_interval_seconds,
             config.environment_refresh_interval_seconds,
             config.live_refresh_interval_seconds,
             remote=not config.local_evaluation,
         )
+        self._mailbox = Mailbox(self._schedule.known)
+        self._listener = Listener(config, self._mailbox, activity)
+        self._api = API(config)
         if delay:
             self._schedule.wait_until(time.monotonic() + delay)
         self._failures = OncePerCause(logger, "fetch", "Flagsmith's API answers again.")
@@ -100,7 +100,6 @@ class FlagsmithSource(Source):
         held = self._publisher.held
         if held is not None:
             self._schedule.hold(held.epoch, time.monotonic())
-            self._mailbox.known = self._schedule.known
         try:
             while True:
                 wait = max(0.0, self._schedule.due - time.monotonic())
@@ -141,7 +140,6 @@ class FlagsmithSource(Source):
             self._announced = time.time()
         if mail.newest is not None and self._schedule.announced(mail.newest, now):
             self._announced = mail.newest
-        self._mailbox.known = self._schedule.known
 
     def _fetch(self) -> None:
         self._schedule.started(time.monotonic())
@@ -159,7 +157,6 @@ class FlagsmithSource(Source):
         except Exception as error:
             self._log_crash(error)
             self._failed(FetchError(f"Fetching flags failed unexpectedly: {error!r}."))
-        self._mailbox.known = self._schedule.known
 
     def _log_crash(self, error: Exception) -> None:
         """Logs an unexpected error with its traceback, unless it repeats the last one."""

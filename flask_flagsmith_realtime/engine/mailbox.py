@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Container
 
 import msgspec
 
@@ -43,10 +44,10 @@ class Mail(msgspec.Struct):
 class Mailbox:
     """Holds the newest announced epoch for the refresher."""
 
-    def __init__(self) -> None:
-        #: Epochs whose announcement is no news. The refresher replaces the set by one assignment.
-        #: Without it, an epoch that a server repeats forever could hide a real one.
-        self.known: frozenset[float] = frozenset()
+    def __init__(self, known: Container[float] = ()) -> None:
+        #: Epochs whose announcement is no news: one that a server repeats forever must not hide a
+        #: real one.
+        self.known = known
         #: ``True`` once the refresher has to end.
         self.is_closed = False
         self._condition = threading.Condition()

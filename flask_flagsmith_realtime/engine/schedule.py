@@ -30,6 +30,9 @@ from __future__ import annotations
 import enum
 import math
 import random
+from collections import ChainMap
+from collections.abc import Collection
+from typing import Any
 
 import msgspec
 
@@ -118,9 +121,10 @@ class Schedule(msgspec.Struct):
         return max(wish, self._started_at + self.min_interval, self._not_before)
 
     @property
-    def known(self) -> frozenset[float]:
-        """The epochs whose announcement is no news: pending or given up."""
-        return frozenset(self._pending) | frozenset(self._given_up)
+    def known(self) -> Collection[float]:
+        """The epochs whose announcement is no news, pending or given up: a view, which any thread
+        may ask for an epoch."""
+        return ChainMap[float, Any](self._pending, self._given_up)
 
     @property
     def open_hint(self) -> RefreshHint | None:
@@ -180,8 +184,8 @@ class Schedule(msgspec.Struct):
         A pending or given-up epoch proves less, since the server may repeat it forever while other
         changes pass. Then the catch-up comes, at the pace of polling.
         """
-        is_known = epoch in self._pending or epoch in self._given_up
-        if is_known and epoch is not None and self.held is not None and epoch > self.held:
+        newer = epoch is not None and self.held is not None and epoch > self.held
+        if newer and epoch in self.known:
             self._catch_up_not_before = self._started_at + self.poll_interval
         else:
             self._catch_up_at = math.inf
@@ -193,7 +197,7 @@ class Schedule(msgspec.Struct):
         """
         if epoch is None:
             self._want(now)
-        elif epoch in self._given_up or epoch in self._pending:
+        elif epoch in self.known:
             return False
         elif self.held is None or epoch > self.held:
             self._await(epoch, due=now, since=now)
@@ -263,7 +267,7 @@ class Schedule(msgspec.Struct):
             self._older_taken_at = math.inf
             return Verdict.TAKE_OLDER
         self._older_taken_at = min(self._older_taken_at, now + OLDER_TAKEN_AFTER_SECONDS)
-        if self.held not in self._pending and self.held not in self._given_up:
+        if self.held not in self.known:
             # The replica that answered is behind the held epoch, so it may be behind a newer one.
             self._await(self.held, due=self._started_at, since=now)
         return Verdict.REFUSE

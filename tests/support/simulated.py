@@ -77,7 +77,7 @@ class World:
     def __init__(self, schedule: Schedule, flagsmith: Flagsmith) -> None:
         self.schedule = schedule
         self.flagsmith = flagsmith
-        self.mailbox = Mailbox()
+        self.mailbox = Mailbox(schedule.known)
         self.counts = Counts()
         self.now = 0.0
         #: The state that readers see.
@@ -166,7 +166,6 @@ class World:
             self.schedule.announced(None, self.now)
         if mail.newest is not None:
             self.schedule.announced(mail.newest, self.now)
-        self.mailbox.known = self.schedule.known
 
     def _start(self) -> None:
         assert self.now >= self._started_at + self.schedule.min_interval - TINY
@@ -189,7 +188,6 @@ class World:
             self.counts.answers += 1
             self._answered(*self.flagsmith.answer())
             self._failed_last = False
-        self.mailbox.known = self.schedule.known
 
     def _answered(self, epoch: float | None, state: float) -> None:
         held = self.schedule.held
