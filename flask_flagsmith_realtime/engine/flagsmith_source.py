@@ -23,7 +23,6 @@ from ..monitoring import Activity
 from ..processes import join_briefly
 from .listener import Listener
 from .mailbox import Mail, Mailbox
-from .publisher import Publisher
 from .schedule import Schedule, Verdict
 from .source import RefreshHint, Source
 
@@ -44,9 +43,7 @@ class FlagsmithSource(Source):
     _thread_name = "flagsmith-refresher"
 
     def __init__(self, config: Config, activity: Activity, delay: float = 0.0) -> None:
-        self._config = config
         self._activity = activity
-        self._delay = delay
         self._schedule = Schedule(
             config.refresh_min_interval_seconds,
             config.environment_refresh_interval_seconds,
@@ -67,15 +64,6 @@ class FlagsmithSource(Source):
         self._announced: float | None = None
         #: The last unexpected error, whose traceback is in the log.
         self._crash: str | None = None
-
-    def start(self, publisher: Publisher) -> bool:
-        if not super().start(publisher):
-            return False
-        key = self._config.environment_key
-        if not self._config.local_evaluation and not self._delay and key is not None:
-            # The environment's id is known without an answer: it is the key.
-            self._listener.start(key)
-        return True
 
     def refresh(self, hint: RefreshHint) -> None:
         self._mailbox.hint(hint)
