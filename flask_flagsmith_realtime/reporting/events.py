@@ -6,6 +6,7 @@ it is made. It waits as JSON until the next report.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import threading
@@ -15,10 +16,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin
 
+import msgspec
+
 from ..client import ReportError
 from ..config import Config
+from ..exceptions import InvalidDocumentError
 from ..logs import BackgroundLogger, OncePerCause
-from ..model import Flag, FlagValue, Identity
+from ..model import Flag, FlagValue, Identity, decode
 from ..version import __version__
 from .posting import Post, describe_status
 
@@ -301,11 +305,16 @@ def _batches(events: list[bytes]) -> Iterator[list[bytes]]:
         yield batch
 
 
+class _Rejected(msgspec.Struct):
+    error: str
+
+
+class _Answer(msgspec.Struct):
+    rejected: tuple[_Rejected, ...]
+
+
 def _reasons(body: bytes) -> Iterator[str]:
     """Returns why events were rejected, without the places of the events, which always differ."""
-    try:
-        answer = json.loads(body)
-        for rejected in answer["rejected"]:
-            yield str(rejected["error"]).partition("].")[2][:200] or str(rejected["error"])[:200]
-    except (ValueError, LookupError, TypeError):
-        return
+    with contextlib.suppress(InvalidDocumentError):
+        for rejected in decode(_Answer, body).rejected:
+            yield (rejected.error.partition("].")[2] or rejected.error)[:200]
