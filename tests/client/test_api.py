@@ -208,7 +208,7 @@ def test_an_incomplete_answer_is_an_error(
     flagsmith: MisbehavingFlagsmith, make_api: MakeAPI, behaviour: Behaviour, words: str
 ) -> None:
     flagsmith.environment_document.next(behaviour)
-    api = make_api(REQUEST_TIMEOUT_SECONDS=0.2)
+    api = make_api(REQUEST_TIMEOUT_SECONDS=1.0)
     assert words in str(fetch_error(api))
     assert api.fetch().flags, "the next call is not to suffer from it"
 
