@@ -352,8 +352,6 @@ def _explained() -> Iterator[None]:
     """Turns what the client raises into a :class:`StoreError` with its cause."""
     try:
         yield
-    except StoreError:
-        raise
     except Exception as error:
         # Not only its own errors: a connection that is shut down under it breaks in many ways.
         raise StoreError(_describe(error)) from error
