@@ -72,6 +72,21 @@ def current_flags() -> Flags:
     return _bind(context) if flags is None else flags
 
 
+def flags_of(app: Flask) -> Flags:
+    """Returns the flags of the current context, or the newest ones outside a context of that app.
+
+    :raises NotInitializedError: if the app has no extension.
+    """
+    try:
+        context = _context()
+    except (LookupError, RuntimeError):
+        return state_of(app).flags()
+    if context.app is not app:
+        return state_of(app).flags()
+    flags: Flags | None = context.g.__dict__.get(_FLAGS)
+    return _bind(context) if flags is None else flags
+
+
 def _bind(context: AppContext) -> Flags:
     """Takes the flags for an app context at its first read."""
     app = context.app
@@ -133,7 +148,10 @@ def was_read(app: Flask) -> bool:
 
 def context_app() -> Flask | None:
     """Returns the app of the current context, or ``None`` outside one."""
-    return _context().app if has_app_context() else None
+    try:
+        return _context().app
+    except (LookupError, RuntimeError):
+        return None
 
 
 def context_of(app: Flask) -> _AppCtxGlobals | None:

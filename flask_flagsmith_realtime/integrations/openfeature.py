@@ -18,7 +18,7 @@ from flask import Flask
 
 from .. import logs
 from ..app_state import state_of
-from ..current import context_app, current_flags
+from ..current import flags_of
 from ..exceptions import FeatureNotFoundError, FetchError
 from ..extension import FlagsmithRealtime
 from ..model import Flag, FlagChange, Identity, Snapshot
@@ -208,8 +208,7 @@ class FlagsmithRealtimeProvider(AbstractProvider):
             reporter.expose_by_app(name, variant, found.identity, metadata)
 
     def _flags(self, context: EvaluationContext | None) -> Flags:
-        is_current = context_app() is self._app
-        found = current_flags() if is_current else state_of(self._app).flags()
+        found = flags_of(self._app)
         if context is None or not context.targeting_key:
             return found
         return found.for_identity(_identity_of(context))
@@ -258,10 +257,11 @@ class FlagsmithRealtimeProvider(AbstractProvider):
 
 def _details(flag: Flag, value: _Value) -> FlagResolutionDetails[_Value]:
     metadata: dict[str, bool | int | float | str] = {"enabled": flag.enabled}
+    reason = flag.reason
     if flag.feature_id is not None:
         metadata["featureId"] = flag.feature_id
-    if flag.reason is not None and ";" in flag.reason:
-        metadata["reason"] = flag.reason
+    if reason is not None and ";" in reason:
+        metadata["reason"] = reason
     if flag.variant is not None:
         # Of these names, as in Flagsmith's provider for JavaScript.
         metadata["experiment.arm"] = flag.variant
