@@ -16,7 +16,7 @@ from typing import Any
 from flask import Flask
 
 from ..app_state import state_of
-from ..current import context_app, flags
+from ..current import context_app, flags, was_read
 from ..model import Flag, FlagChange
 from ..signals import flag_evaluated, flags_changed
 from ._extras import missing_package
@@ -86,9 +86,10 @@ def _process(event: Any, hint: Any) -> Any:
     """Adds flags and changes to an event of Sentry's."""
     app = context_app()
     changes = None if app is None else app.extensions.get(_EXTENSION)
-    if changes is None or event.get("type") == "transaction":
+    if app is None or changes is None or event.get("type") == "transaction":
         return event
-    read = {flag.feature_name: flag.enabled for flag in flags.read}
+    # A context without reads must not take its flags now: that may wait for Flagsmith.
+    read = {flag.feature_name: flag.enabled for flag in flags.read} if was_read(app) else {}
     if read:
         values = event.setdefault("contexts", {}).setdefault("flags", {}).setdefault("values", [])
         latest = list(read.items())[-_MOST_FLAGS:]

@@ -195,8 +195,8 @@ class Events:
         """Posts the events. Those that cannot be delivered wait for the next report."""
         with self._lock:
             waiting, self._waiting = self._waiting, []
+            exposures, self._exposures = self._exposures, set()
             self._bytes = 0
-            self._exposures.clear()
         reported = 0
         for batch in _batches(waiting):
             if not self._post(post, batch):
@@ -207,6 +207,7 @@ class Events:
         with self._lock:
             self._waiting = [*waiting[reported:], *self._waiting][:MOST_EVENTS]
             self._bytes = sum(map(len, self._waiting))
+            self._exposures |= exposures
 
     @property
     def _is_full(self) -> bool:

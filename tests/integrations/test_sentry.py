@@ -14,7 +14,13 @@ from sentry_sdk.envelope import Envelope
 from sentry_sdk.integrations.flask import FlaskIntegration
 from sentry_sdk.transport import Transport
 
-from flask_flagsmith_realtime import Identity, NotInitializedError, flags, flags_changed
+from flask_flagsmith_realtime import (
+    FlagsmithRealtime,
+    Identity,
+    NotInitializedError,
+    flags,
+    flags_changed,
+)
 from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.integrations import sentry
 from tests.support.apps import MakeApp, Received
@@ -95,6 +101,20 @@ def test_other_apps_and_code_outside_of_apps_are_left_alone(
     with app.app_context():
         sentry_sdk.capture_message("nothing read")
     assert ["flags" in event.get("contexts", {}) for event in transport.events] == [False] * 3
+
+
+def test_an_error_of_a_context_that_reads_nothing_looks_no_identity_up(
+    make_app: MakeApp, transport: KeptTransport
+) -> None:
+    flagsmith = FlagsmithRealtime()
+    app = make_app(flagsmith)
+    sentry.init_app(app)
+    calls: list[str] = []
+    flagsmith.identity_loader(lambda: calls.append("called"))
+    with app.app_context():
+        sentry_sdk.capture_message("nothing read")
+    assert len(transport.events) == 1
+    assert calls == []
 
 
 def test_an_app_without_the_extension_is_refused() -> None:

@@ -237,6 +237,20 @@ def test_undelivered_events_wait_for_the_next_report(
     assert caplog.text.count("They wait; it is tried again") == 1
 
 
+def test_exposure_that_waits_is_not_added_again(
+    flagsmith: MisbehavingFlagsmith, make_app: MakeApp
+) -> None:
+    flagsmith.other.always(answers.status(202))
+    tracked = Tracked(flagsmith, make_app, ANALYTICS_INTERVAL_SECONDS=NEVER)
+    reporter = state_of(tracked.app).reporter
+    reporter.expose(SHOWN, ADA)
+    reporter.events.report(lambda url, content: (503, b""))
+    reporter.expose(SHOWN, ADA)
+    tracked.track("last")
+    tracked.extension.stop(tracked.app)
+    assert tracked.wait_for(1) == [["$flag_exposure", "last"]]
+
+
 @pytest.mark.parametrize(
     ("refusal", "line"),
     [
