@@ -312,7 +312,8 @@ def _missing_key(settings: Mapping[str, Any]) -> str:
             f"name: Flask reads FLASK_{name}, by app.config.from_prefixed_env(); or set "
             f'app.config["{name}"].'
         )
-    names = {str(key) for key, value in (*settings.items(), *os.environ.items()) if value}
+    given = (*settings.items(), *os.environ.items())
+    names = {str(key) for key, value in given if isinstance(value, str) and value}
     similar = difflib.get_close_matches(name, names - {name}, n=1, cutoff=0.85)
     typo = f" There is {similar[0]}: is that a typo?" if similar else ""
     return (

@@ -92,6 +92,15 @@ def test_a_typo_in_the_name_of_the_key_is_named(name: str) -> None:
         read_config({name: KEY, 7: "FLAGSMITH_ENVIRONMENT_KEY"})
 
 
+def test_values_of_other_settings_do_not_matter_for_a_missing_key() -> None:
+    class Array:
+        def __bool__(self) -> bool:
+            raise ValueError("The truth value of an array is ambiguous.")
+
+    with pytest.raises(ConfigError, match="KEY is missing"):
+        read_config({"RATES": Array()})
+
+
 def test_an_unlike_name_is_not_taken_for_that_of_the_key() -> None:
     with pytest.raises(ConfigError, match=r"KEY is missing\. Copy a key"):
         read_config({"FLAGSMITH_ENVIRONMENT_REFRESH_INTERVAL_SECONDS": 5})
