@@ -34,7 +34,7 @@ class RedisSource(Source):
         self._shared = shared
         self._min_interval = min_interval
         self._changed = threading.Condition()
-        self._looks = shared.known is None
+        self._looks = False
         self._hint: RefreshHint | None = None
         self._pass_on_at = -math.inf
         self._closed = False
@@ -60,6 +60,8 @@ class RedisSource(Source):
         return hint
 
     def _run(self) -> None:
+        if self._shared.known is None:
+            self.look()
         while not self._is_copy:
             with self._changed:
                 if not (self._closed or self._looks or self._is_hint_due()):

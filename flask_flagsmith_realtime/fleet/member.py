@@ -255,7 +255,7 @@ class FleetMember(Source):
         found = self._shared.reconcile(self._publisher.held, stored, leads=leads)
         if found is not None:
             # Another process believed that it leads. The source goes on from its epoch.
-            self._replace_source(self._new_source(), found)
+            self._replace_source(self._new_source(), stored)
 
     def _change_role(self, role: Role, stored: Stored | None = None) -> None:
         """Takes a role, and the source that goes with it.
@@ -269,26 +269,23 @@ class FleetMember(Source):
             # The first flags waited for the role. Now there is time.
             self._store.use_normal_timeouts()
         found = None
-        if role is not Role.ALONE:
-            leads = role is Role.LEADER
-            found = self._shared.reconcile(self._publisher.held, stored, leads=leads)
+        if role is Role.LEADER:
+            found = self._shared.reconcile(self._publisher.held, stored, leads=True)
         if role is Role.FOLLOWER:
             interval = self._config.refresh_min_interval_seconds
-            self._replace_source(RedisSource(self._store, self._shared, interval), found)
+            self._replace_source(RedisSource(self._store, self._shared, interval), stored)
         elif found is not None or before in (None, Role.FOLLOWER):
             # A new source fetches at once: the leader before may have missed something at its end.
-            self._replace_source(self._new_source(), found)
+            self._replace_source(self._new_source(), stored)
         logger.debug(
             "This process is %s in its fleet.",
             role.value,
             extra=logs.fields("fleet_role", role=role.value),
         )
 
-    def _replace_source(self, new: FlagsmithSource | RedisSource, found: Snapshot | None) -> None:
-        """Stops the source and starts another, which goes on from the snapshot held.
-
-        :param found: a snapshot to publish in between.
-        """
+    def _replace_source(self, new: FlagsmithSource | RedisSource, stored: Stored | None) -> None:
+        """Stops the source and starts another, which goes on from the snapshot held, or from the
+        shared one."""
         with self._lock:
             old, self._source = self._source, new
             hint = old.stop()
@@ -296,8 +293,12 @@ class FleetMember(Source):
         if hint is not None:
             new.refresh(hint)
         publisher = self._publisher.successor(self)
-        if found is not None:
-            publisher.publish(found, fetched=False)
+        if self._role is not Role.ALONE:
+            # Not before: the old source may have published until it was stopped.
+            leads = self._role is Role.LEADER
+            found = self._shared.reconcile(self._publisher.held, stored, leads=leads)
+            if found is not None:
+                publisher.publish(found, fetched=False)
         if self._stopping.is_set() or not new.start(publisher):
             # Without a thread the process is not alive to its status; the next role tries again.
             self._role = None

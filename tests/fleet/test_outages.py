@@ -8,12 +8,16 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from flask import Flask
 
 from flask_flagsmith_realtime import FlagsmithRealtime, flags, flags_changed
 from flask_flagsmith_realtime.emulator import Emulator
+from flask_flagsmith_realtime.engine import RefreshHint
+from flask_flagsmith_realtime.fleet import FleetMember
+from flask_flagsmith_realtime.fleet.election import Role
 from flask_flagsmith_realtime.storage import pack
 from tests.support.apps import Received
 from tests.support.fleets import Members, calls
@@ -252,6 +256,33 @@ def test_the_heartbeat_finds_flags_whose_message_was_missed(
         },
     )
     eventually(lambda: all(member.snapshot.epoch == newer.epoch for member in members.all))
+
+
+def test_a_change_that_is_fetched_just_before_a_member_follows_reaches_all(
+    members: Members,
+    redis_server: RedisServer,
+    emulator: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    members.start(2, ENABLE_REALTIME_UPDATES=False, ENVIRONMENT_REFRESH_INTERVAL_SECONDS=7200)
+    assert members.leader
+    members.wait_for_flags()
+    hang(redis_server)
+    members.wait_for_role("alone")
+    replace_source = FleetMember._replace_source
+
+    def replace_after_a_fetch(self: FleetMember, *args: Any) -> None:
+        if self._role is Role.FOLLOWER:
+            # A webhook, as long as the member still fetches for itself.
+            emulator.set_flag("banner_text", value="at the last moment")
+            self.refresh(RefreshHint())
+            eventually(lambda: self._publisher.held.flags["banner_text"].value.startswith("at the"))
+        replace_source(self, *args)
+
+    monkeypatch.setattr(FleetMember, "_replace_source", replace_after_a_fetch)
+    resume(redis_server)
+    members.wait_for("at the last moment")
+    assert members.leader
 
 
 def test_changes_are_signalled_once_although_redis_fails_in_between(
