@@ -11,8 +11,9 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 from urllib.parse import urljoin
 
@@ -147,9 +148,9 @@ class Events:
     def reset(self) -> None:
         """Begins with no event, and with a new lock."""
         self._lock = threading.Lock()
-        self._waiting: list[bytes] = []
+        #: By what makes an exposure the same; every other event has a key of its own.
+        self._waiting: dict[object, bytes] = {}
         self._bytes = 0
-        self._exposures: set[tuple[str | None, ...]] = set()
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -171,17 +172,15 @@ class Events:
             # A trait of thousands of digits.
             self._rejections.problem(f"An event cannot be written as JSON and is dropped: {error}.")
             return False
+        key: object = object()
+        if event.event == EXPOSURE:
+            key = event.feature_name, event.identifier, event.value
         with self._lock:
-            if event.event == EXPOSURE:
-                key = event.feature_name, event.identifier, event.value
-                if key in self._exposures:
-                    return False
-                self._exposures.add(key)
-            if self._is_full:
-                dropped = True
-            else:
-                dropped = False
-                self._waiting.append(content)
+            if key in self._waiting:
+                return False
+            dropped = self._is_full
+            if not dropped:
+                self._waiting[key] = content
                 self._bytes += len(content)
             is_full = self._is_full
         if dropped:
@@ -194,20 +193,19 @@ class Events:
     def report(self, post: Post) -> None:
         """Posts the events. Those that cannot be delivered wait for the next report."""
         with self._lock:
-            waiting, self._waiting = self._waiting, []
-            exposures, self._exposures = self._exposures, set()
+            waiting, self._waiting = self._waiting, {}
             self._bytes = 0
         reported = 0
-        for batch in _batches(waiting):
+        for batch in _batches(waiting.values()):
             if not self._post(post, batch):
                 break
             reported += len(batch)
         else:
             return
         with self._lock:
-            self._waiting = [*waiting[reported:], *self._waiting][:MOST_EVENTS]
-            self._bytes = sum(map(len, self._waiting))
-            self._exposures |= exposures
+            left = {**dict(islice(waiting.items(), reported, None)), **self._waiting}
+            self._waiting = dict(islice(left.items(), MOST_EVENTS))
+            self._bytes = sum(map(len, self._waiting.values()))
 
     @property
     def _is_full(self) -> bool:
@@ -292,7 +290,7 @@ def _json(content: Any) -> bytes:
     )
 
 
-def _batches(events: list[bytes]) -> Iterator[list[bytes]]:
+def _batches(events: Iterable[bytes]) -> Iterator[list[bytes]]:
     """Divides events into bodies that Flagsmith takes."""
     batch: list[bytes] = []
     size = 0

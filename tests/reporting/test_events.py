@@ -19,8 +19,9 @@ from flask_flagsmith_realtime import (
     flags,
 )
 from flask_flagsmith_realtime.app_state import state_of
+from flask_flagsmith_realtime.config import read_config
 from flask_flagsmith_realtime.emulator import Emulator
-from flask_flagsmith_realtime.reporting.events import MOST_EVENTS
+from flask_flagsmith_realtime.reporting.events import MOST_EVENTS, Events, exposure
 from flask_flagsmith_realtime.testing import FlagOverrides
 from tests.support.apps import MakeApp
 from tests.support.misbehaving import MisbehavingFlagsmith, answers
@@ -297,6 +298,26 @@ def test_number_of_waiting_events_is_bounded(
     flagsmith.other.always(answers.status(202))
     tracked.extension.stop(tracked.app)
     assert tracked.wait_for(2)[-1] == [f"event {number}" for number in range(MOST_EVENTS)]
+
+
+def test_an_exposure_that_found_no_room_does_not_count_as_waiting() -> None:
+    events = Events(read_config({"FLAGSMITH_ENVIRONMENT_KEY": "key"}))
+    for number in range(MOST_EVENTS):
+        events.add(Event(f"event {number}", value="x" * 2000))
+    shown = exposure(SHOWN, ADA)
+    assert shown is not None
+    events.add(shown)
+    answered = iter([202, 503])
+    events.report(lambda url, content: (next(answered), b""))
+    events.add(shown)
+    posted: list[bytes] = []
+
+    def post(url: str, content: bytes) -> tuple[int, bytes]:
+        posted.append(content)
+        return 202, b""
+
+    events.report(post)
+    assert b"".join(posted).count(b"$flag_exposure") == 1
 
 
 def test_large_events_are_posted_in_several_bodies(
