@@ -310,7 +310,8 @@ class Schedule(msgspec.Struct):
         return tuple(given_up)
 
     def _give_up(self, epoch: float) -> None:
-        del self._pending[epoch]
+        # In this order: the listener's thread must find it in one of them.
         self._given_up[epoch] = None
+        del self._pending[epoch]
         if len(self._given_up) > _MOST_GIVEN_UP:
             del self._given_up[next(iter(self._given_up))]
