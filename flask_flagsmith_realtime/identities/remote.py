@@ -90,17 +90,17 @@ class RemoteIdentities:
         self._refusals = OncePerCause(logger, "identity_refused", "")
         #: The types of the unexpected errors that are in the log.
         self._crashes: set[type[Exception]] = set()
-        #: The newest snapshot that a request has begun with, and its state.
-        self._newest: Snapshot | None = None
-        self._state: Hashable = None
+        #: The newest snapshot that a request has begun with, and its state. Replaced as a whole:
+        #: requests note and read it without a lock.
+        self._noted: tuple[Snapshot | None, Hashable] = None, None
         self._answers: OrderedDict[Hashable, KeptAnswer] = OrderedDict()
         self._processes = PerProcess(_Process)
 
     def note(self, snapshot: Snapshot) -> None:
         """Notes the snapshot of a request that begins."""
-        if snapshot is not self._newest:
-            self._state = state_of(snapshot)
-            self._newest = snapshot
+        newest, _ = self._noted
+        if snapshot is not newest:
+            self._noted = snapshot, state_of(snapshot)
 
     def flags_of(self, identity: Identity, key: Hashable, snapshot: Snapshot) -> _Flags:
         """Returns all flags of an identity.
@@ -110,7 +110,7 @@ class RemoteIdentities:
         here = self._processes.get()
         now = time.monotonic()
         with here.lock:
-            state = self._state
+            _, state = self._noted
             answer = self._answers.get(key)
             if answer is not None:
                 self._answers.move_to_end(key)
@@ -144,7 +144,8 @@ class RemoteIdentities:
         """Calls the API for all requests that wait for the same identity."""
         asked_at = time.monotonic()
         # The announcement to which the answer belongs, not one that comes meanwhile.
-        announced = None if self._newest is None else self._newest.announced
+        newest, _ = self._noted
+        announced = None if newest is None else newest.announced
         flags: _Flags | None = None
         failure: FetchError | None = None
         try:

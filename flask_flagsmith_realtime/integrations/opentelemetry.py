@@ -66,7 +66,7 @@ def init_app(
 
 
 class _Instruments:
-    """What is reported of one app."""
+    """The metrics and events of one app."""
 
     def __init__(
         self,

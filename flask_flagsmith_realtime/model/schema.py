@@ -96,7 +96,8 @@ class Condition(JSONObject, frozen=True):
     property_: str | None = None
 
     def __post_init__(self) -> None:
-        # Other values that the flag engine raises for affect the features of the segment alone.
+        # Other values that the flag engine raises for affect only the features of the segment, or
+        # all features that depend on the identity if a segment depends on flags.
         if self.operator == "REGEX":
             matcher_of(str(self.value))
 

@@ -1,4 +1,4 @@
-"""What an app reports to Flagsmith: how often it reads its features, exposures, and events."""
+"""Reports to Flagsmith: how often an app reads its features, exposures, and events."""
 
 from __future__ import annotations
 
