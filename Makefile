@@ -40,7 +40,7 @@ test: lint test-only
 
 # The tests without those that are marked as slow. These wait more than they work, too.
 test-fast: $(READY)
-	$(BIN)/python -m pytest --numprocesses 6 --dist loadfile -m 'not slow'
+	$(BIN)/python -m pytest --numprocesses 8 --dist loadfile -m 'not slow'
 
 # The tests with the oldest dependencies that setup.cfg allows.
 test-lowest:
