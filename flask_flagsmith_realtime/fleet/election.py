@@ -1,8 +1,8 @@
 """Leader election: the role of a process, and what it does with shared flags that differ from its
 own. Pure: no clock, no thread, no network.
 
-Redis decides which process leads: each process runs the script :data:`.redis_scripts.BEAT` at its
-*heartbeat*. From the answers and failures, in any order, an :class:`Election` derives:
+Redis decides which process leads: it runs the script :data:`BEAT` at each *heartbeat* of a process.
+From the answers and failures, in any order, an :class:`Election` derives:
 
 - After a heartbeat that succeeded, the role is the one that Redis decided.
 - If the first heartbeat fails, the process is alone at once, so that a start does not wait.
@@ -30,6 +30,36 @@ from ..client import Random, jitter
 _FIRST_RETRY_SECONDS = 0.5
 #: A lock is asked for this much after it expires, at most, whatever the beat.
 _AFTER_EXPIRY_SECONDS = 0.5
+
+#: The heartbeat: the process whose token is in the lock leads, and a free lock is taken. The lock
+#: is written in any case, so that every process notices a Redis that is full or read-only. A lock
+#: without an expiry, or with one that is too long, gets the right one. Keys of a wrong type are
+#: removed. The leader writes its report, by pcall: if that fails, the process still has to learn
+#: that it has the lock. ``KEYS[1]`` is the hash with the flags, ``KEYS[2]`` the lock, ``ARGV[1]``
+#: the token of the process.
+BEAT = """
+local replaced = ''
+for number, kind in ipairs({'hash', 'string'}) do
+    local found = redis.call('TYPE', KEYS[number]).ok
+    if found ~= kind and found ~= 'none' then
+        redis.call('DEL', KEYS[number])
+        replaced = KEYS[number]
+    end
+end
+local holder = redis.call('GET', KEYS[2]) or ARGV[1]
+local left = redis.call('PTTL', KEYS[2])
+if holder == ARGV[1] or left < 0 or left > tonumber(ARGV[2]) then
+    redis.call('SET', KEYS[2], holder, 'PX', ARGV[2])
+else
+    redis.call('SET', KEYS[2], holder, 'KEEPTTL')
+end
+if holder == ARGV[1] then
+    redis.pcall('HSET', KEYS[1], 'report', ARGV[3])
+    redis.pcall('EXPIRE', KEYS[1], ARGV[4])
+end
+local marks = redis.call('HMGET', KEYS[1], 'version', 'note', 'fetched_at', 'report')
+return {holder == ARGV[1] and 1 or 0, redis.call('PTTL', KEYS[2]), replaced, unpack(marks, 1, 4)}
+"""
 
 
 class Role(enum.Enum):

@@ -1,40 +1,11 @@
-"""The Lua scripts of a fleet: :data:`BEAT` decides which process leads, the others compare and
-write flags. Redis runs each as one step.
+"""The Lua scripts that compare and write the flags of a fleet. Redis runs each as one step. The
+script of the heartbeat is in :mod:`.election`.
 
 ``KEYS[1]`` is the hash with the flags, ``KEYS[2]`` the leader's lock; see :mod:`.redis_store`.
 Where a script has to know the process, ``ARGV[1]`` is its token.
 """
 
 from __future__ import annotations
-
-#: The heartbeat: the process whose token is in the lock leads, and a free lock is taken. The lock
-#: is written in any case, so that every process notices a Redis that is full or read-only. A lock
-#: without an expiry, or with one that is too long, gets the right one. Keys of a wrong type are
-#: removed. The leader writes its report, by pcall: if that fails, the process still has to learn
-#: that it has the lock.
-BEAT = """
-local replaced = ''
-for number, kind in ipairs({'hash', 'string'}) do
-    local found = redis.call('TYPE', KEYS[number]).ok
-    if found ~= kind and found ~= 'none' then
-        redis.call('DEL', KEYS[number])
-        replaced = KEYS[number]
-    end
-end
-local holder = redis.call('GET', KEYS[2]) or ARGV[1]
-local left = redis.call('PTTL', KEYS[2])
-if holder == ARGV[1] or left < 0 or left > tonumber(ARGV[2]) then
-    redis.call('SET', KEYS[2], holder, 'PX', ARGV[2])
-else
-    redis.call('SET', KEYS[2], holder, 'KEEPTTL')
-end
-if holder == ARGV[1] then
-    redis.pcall('HSET', KEYS[1], 'report', ARGV[3])
-    redis.pcall('EXPIRE', KEYS[1], ARGV[4])
-end
-local marks = redis.call('HMGET', KEYS[1], 'version', 'note', 'fetched_at', 'report')
-return {holder == ARGV[1] and 1 or 0, redis.call('PTTL', KEYS[2]), replaced, unpack(marks, 1, 4)}
-"""
 
 #: Reads the shared flags; only their version if they are larger than ``ARGV[1]`` bytes, and no data
 #: if their content begins with ``ARGV[2]``, the digest of the flags that the process holds.

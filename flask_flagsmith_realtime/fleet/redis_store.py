@@ -39,6 +39,7 @@ from ..exceptions import InvalidDocumentError
 from ..model import Snapshot
 from ..storage import pack, unpack
 from . import redis_scripts
+from .election import BEAT
 from .redis_client import open_client, redacted_url
 
 _DOMAIN = b"flask-flagsmith-realtime fleet 1"
@@ -153,7 +154,7 @@ class RedisStore:
         :raises StoreError: like all of these methods.
         """
         leads, milliseconds, removed, *marks = self._run(
-            redis_scripts.BEAT, self._token, self._expiry, report, _KEPT_SECONDS
+            BEAT, self._token, self._expiry, report, _KEPT_SECONDS
         )
         version, note, fetched_at, leader_report = map(_text, marks)
         return Beat(
