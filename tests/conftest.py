@@ -14,6 +14,7 @@ from flask_flagsmith_realtime.emulator import Emulator
 from tests.support.apps import MakeApp
 from tests.support.logs import WaitingLog
 from tests.support.misbehaving import MisbehavingFlagsmith
+from tests.support.offline import make_offline_app, recorded_document
 from tests.support.redis_server import RedisServer
 from tests.support.servers import Serve, Served, environment_of
 
@@ -57,6 +58,18 @@ def make_app(emulator: Emulator) -> Iterator[MakeApp]:
     yield make
     for app in apps:
         FlagsmithRealtime().stop(app)
+
+
+@pytest.fixture
+def extension() -> FlagsmithRealtime:
+    """An extension that serves no app yet."""
+    return FlagsmithRealtime()
+
+
+@pytest.fixture
+def offline_app(extension: FlagsmithRealtime, tmp_path: Path) -> Flask:
+    """An app that serves the recorded document, without a network."""
+    return make_offline_app(extension, tmp_path, recorded_document())
 
 
 @pytest.fixture

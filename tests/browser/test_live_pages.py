@@ -122,6 +122,12 @@ def until(page: Page, condition: Callable[[], bool]) -> None:
     eventually(lambda: page.wait_for_timeout(20) or condition())
 
 
+def expect_banner(text: str, *pages: Page) -> None:
+    """Wait until pages show this banner."""
+    for page in pages:
+        expect(page.locator("#banner")).to_have_text(text)
+
+
 def events(page: Page) -> list[dict[str, Any]]:
     """The changes that the page was told of."""
     found: list[dict[str, Any]] = page.evaluate("window.events")
@@ -321,13 +327,11 @@ def test_a_page_survives_reloads_and_killed_workers(start: Start, open_page: Ope
     # Long before the graceful timeout: the streams of the old workers end by themselves.
     eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in old))
     site.change("after the reload")
-    for shown in (page, sdk):
-        expect(shown.locator("#banner")).to_have_text("after the reload")
+    expect_banner("after the reload", page, sdk)
     for pid in site.pids():
         os.kill(pid, signal.SIGKILL)
     site.change("after the kill")
-    for shown in (page, sdk):
-        expect(shown.locator("#banner")).to_have_text("after the kill")
+    expect_banner("after the kill", page, sdk)
     assert site.server.stop() == 0
     assert "Traceback" not in site.server.output
 
@@ -345,14 +349,12 @@ def test_a_page_survives_a_reload_of_uwsgi(start: Start, open_page: Open) -> Non
     page = open_page(f"{site.server.url}/live")
     sdk = open_page(f"{site.server.url}/sdk")
     site.change("before the reload")
-    for shown in (page, sdk):
-        expect(shown.locator("#banner")).to_have_text("before the reload")
+    expect_banner("before the reload", page, sdk)
     old = site.pids()
     site.server.process.send_signal(signal.SIGHUP)
     eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in old))
     site.change("after the reload")
-    for shown in (page, sdk):
-        expect(shown.locator("#banner")).to_have_text("after the reload")
+    expect_banner("after the reload", page, sdk)
     assert "Traceback" not in site.server.output
 
 

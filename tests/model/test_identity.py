@@ -39,17 +39,6 @@ class Plan(str, Enum):
     PRO = "pro"
 
 
-@pytest.fixture
-def flagsmith() -> FlagsmithRealtime:
-    return FlagsmithRealtime()
-
-
-@pytest.fixture
-def app(flagsmith: FlagsmithRealtime, tmp_path: Path) -> Flask:
-    """An app that serves the recorded document, without a network."""
-    return make_offline_app(flagsmith, tmp_path, recorded_document())
-
-
 class TestIdentity:
     def test_traits_are_copied(self) -> None:
         traits = {"plan": "pro"}
@@ -173,7 +162,7 @@ class TestRecordedIdentities:
             (CAROL, "identity, transient"),
         ],
     )
-    def test_is_given_the_same(self, app: Flask, identity: Identity, name: str) -> None:
+    def test_is_given_the_same(self, offline_app: Flask, identity: Identity, name: str) -> None:
         answer = recorded.exchange(name)["response"]["body"]["flags"]
         expected = {
             state["feature"]["name"]: (
@@ -184,7 +173,7 @@ class TestRecordedIdentities:
             )
             for state in answer
         }
-        with app.app_context():
+        with offline_app.app_context():
             given = flags.for_identity(identity).all_flags()
         assert {
             flag.feature_name: (flag.feature_id, flag.enabled, flag.value, flag.variant)
@@ -193,8 +182,8 @@ class TestRecordedIdentities:
 
 
 class TestForIdentity:
-    def test_reads_like_flags(self, app: Flask) -> None:
-        with app.app_context():
+    def test_reads_like_flags(self, offline_app: Flask) -> None:
+        with offline_app.app_context():
             bobs = flags.for_identity("bob@example.com", {"plan": "pro"})
             assert bobs.is_feature_enabled("beta_dashboard")
             assert bobs.get_feature_value("banner_text") == "Welcome!"
@@ -209,43 +198,43 @@ class TestForIdentity:
             assert bobs.epoch == flags.epoch
             assert render_template_string("{{ f.beta_dashboard.enabled }}", f=bobs) == "True"
 
-    def test_leaves_the_environments_flags_alone(self, app: Flask) -> None:
-        with app.app_context():
+    def test_leaves_the_environments_flags_alone(self, offline_app: Flask) -> None:
+        with offline_app.app_context():
             assert flags.for_identity(BOB)["beta_dashboard"]
             assert not flags["beta_dashboard"]
             assert flags["button_colour"].variant is None
 
-    def test_of_somebody_elses_flags(self, app: Flask) -> None:
-        with app.app_context():
+    def test_of_somebody_elses_flags(self, offline_app: Flask) -> None:
+        with offline_app.app_context():
             alices = flags.for_identity(BOB).for_identity(ALICE)
             assert alices["banner_text"].value == "Half price today"
 
-    def test_shares_what_is_the_same_for_everybody(self, app: Flask) -> None:
-        with app.app_context():
+    def test_shares_what_is_the_same_for_everybody(self, offline_app: Flask) -> None:
+        with offline_app.app_context():
             bobs, dans = flags.for_identity(BOB), flags.for_identity("dan", {"plan": "pro"})
             assert bobs["max_items"] is flags["max_items"]
             assert bobs["beta_dashboard"] is dans["beta_dashboard"]
 
-    def test_segments(self, app: Flask) -> None:
-        with app.app_context():
+    def test_segments(self, offline_app: Flask) -> None:
+        with offline_app.app_context():
             assert flags.segments == ()
             assert flags.for_identity(ALICE).segments == ("half",)
             assert flags.for_identity(BOB).segments == ("beta_users",)
             assert flags.for_identity("erin", {"plan": "free"}).segments in ((), ("half",))
 
-    def test_types_of_traits_count(self, flagsmith: FlagsmithRealtime, tmp_path: Path) -> None:
+    def test_types_of_traits_count(self, extension: FlagsmithRealtime, tmp_path: Path) -> None:
         document = recorded_document()
         rule = document["project"]["segments"][0]["rules"][0]["rules"][0]
         rule["conditions"] = [{"operator": "IN", "value": "1,x", "property_": "level"}]
-        with make_offline_app(flagsmith, tmp_path, document).app_context():
+        with make_offline_app(extension, tmp_path, document).app_context():
             given = {
                 repr(level): flags.for_identity("dan", {"level": level})["beta_dashboard"].enabled
                 for level in (1, 1.0, True, "x", None)
             }
         assert given == {"1": True, "1.0": False, "True": False, "'x'": True, "None": False}
 
-    def test_errors_are_the_callers(self, app: Flask) -> None:
-        with app.app_context(), pytest.raises(TypeError, match="identifier is int"):
+    def test_errors_are_the_callers(self, offline_app: Flask) -> None:
+        with offline_app.app_context(), pytest.raises(TypeError, match="identifier is int"):
             flags.for_identity(7)  # type: ignore[arg-type]
 
     def test_before_anything_is_known(self) -> None:
@@ -274,8 +263,8 @@ class TestForIdentity:
             assert pro["new_checkout"]
             assert not flags["new_checkout"]
 
-    def test_keeps_no_more_than_it_says(self, app: Flask) -> None:
-        with app.app_context():
+    def test_keeps_no_more_than_it_says(self, offline_app: Flask) -> None:
+        with offline_app.app_context():
             for number in range(MOST_IDENTITIES + 50):
                 assert flags.for_identity(f"identity {number}")["banner_text"]
             kept = flags._identities._known.cache_info()  # type: ignore[union-attr]
@@ -304,10 +293,12 @@ class TestForIdentity:
 
 
 class TestEvaluationThatFails:
-    def test_the_environments_serves(self, app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    def test_the_environments_serves(
+        self, offline_app: Flask, caplog: pytest.LogCaptureFixture
+    ) -> None:
         # The SDK takes text of digits for a number, and Python does not take so many.
         identity = Identity("bob@example.com", {"plan": "9" * 5000})
-        with app.app_context():
+        with offline_app.app_context():
             for _ in range(2):
                 bobs = flags.for_identity(identity)
                 assert bobs["beta_dashboard"] is flags["beta_dashboard"]
@@ -361,8 +352,8 @@ with app.app_context():
 
 
 @pytest.mark.slow
-def test_buckets_are_the_same_in_every_process(app: Flask) -> None:
-    path = os.fspath(app.config["FLAGSMITH_OFFLINE_FILE"])
+def test_buckets_are_the_same_in_every_process(offline_app: Flask) -> None:
+    path = os.fspath(offline_app.config["FLAGSMITH_OFFLINE_FILE"])
     outputs = {
         subprocess.run(
             [sys.executable, "-c", BUCKETS, path],
