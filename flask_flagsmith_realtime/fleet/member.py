@@ -251,7 +251,10 @@ class FleetMember(Source):
             return
         # As a whole: a follower may have found it damaged.
         known, leads = self._publisher.environment_id, self._holds_lock
-        stored = self._shared.read(None, known, replaces_damage=leads)
+        self._compare(self._shared.read(None, known, replaces_damage=leads), leads)
+
+    def _compare(self, stored: Stored | None, leads: bool) -> None:
+        """Compares the held flags with the shared ones, while the source goes on."""
         found = self._shared.reconcile(self._publisher.held, stored, leads=leads)
         if found is not None:
             # Another process believed that it leads. The source goes on from its epoch.
@@ -268,15 +271,14 @@ class FleetMember(Source):
         if before is None:
             # The first flags waited for the role. Now there is time.
             self._store.use_normal_timeouts()
-        found = None
-        if role is Role.LEADER:
-            found = self._shared.reconcile(self._publisher.held, stored, leads=True)
         if role is Role.FOLLOWER:
             interval = self._config.refresh_min_interval_seconds
             self._replace_source(RedisSource(self._store, self._shared, interval), stored)
-        elif found is not None or before in (None, Role.FOLLOWER):
+        elif before in (None, Role.FOLLOWER):
             # A new source fetches at once: the leader before may have missed something at its end.
             self._replace_source(self._new_source(), stored)
+        elif role is Role.LEADER:
+            self._compare(stored, leads=True)
         logger.debug(
             "This process is %s in its fleet.",
             role.value,
