@@ -10,11 +10,12 @@ import json
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-import msgspec
 from flask import Blueprint, Response, abort, current_app, request
 from werkzeug.exceptions import HTTPException
 
 from ..app_state import state_of
+from ..exceptions import InvalidDocumentError
+from ..model import decode
 from .origins import add_cors, is_allowed
 
 #: Takes the app's state, and the variable parts of the path.
@@ -87,6 +88,6 @@ def read_json(kind: Any) -> Any:
     """
     request.max_content_length = LARGEST_BODY_BYTES
     try:
-        return msgspec.json.decode(request.get_data(), type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        return decode(kind, request.get_data())
+    except InvalidDocumentError as error:
         abort(400, f"The body is not valid: {error}.")
