@@ -74,6 +74,8 @@ class FleetMember(Source):
         self._source: FlagsmithSource | RedisSource = self._new_source(
             delay=jitter(self.timings.first_role_seconds)
         )
+        #: The source is being replaced: that it does not run is no fault.
+        self._is_replacing = False
         self._role: Role | None = None
         self._failures = OncePerCause(
             logger,
@@ -93,7 +95,7 @@ class FleetMember(Source):
 
     @property
     def is_alive(self) -> bool:
-        return super().is_alive and self._source.is_alive
+        return super().is_alive and (self._is_replacing or self._source.is_alive)
 
     def start(self, publisher: Publisher) -> bool:
         if not self._source.start(publisher.successor(self)):
@@ -288,22 +290,27 @@ class FleetMember(Source):
     def _replace_source(self, new: FlagsmithSource | RedisSource, stored: Stored | None) -> None:
         """Stops the source and starts another, which goes on from the snapshot held, or from the
         shared one."""
+        self._is_replacing = True
         with self._lock:
             old, self._source = self._source, new
             hint = old.stop()
         old.join()
         if hint is not None:
             new.refresh(hint)
-        publisher = self._publisher.successor(self)
-        if self._role is not Role.ALONE:
-            # Not before: the old source may have published until it was stopped.
-            leads = self._role is Role.LEADER
-            found = self._shared.reconcile(self._publisher.held, stored, leads=leads)
-            if found is not None:
-                publisher.publish(found, fetched=False)
-        if self._stopping.is_set() or not new.start(publisher):
-            # Without a thread the process is not alive to its status; the next role tries again.
-            self._role = None
+        publisher, started = self._publisher.successor(self), False
+        try:
+            if self._role is not Role.ALONE:
+                # Not before: the old source may have published until it was stopped.
+                leads = self._role is Role.LEADER
+                found = self._shared.reconcile(self._publisher.held, stored, leads=leads)
+                if found is not None:
+                    publisher.publish(found, fetched=False)
+            started = not self._stopping.is_set() and new.start(publisher)
+        finally:
+            self._is_replacing = False
+            if not started:
+                # The process is not alive to its status; the next role tries again.
+                self._role = None
 
     def _redis_failed(self, reason: str) -> float:
         if self._is_over():

@@ -5,15 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from flask_flagsmith_realtime import flags, flags_changed, snapshot_refreshed
 from flask_flagsmith_realtime.emulator import Emulator
+from flask_flagsmith_realtime.engine import Publisher
+from flask_flagsmith_realtime.fleet.follower import RedisSource
+from flask_flagsmith_realtime.fleet.shared import SharedFlags
 from tests.support.apps import Received
 from tests.support.fleets import QUICK, Members, calls
 from tests.support.redis_server import RedisServer
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 
 def test_a_cold_start_of_fifty_members_costs_one_call(members: Members, emulator: Emulator) -> None:
@@ -214,7 +218,47 @@ def test_a_follower_of_a_polling_leader_is_polling(members: Members) -> None:
     members.start(2, ENABLE_REALTIME_UPDATES=False)
     assert members.leader
     members.wait_for_flags()
-    assert [member.flagsmith.status.state for member in members.all] == ["polling"] * 2
+    members.wait_for_state("polling")
+
+
+def test_a_member_runs_while_it_takes_another_role(
+    members: Members, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, goes_on = RedisSource.start, threading.Event()
+
+    def start_late(source: RedisSource, publisher: Publisher) -> bool:
+        goes_on.wait(PATIENCE_SECONDS)
+        return start(source, publisher)
+
+    monkeypatch.setattr(RedisSource, "start", start_late)
+    members.start(1)
+    members.wait_for_flags()
+    (new,) = members.start(1)
+    # It holds the shared flags; the source before has stopped, the next one starts.
+    eventually(lambda: new.snapshot)
+    status = new.flagsmith.status
+    goes_on.set()
+    assert status.running
+    assert status.state == "polling"
+
+
+def test_a_member_that_fails_to_take_a_role_tries_again(
+    members: Members, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reconcile, failures = SharedFlags.reconcile, iter([MemoryError()])
+
+    def fail_once(*arguments: Any, **options: Any) -> Any:
+        for error in failures:
+            raise error
+        return reconcile(*arguments, **options)
+
+    members.start(1)
+    members.wait_for_flags()
+    monkeypatch.setattr(SharedFlags, "reconcile", fail_once)
+    (new,) = members.start(1)
+    members.wait_for_flags()
+    assert members.leader is not new
+    assert new.calls == 0
 
 
 def test_the_status_shows_the_leader(members: Members, redis_server: RedisServer) -> None:
