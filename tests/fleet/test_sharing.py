@@ -43,7 +43,9 @@ def test_a_change_costs_one_call_and_reaches_all_members(
     assert calls(emulator) == before + 5
     assert emulator.streams == emulator.streams_opened == 1
     for name, signals in received.items():
-        assert signals.wait(5)["changes"]["banner_text"].after.value == "number 4"
+        signals.wait_for(
+            lambda content: content["changes"]["banner_text"].after.value == "number 4"
+        )
         # Once per fleet: in the member that fetched.
         assert {content["leader"] for content in signals.all} == {name == leader.app.name}
 

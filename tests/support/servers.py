@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -43,6 +44,7 @@ class Served:
             stderr=subprocess.STDOUT,
             text=True,
             cwd=directory,
+            start_new_session=True,
             env={
                 **os.environ,
                 "PYTHONUNBUFFERED": "1",
@@ -80,8 +82,11 @@ class Served:
 
     def get(self, path: str = "/") -> dict[str, Any]:
         """Get the answer of one of its workers, over a new connection."""
+        # A kept connection that closes as SIGINT comes makes gunicorn's gthread worker wait for
+        # itself.
+        headers = {"Connection": "close"}
         try:
-            answer = requests.get(self.url + path, timeout=PATIENCE_SECONDS)
+            answer = requests.get(self.url + path, headers=headers, timeout=PATIENCE_SECONDS)
             answer.raise_for_status()
         except requests.RequestException as error:
             raise AssertionError(f"{error}:\n{self.output}") from None
@@ -124,13 +129,13 @@ class Served:
         return code
 
     def kill(self) -> None:
-        """End the process, with SIGKILL if it takes more than five seconds."""
+        """End the process, with SIGKILL to it and its workers if that takes over five seconds."""
         if self.process.poll() is None:
             self.process.terminate()
             try:
                 self.process.wait(5)
             except subprocess.TimeoutExpired:
-                self.process.kill()
+                os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
         self._reader.join(PATIENCE_SECONDS)
         if self.process.stdout is not None:
