@@ -3,8 +3,8 @@
 Its thread, *flagsmith-follower*, reads Redis and publishes; it also passes webhooks on to the
 leader, no more often than the leader would fetch. The fleet's thread calls :meth:`RedisSource.look`
 when a message or a heartbeat reports another version; request threads call
-:meth:`RedisSource.refresh`. Neither waits. The errors of reads go into
-:attr:`.SharedFlags.failed_reads`: the fleet's thread acts on them.
+:meth:`RedisSource.refresh`. Neither waits. The errors of reads go to
+:meth:`.SharedFlags.read_failed`: the fleet's thread acts on them.
 """
 
 from __future__ import annotations
@@ -90,10 +90,10 @@ class RedisSource(Source):
             if found is not None:
                 publisher.publish(found, fetched=False)
         except StoreError as error:
-            self._shared.failed_reads.append(str(error))
+            self._shared.read_failed(str(error))
         except Exception:
             # The thread survives an unexpected error: without it no change would be seen.
-            self._shared.failed_reads.append(f"unexpectedly: {traceback.format_exc()}")
+            self._shared.read_failed(f"unexpectedly: {traceback.format_exc()}")
 
     def _pass_on(self, hint: RefreshHint) -> None:
         """Leaves a note for the leader. If that fails, it is tried again."""

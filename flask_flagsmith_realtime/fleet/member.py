@@ -236,10 +236,10 @@ class FleetMember(Source):
             self.refresh(RefreshHint(beat.note_moment))
         self._note, self._joined = beat.note, True
         if not beat.leads:
-            if beat.fetched_at != self._fetched_at:
+            is_held = beat.version is not None and beat.version == self._shared.known
+            if is_held and beat.fetched_at != self._fetched_at:
                 # The same flags again are fresh, although there is nothing to read.
                 self._activity.answered()
-            is_held = beat.version is not None and beat.version == self._shared.known
             self._activity.leader_reported(beat.report, beat.fetched_at if is_held else None)
         self._fetched_at = beat.fetched_at
         self._failures.recovered()

@@ -65,6 +65,11 @@ class SharedFlags:
         self.failed_reads.clear()
         return stored
 
+    def read_failed(self, reason: str) -> None:
+        """Notes that a follower could not read: its flags may be out of date."""
+        self.failed_reads.append(reason)
+        self._activity.failed(f"The flags in Redis could not be read: {reason}")
+
     def reconcile(
         self, held: Snapshot | None, stored: Stored | None, *, leads: bool
     ) -> Snapshot | None:

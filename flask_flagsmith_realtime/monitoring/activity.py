@@ -34,7 +34,7 @@ class Activity:
         self.calls = 0
         #: When flags came last, new ones or the same again.
         self.answered_at: float | None = None
-        #: ``True`` if the newest call failed.
+        #: ``True`` if the newest call failed, or the newest read of a follower.
         self.failing = False
         #: The number of connections of the stream.
         self.connections = 0
@@ -73,7 +73,7 @@ class Activity:
     @property
     def is_failing(self) -> bool:
         """``True`` if the newest call failed, here or in the leader."""
-        return self.leader_report == FAILING if self.leader is False else self.failing
+        return self.failing or (self.leader is False and self.leader_report == FAILING)
 
     def is_unserved(self, now: float) -> bool:
         """Returns ``True`` if the API has not served an announced change, or has answered older

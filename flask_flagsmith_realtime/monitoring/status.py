@@ -35,10 +35,10 @@ class Status:
     - ``starting``: there are no flags from Flagsmith yet; defaults serve. An engine that is not
       ``running`` stays in this state until a flag is read.
     - ``stale``: the flags may be out of date. The newest call failed, here or in the leader of the
-      fleet; or no answer came for two intervals, of ``FLAGSMITH_LIVE_REFRESH_INTERVAL_SECONDS``
-      while the stream is open, else of ``FLAGSMITH_ENVIRONMENT_REFRESH_INTERVAL_SECONDS``; or a
-      change was announced more than five seconds ago and no answer has it; or the engine is not
-      ``running`` any more.
+      fleet; or the fleet's flags could not be read; or no answer came for two intervals, of
+      ``FLAGSMITH_LIVE_REFRESH_INTERVAL_SECONDS`` while the stream is open, else of
+      ``FLAGSMITH_ENVIRONMENT_REFRESH_INTERVAL_SECONDS``; or a change was announced more than five
+      seconds ago and no answer has it; or the engine is not ``running`` any more.
     - ``live``: each change is announced: the stream is open, here or in the leader of the fleet.
       Followers know the leader's state within two heartbeats, ten seconds.
     - ``polling``: changes are not announced, and flags are fetched regularly.

@@ -127,11 +127,12 @@ def test_offline_goes_before_everything() -> None:
         ({"answered_at": ago(121), "leader": False, "leader_report": "polling"}, "stale"),
         ({"answered_at": ago(1), "leader": False, "leader_report": "failing"}, "stale"),
         ({"answered_at": ago(1), "leader": False, "leader_report": None}, "polling"),
-        # What it failed in before counts no more, nor what a leader said that it does not follow.
+        # It cannot read what the leader has.
         (
             {"answered_at": ago(1), "leader": False, "leader_report": "live", "failing": True},
-            "live",
+            "stale",
         ),
+        # What a leader said that it does not follow counts no more.
         ({"answered_at": ago(1), "leader_report": "live"}, "polling"),
     ],
 )
