@@ -84,6 +84,7 @@ def json_bytes(content: Any) -> bytes:
 def read_json(kind: Any) -> Any:
     """Returns the JSON of the current request.
 
+    :param kind: prepared for decoding.
     :raises HTTPException: 400 if it is not JSON of that type, 413 if it is too large.
     """
     request.max_content_length = LARGEST_BODY_BYTES

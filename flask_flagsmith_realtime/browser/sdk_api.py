@@ -11,14 +11,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 from flask import Blueprint, Response
 from werkzeug.datastructures import Headers
 
 from ..app_state import AppState
-from ..model import Flag, Identity, TraitConfig, TraitValue
+from ..model import Flag, Identity, TraitConfig, TraitValue, prepare
 from ..reading import BrowserFlags, Flags, flags_for_browser, sdk_name
 from ..reporting import Reporter
 from .resources import (
@@ -63,6 +63,10 @@ class _Claim(msgspec.Struct):
     traits: tuple[_Trait, ...] = ()
 
 
+_Reads: TypeAlias = dict[str, Any]
+prepare(_Claim, _Reads, Any)
+
+
 def add_sdk_api(blueprint: Blueprint, current_flags: Callable[[], Flags]) -> None:
     """Registers the endpoints.
 
@@ -82,7 +86,7 @@ def add_sdk_api(blueprint: Blueprint, current_flags: Callable[[], Flags]) -> Non
         return _identity_response(state, current_flags(), traits, claim.identifier)
 
     def usage(state: AppState) -> Response:
-        reads = read_json(dict[str, Any])
+        reads = read_json(_Reads)
         if state.config.enable_analytics:
             _count(state.reporter, flags_for_browser(current_flags()), reads)
         return Response(b"", 200, JSON_HEADERS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .changes import FlagChange, diff
-from .decoding import MAX_BYTES, decode
+from .decoding import MAX_BYTES, decode, prepare
 from .document import (
     Document,
     Page,
@@ -54,6 +54,7 @@ __all__ = [
     "parse_iso_epoch",
     "parse_value",
     "parse_webhook",
+    "prepare",
     "snapshot_of_flags",
     "snapshot_of_pages",
 ]

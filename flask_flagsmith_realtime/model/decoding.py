@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import functools
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,10 +14,19 @@ MAX_BYTES = 64 * 1024 * 1024
 
 _PIECE_BYTES = 64 * 1024
 
-#: Makes the decoder of a type when it is needed first: an import makes none.
-_decoder: Any = functools.cache(msgspec.json.Decoder)
+#: The decoders by type.
+_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 
 _T = TypeVar("_T")
+
+
+def prepare(*kinds: Any) -> None:
+    """Makes the decoders of types, once they are defined: when their module is imported.
+
+    At the first use it would be too late. A thread that makes a decoder meanwhile, or a forked
+    child, finds a type that msgspec has only half read, and crashes with it.
+    """
+    _decoders.update((kind, msgspec.json.Decoder(kind)) for kind in kinds)
 
 
 def json_text(body: bytes) -> bytes:
@@ -42,12 +50,12 @@ def json_text(body: bytes) -> bytes:
 def decode(kind: type[_T], body: bytes | str | msgspec.Raw, at: str = "$") -> _T:
     """Decodes and validates JSON text.
 
-    :param kind: the type that says what is valid.
+    :param kind: the type that says what is valid. It has been :func:`prepared <prepare>`.
     :param at: the path of this text in the whole, for errors.
     :raises InvalidDocumentError: naming the member that is wrong by its path.
     """
     try:
-        decoded: _T = _decoder(kind).decode(body)
+        decoded: _T = _decoders[kind].decode(body)
     except msgspec.ValidationError as error:
         message, _, place = str(error).partition(" - at `$")
         raise InvalidDocumentError(f"{at}{place.rstrip('`')}: {message}") from None

@@ -19,7 +19,7 @@ import msgspec
 from werkzeug.utils import cached_property
 
 from ..exceptions import InvalidDocumentError
-from .decoding import decode, json_text
+from .decoding import decode, json_text, prepare
 from .schema import FeatureStates, FlagState, JSONObject, Project, Settings
 
 
@@ -44,6 +44,9 @@ class _FirstPage(Settings, frozen=True, kw_only=True):
 
 class _Identity(JSONObject, frozen=True):
     flags: tuple[FlagState, ...]
+
+
+prepare(_FirstPage, _FurtherPage, _Identity, FeatureStates, Project)
 
 
 class Page(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from ..exceptions import InvalidDocumentError
-from .decoding import decode
+from .decoding import decode, prepare
 
 #: Numbers from here on are milliseconds: as seconds they would lie after the year 5000.
 MILLISECONDS_FROM = 1e11
@@ -35,6 +35,9 @@ class _Change(msgspec.Struct, frozen=True, gc=False):
 class _Webhook(msgspec.Struct, frozen=True, gc=False):
     data: _Change
     event_type: str | None = None
+
+
+prepare(_Event, _Webhook)
 
 
 def parse_epoch_number(value: Any) -> float:

@@ -11,14 +11,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from types import MappingProxyType
+from typing import TypeAlias
 
 from werkzeug.utils import cached_property
 
-from .decoding import decode, json_text
+from .decoding import decode, json_text, prepare
 from .document import Document, Page, document_of
 from .evaluation import Evaluation
 from .flag import Flag
 from .schema import FeatureState, FlagState
+
+_FlagStates: TypeAlias = tuple[FlagState, ...]
+prepare(_FlagStates)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +118,7 @@ def snapshot_of_flags(
     body = json_text(body)
     if held is not None and held.answer == body:
         return replace(held, epoch=epoch, fetched_at=fetched_at, server_date=None, announced=None)
-    states = decode(tuple[FlagState, ...], body)
+    states = decode(_FlagStates, body)
     return Snapshot(
         flags=MappingProxyType({state.feature.name: state.flag() for state in states}),
         epoch=epoch,

@@ -23,7 +23,7 @@ from ..client import ReportError
 from ..config import Config
 from ..exceptions import InvalidDocumentError
 from ..logs import BackgroundLogger, OncePerCause
-from ..model import Flag, FlagValue, Identity, decode
+from ..model import Flag, FlagValue, Identity, decode, prepare
 from ..version import __version__
 from .posting import Post, describe_status
 
@@ -310,6 +310,9 @@ class _Rejected(msgspec.Struct):
 
 class _Answer(msgspec.Struct):
     rejected: tuple[_Rejected, ...]
+
+
+prepare(_Answer)
 
 
 def _reasons(body: bytes) -> Iterator[str]:

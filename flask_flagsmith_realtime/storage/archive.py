@@ -27,6 +27,7 @@ from ..model import (
     decode,
     first_page,
     further_page,
+    prepare,
     snapshot_of_flags,
     snapshot_of_pages,
 )
@@ -57,6 +58,9 @@ class _Head(msgspec.Struct):
     announced: _Moment | None = None
     #: The lengths of the pages in bytes.
     pages: tuple[_Length, ...] = ()
+
+
+prepare(_Head)
 
 
 def environment_digest(environment_key: str) -> str:
