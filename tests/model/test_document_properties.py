@@ -140,6 +140,7 @@ def test_a_document_without_any_one_member_can_be_evaluated_or_is_refused() -> N
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Possible (nested set|set):FutureWarning")
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, NUMBER_OF_NODES - 1), replacements), max_size=3))
 def test_a_document_with_anything_replaced_can_be_evaluated_or_is_refused(
