@@ -72,8 +72,10 @@ class Publisher:
         return self._store.environment_id
 
     def successor(self, sink: Sink | None = None) -> Publisher:
-        """Returns a publisher for the next source of the same engine."""
-        return Publisher(self._store, self.dispatcher, self._file, sink, self._lock)
+        """Returns a publisher for the next source of the same engine, closed if this one is."""
+        made = Publisher(self._store, self.dispatcher, self._file, sink, self._lock)
+        made._closed = self._closed
+        return made
 
     def close(self) -> None:
         """Refuses everything from now on: the source was stopped."""

@@ -112,6 +112,8 @@ class FleetMember(Source):
     def stop(self) -> RefreshHint | None:
         """Ends the work. If this process leads, another one can lead at once."""
         self._stopping.set()
+        if self._thread is not None:
+            self._publisher.close()
         with self._lock:
             hint = self._source.stop()
         self._store.interrupt()
@@ -304,7 +306,8 @@ class FleetMember(Source):
                 leads = self._role is Role.LEADER
                 found = self._shared.reconcile(self._publisher.held, stored, leads=leads)
                 if found is not None:
-                    publisher.publish(found, fetched=False)
+                    # By its own publisher, which a stop closes.
+                    self._publisher.publish(found, fetched=False)
             started = not self._stopping.is_set() and new.start(publisher)
         finally:
             self._is_replacing = False

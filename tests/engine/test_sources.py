@@ -23,7 +23,7 @@ from flask_flagsmith_realtime.monitoring import Activity
 from flask_flagsmith_realtime.storage import read_offline_file
 from tests.support.fleets import QUICK
 from tests.support.redis_server import RedisServer
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 
 class Bench:
@@ -97,7 +97,7 @@ ALL = pytest.mark.parametrize("kind", ["flagsmith", "fleet", "redis", "file"])
 def test_the_first_snapshot_is_published(make_bench: MakeBench, kind: str) -> None:
     bench = make_bench(kind)
     assert bench.source.start(bench.publisher)
-    assert bench.store.wait(60) is not None
+    assert bench.store.wait(PATIENCE_SECONDS) is not None
     assert bench.banner
 
 
@@ -107,11 +107,11 @@ def test_a_stop_ends_the_threads_and_publishes_nothing_more(
 ) -> None:
     bench = make_bench(kind)
     bench.source.start(bench.publisher)
-    bench.store.wait(60)
-    before = bench.store.snapshot
+    bench.store.wait(PATIENCE_SECONDS)
     bench.source.stop()
+    before = bench.store.snapshot
     bench.source.join()
-    assert not bench.source.is_alive
+    eventually(lambda: not bench.source.is_alive)
     emulator.set_flag("banner_text", value="after the stop")
     bench.source.refresh(RefreshHint())
     assert bench.store.snapshot is before
@@ -132,14 +132,14 @@ def test_a_hint_is_no_error_before_the_start(make_bench: MakeBench, kind: str) -
     bench = make_bench(kind)
     bench.source.refresh(RefreshHint())
     assert bench.source.start(bench.publisher)
-    assert bench.store.wait(60) is not None
+    assert bench.store.wait(PATIENCE_SECONDS) is not None
 
 
 @pytest.mark.parametrize("kind", ["flagsmith", "fleet"])
 def test_changes_are_published(make_bench: MakeBench, emulator: Emulator, kind: str) -> None:
     bench = make_bench(kind)
     bench.source.start(bench.publisher)
-    bench.store.wait(60)
+    bench.store.wait(PATIENCE_SECONDS)
     assert emulator.wait_for_streams(1)
     emulator.set_flag("banner_text", value="new")
     eventually(lambda: bench.banner == "new")
@@ -150,7 +150,7 @@ def test_a_follower_publishes_announced_changes(
 ) -> None:
     bench = make_bench("redis")
     bench.source.start(bench.publisher)
-    bench.store.wait(60)
+    bench.store.wait(PATIENCE_SECONDS)
     assert emulator.wait_for_streams(1)
     emulator.set_flag("banner_text", value="new")
     environment = redis_server.wait_for_flags()
@@ -179,7 +179,7 @@ def test_a_hint_that_was_taken_and_not_served_is_returned_too(
 ) -> None:
     bench = make_bench("flagsmith")
     bench.source.start(bench.publisher)
-    bench.store.wait(60)
+    bench.store.wait(PATIENCE_SECONDS)
     future = RefreshHint(time.time() + 3600)
     before = emulator.calls["environment-document/"]
     bench.source.refresh(future)
@@ -193,3 +193,11 @@ def test_sources_are_named_daemons(make_bench: MakeBench) -> None:
     ours = [thread for thread in threading.enumerate() if thread.name.startswith("flagsmith-")]
     assert "flagsmith-follower" in {thread.name for thread in ours}
     assert all(thread.daemon for thread in ours)
+
+
+def test_the_successor_of_a_closed_publisher_is_closed(make_bench: MakeBench) -> None:
+    bench = make_bench("file")
+    bench.publisher.close()
+    successor = bench.publisher.successor()
+    bench.source.start(successor)
+    assert bench.store.snapshot is None

@@ -244,6 +244,31 @@ def test_a_member_runs_while_it_takes_another_role(
     assert status.state == "polling"
 
 
+def test_a_member_that_stops_while_it_takes_a_role_publishes_nothing_more(
+    members: Members, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reconcile = SharedFlags.reconcile
+    entered, goes_on = threading.Event(), threading.Event()
+
+    def reconcile_late(shared: SharedFlags, held: Any, *arguments: Any, **options: Any) -> Any:
+        found = reconcile(shared, held, *arguments, **options)
+        if held is None:
+            entered.set()
+            goes_on.wait(PATIENCE_SECONDS)
+        return found
+
+    members.start(1)
+    members.wait_for_flags()
+    monkeypatch.setattr(SharedFlags, "reconcile", reconcile_late)
+    (new,) = members.start(1)
+    assert entered.wait(PATIENCE_SECONDS)
+    source = new.source
+    members.stop(new)
+    goes_on.set()
+    eventually(lambda: not source.is_alive)
+    assert new.snapshot is None
+
+
 def test_a_member_that_fails_to_take_a_role_tries_again(
     members: Members, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,20 +39,24 @@ class Member:
         return self._state.engine._store.snapshot
 
     @property
+    def source(self) -> FleetMember:
+        source: FleetMember = self._state.engine._source
+        return source
+
+    @property
     def banner(self) -> object:
         flag = self.snapshot and self.snapshot.flags.get("banner_text")
         return flag and flag.value
 
     @property
     def role(self) -> str | None:
-        role = self._state.engine._source._role
+        role = self.source._role
         return None if role is None else str(role.value)
 
     @property
     def known_version(self) -> str | None:
         """The version of the shared flags that it has read or written last."""
-        version: str | None = self._state.engine._source._shared.known
-        return version
+        return self.source._shared.known
 
     @property
     def calls(self) -> int:
