@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from hypothesis import HealthCheck, settings
 
 from flask_flagsmith_realtime import FlagsmithRealtime
 from flask_flagsmith_realtime.emulator import Emulator
@@ -17,9 +18,14 @@ from tests.support.misbehaving import MisbehavingFlagsmith
 from tests.support.offline import make_offline_app, recorded_document
 from tests.support.redis_server import RedisServer
 from tests.support.servers import Serve, Served, environment_of
+from tests.support.waiting import PATIENCE_SECONDS
 
 #: Fixtures that start processes. Other slow tests have the mark themselves.
 SLOW_FIXTURES = {"browser", "demo", "make_lanes", "redis_server", "serve"}
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -49,7 +55,7 @@ def make_app(emulator: Emulator) -> Iterator[MakeApp]:
 
     def make(extension: FlagsmithRealtime | None = None, **settings: Any) -> Flask:
         app = Flask(f"app_{len(apps)}")
-        app.config.update(emulator.config)
+        app.config.update(emulator.config, FLAGSMITH_STARTUP_TIMEOUT_SECONDS=PATIENCE_SECONDS)
         app.config.update({f"FLAGSMITH_{name}": value for name, value in settings.items()})
         (extension or FlagsmithRealtime()).init_app(app)
         apps.append(app)

@@ -19,7 +19,7 @@ from flask_flagsmith_realtime import FlagsmithRealtime, flags
 
 def use():
     app = Flask("dropped")
-    app.config.update(json.loads(sys.argv[1]))
+    app.config.update(json.loads(sys.argv[1]), FLAGSMITH_STARTUP_TIMEOUT_SECONDS=float(sys.argv[2]))
     FlagsmithRealtime(app)
     with app.app_context():
         assert flags["banner_text"]
@@ -40,7 +40,11 @@ wait_until(lambda: not left()[0])
 _, descriptors = left()
 for _ in range(20):
     use()
-wait_until(lambda: left() == ([], descriptors))
+def is_all_freed():
+    threads, open_now = left()
+    return not threads and open_now <= descriptors
+
+wait_until(is_all_freed)
 """
 
 

@@ -104,7 +104,7 @@ def test_a_mistake_of_ours_does_not_end_the_thread(
         refreshed.wait()
         flagsmith.wait_for_streams(1)
         flagsmith.change("banner_text", value="after")
-        refreshed.wait(2)
+        refreshed.wait_for(partial(shows, "after"))
     finally:
         source.stop()
         source.join()

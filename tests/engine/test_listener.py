@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -40,7 +41,11 @@ class Hasty(Reconnect, frozen=True):
 
     def after_connection(self, lived: float, *random: Any) -> tuple[float, Reconnect]:
         self.asked.append(("connection",))
-        return 0.0, super().after_connection(lived)[1]
+        count = len(self.asked)
+        following = super().after_connection(lived)[1]
+        # That of a connection which was short is a failure to it.
+        del self.asked[count:]
+        return 0.0, following
 
     def after_failure(
         self, *random: Any, retry_after: float | None = None
@@ -138,11 +143,20 @@ def test_announcements_and_the_connections_life_go_into_the_mailbox(
 def test_connections_that_live_are_a_second_apart(
     flagsmith: MisbehavingFlagsmith, listen: Listen
 ) -> None:
-    flagsmith.stream.always(Stream(lasts=0.55))
-    listen()
-    flagsmith.wait_for(lambda: flagsmith.stream.count == 3)
-    first, _, third = flagsmith.stream.times()
-    assert third - first >= 2.0
+    lives: list[float] = []
+
+    class Recording(Reconnect, frozen=True):
+        def after_connection(self, lived: float, *random: Any) -> tuple[float, Reconnect]:
+            lives.append(lived)
+            return super().after_connection(lived, *random)
+
+    # No greeting: its retry would be the base of the delay after a connection that is cut short.
+    flagsmith.stream.always(Stream(greeting=None, lasts=0.8))
+    listen(Recording())
+    flagsmith.wait_for(lambda: flagsmith.stream.count >= 3)
+    for lived, (before, after) in zip(lives, pairwise(flagsmith.stream.times()), strict=False):
+        # On a busy machine the listener may find only its end.
+        assert after - before >= 1.0 or lived < 0.5
 
 
 @pytest.mark.parametrize(
@@ -160,7 +174,6 @@ def test_connections_that_live_are_a_second_apart(
         (answers.vanish, ("failure", 1.0, None)),
         (answers.hang, ("failure", 1.0, None)),
         (Stream(lasts=0.0), ("connection",)),
-        (SILENT, ("connection",)),
     ],
 )
 def test_each_end_has_its_own_delay(
@@ -171,9 +184,19 @@ def test_each_end_has_its_own_delay(
 ) -> None:
     reconnect = Hasty()
     flagsmith.stream.next(behaviour)
-    listen(reconnect, STREAM_TIMEOUT_SECONDS=0.3)
-    flagsmith.wait_for(lambda: flagsmith.stream.count == 2)
+    listen(reconnect, STREAM_TIMEOUT_SECONDS=0.3 if behaviour is answers.hang else 600)
+    flagsmith.wait_for(lambda: flagsmith.stream.count >= 2)
     assert reconnect.asked[0] == asked
+
+
+def test_a_stream_that_falls_silent_was_a_connection(
+    flagsmith: MisbehavingFlagsmith, listen: Listen
+) -> None:
+    reconnect = Hasty()
+    flagsmith.stream.always(SILENT)
+    listen(reconnect, STREAM_TIMEOUT_SECONDS=0.3)
+    # On a busy machine the beginning of a stream, too, may come too late.
+    eventually(lambda: ("connection",) in reconnect.asked)
 
 
 def test_the_servers_retry_is_the_base_of_later_delays(
@@ -213,10 +236,10 @@ def test_a_cause_is_named_once_and_so_is_the_recovery(
 def test_recycled_connections_are_not_worth_a_word(
     flagsmith: MisbehavingFlagsmith, listen: Listen, caplog: pytest.LogCaptureFixture
 ) -> None:
-    flagsmith.stream.always(Stream(lasts=0.51))
-    flagsmith.stream.next(Stream(lasts=0.51, resets=True), Stream(lasts=0.51, ending=b"data: {"))
+    flagsmith.stream.always(Stream(lasts=0.8))
+    flagsmith.stream.next(Stream(lasts=0.8, resets=True), Stream(lasts=0.8, ending=b"data: {"))
     running = listen(Hasty())
-    flagsmith.wait_for(lambda: flagsmith.stream.count == 4)
+    flagsmith.wait_for(lambda: flagsmith.stream.count >= 4)
     running.stop()
     assert warnings(caplog) == []
 
@@ -238,9 +261,9 @@ def test_nonsense_is_named_once_over_all_connections(
     content: bytes,
     words: str,
 ) -> None:
-    flagsmith.stream.always(Stream(opening=content * 3, lasts=0.51))
+    flagsmith.stream.always(Stream(opening=content * 3, lasts=0.8))
     running = listen(Hasty())
-    flagsmith.wait_for(lambda: flagsmith.stream.count == 4)
+    flagsmith.wait_for(lambda: flagsmith.stream.count >= 4)
     running.stop()
     (warning,) = warnings(caplog)
     assert words in warning
@@ -252,7 +275,7 @@ def test_connections_that_end_at_once_are_named_once(
 ) -> None:
     flagsmith.stream.always(Stream(lasts=0.0))
     running = listen(Hasty())
-    flagsmith.wait_for(lambda: flagsmith.stream.count == 20)
+    flagsmith.wait_for(lambda: flagsmith.stream.count >= 20)
     running.stop()
     (warning,) = warnings(caplog)
     assert "its connections end at once" in warning
@@ -318,29 +341,33 @@ def run():
     listener.run("environment")
     ended.set()
 
-mailbox, ended = Mailbox(), threading.Event()
+mailbox, ended, patience = Mailbox(), threading.Event(), float(sys.argv[2])
 listener = Listener(read_config(json.loads(sys.argv[1])), mailbox, Activity())
 threading.Thread(target=run, daemon=True).start()
-while mailbox.take(20).newest is None:
+while mailbox.take(patience).newest is None:
     pass
 child = os.fork()
 if child == 0:
     _close_inherited_sockets()
-    os._exit(0 if ended.wait(20) else 1)
+    os._exit(0 if ended.wait(patience) else 1)
 _, status = os.waitpid(child, 0)
 print("The child has gone", flush=True)
-while mailbox.take(20).newest is None:
+while mailbox.take(patience).newest is None:
     pass
 listener.stop()
-sys.exit(os.waitstatus_to_exitcode(status) if ended.wait(20) else 2)
+sys.exit(os.waitstatus_to_exitcode(status) if ended.wait(patience) else 2)
 """
 
 
 @pytest.mark.slow
 def test_under_gevent_a_fork_does_not_double_it(flagsmith: MisbehavingFlagsmith) -> None:
     flagsmith.stream.always(Stream(render=lambda epoch: event(epoch, retry=None)))
+    config = {**flagsmith.config, "FLAGSMITH_STREAM_TIMEOUT_SECONDS": 600}
     process = subprocess.Popen(
-        [sys.executable, "-c", _FORK_UNDER_GEVENT, json.dumps(flagsmith.config)],
+        [
+            *(sys.executable, "-c", _FORK_UNDER_GEVENT),
+            *(json.dumps(config), str(PATIENCE_SECONDS)),
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -383,7 +410,7 @@ def test_many_connections_leak_nothing(flagsmith: MisbehavingFlagsmith, listen: 
         )
 
     flagsmith.stream.next(*kinds, SILENT, *kinds * 30, SILENT)
-    listen(Hasty())
+    listen(Hasty(), STREAM_TIMEOUT_SECONDS=600)
     wait_for_rest(len(kinds) + 1)
     descriptors, threads = count_descriptors(), threading.active_count()
     flagsmith.say(RESET)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from flask import Flask
 
@@ -14,15 +15,18 @@ from tests.support.apps import MakeApp, Received
 from tests.support.waiting import PATIENCE_SECONDS
 
 
-def engine_of(app: Flask) -> Engine:
-    """The app's engine, which has its first snapshot."""
-    engine = state_of(app).engine
-    assert engine.read() is not None
-    return engine
+def start(make_app: MakeApp, **settings: Any) -> tuple[Flask, Engine]:
+    """An app and its engine, which has announced its first snapshot."""
+    app = make_app(AUTOSTART=False, **settings)
+    # A reader gets it before it is announced.
+    announced = Received(snapshot_refreshed, app)
+    FlagsmithRealtime().start(app)
+    announced.wait()
+    return app, state_of(app).engine
 
 
 def test_a_wait_ends_with_the_next_change(make_app: MakeApp, emulator: Emulator) -> None:
-    engine = engine_of(make_app())
+    _, engine = start(make_app)
     known = engine.wait_for_change(None, PATIENCE_SECONDS)
     with ThreadPoolExecutor() as pool:
         waits = [pool.submit(engine.wait_for_change, known, PATIENCE_SECONDS) for _ in range(3)]
@@ -36,16 +40,16 @@ def test_a_wait_ends_with_the_next_change(make_app: MakeApp, emulator: Emulator)
 
 
 def test_a_refetch_without_a_change_ends_no_wait(make_app: MakeApp) -> None:
-    app = make_app(ENVIRONMENT_REFRESH_INTERVAL_SECONDS=0.1, ENABLE_REALTIME_UPDATES=False)
-    engine = engine_of(app)
+    app, engine = start(
+        make_app, ENVIRONMENT_REFRESH_INTERVAL_SECONDS=0.1, ENABLE_REALTIME_UPDATES=False
+    )
     known = engine.wait_for_change(None, 0)
     Received(snapshot_refreshed, app).wait(3)
     assert engine.wait_for_change(known, 0) is known
 
 
 def test_a_stop_ends_the_waits(make_app: MakeApp) -> None:
-    app = make_app()
-    engine = engine_of(app)
+    app, engine = start(make_app)
     known = engine.wait_for_change(None, 0)
     with ThreadPoolExecutor() as pool:
         wait = pool.submit(engine.wait_for_change, known, PATIENCE_SECONDS)
