@@ -105,7 +105,8 @@ class FlagsmithSource(Source):
             self._read(mail)
             if self._schedule.due <= time.monotonic():
                 self._fetch()
-            self._report_unserved()
+            if not self._is_over:
+                self._report_unserved()
         except Exception as error:
             self._schedule.failed(time.monotonic())
             self._log_crash(error)

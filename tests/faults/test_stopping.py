@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 
 from flask_flagsmith_realtime import FlagsmithRealtime
+from flask_flagsmith_realtime.monitoring import activity
 from tests.support.lanes import WORKERS, MakeLanes, lines
 from tests.support.misbehaving import MisbehavingFlagsmith, answers
 from tests.support.waiting import PATIENCE_SECONDS
@@ -23,24 +24,36 @@ HANGING = pytest.mark.parametrize(
 
 @HANGING
 def test_stopping_an_app_ends_a_hanging_fetch(
-    answer: answers.Behaviour, caplog: pytest.LogCaptureFixture
+    answer: answers.Behaviour, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = Flask(__name__)
     extension = FlagsmithRealtime()
     threads = set(threading.enumerate())
     with MisbehavingFlagsmith() as flagsmith:
-        flagsmith.environment_document.always(answer)
         app.config.update(flagsmith.config, FLAGSMITH_REQUEST_TIMEOUT_SECONDS=600)
         extension.init_app(app)
         extension.start(app)
-        flagsmith.wait_for(lambda: flagsmith.environment_document.count == 1)
+        flagsmith.wait_for_streams()
+        flagsmith.environment_document.always(answer)
+        flagsmith.change("banner_text", value="after")
+        calls = flagsmith.environment_document.requests
+        flagsmith.wait_for(lambda: any(call.ended_at is None for call in calls))
+        # From now on the change counts as late.
+        monkeypatch.setattr(activity, "UNSERVED_SECONDS", 0.0)
+        threads = {
+            thread
+            for thread in set(threading.enumerate()) - threads
+            if thread.name.startswith("flagsmith-")
+        }
+        calls_before = len(calls)
         extension.stop(app)
-        for thread in set(threading.enumerate()) - threads:
-            if thread.name.startswith("flagsmith-"):
-                thread.join(PATIENCE_SECONDS)
-                assert not thread.is_alive()
-        assert flagsmith.environment_document.count == 1
-    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+        for thread in threads:
+            thread.join(PATIENCE_SECONDS)
+            assert not thread.is_alive()
+        assert len(calls) == calls_before
+    own = {thread.ident for thread in threads}
+    logged = [record for record in caplog.records if record.thread in own]
+    assert [record for record in logged if record.levelno >= logging.WARNING] == []
 
 
 @pytest.mark.parametrize(
@@ -58,7 +71,10 @@ def test_a_server_ends_with_open_streams_and_hanging_fetches(
         lane.flagsmith.wait_for_streams(WORKERS)
     hanging.flagsmith.environment_document.always(answer)
     hanging.flagsmith.change("banner_text", value="after")
-    hanging.flagsmith.wait_for(lambda: hanging.flagsmith.environment_document.count == 2 * WORKERS)
+    calls = hanging.flagsmith.environment_document.requests
+    hanging.flagsmith.wait_for(
+        lambda: len([call for call in calls if call.ended_at is None]) == WORKERS
+    )
     assert lanes.server.stop(PATIENCE_SECONDS) == 0
     assert lines(lanes.server, "lagsmith", 0) == []
     assert "Traceback" not in lanes.server.output
