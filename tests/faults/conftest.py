@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.lanes import Lane, Lanes, MakeLanes
+from tests.support.lanes import PATIENT, Lane, Lanes, MakeLanes
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,7 @@ def make_lanes() -> Iterator[MakeLanes]:
     made: list[Lanes] = []
 
     def make(*names: str) -> Lanes:
-        made.append(Lanes({name: Lane(name) for name in names}))
+        made.append(Lanes({name: Lane(name) for name in names}, PATIENT))
         return made[-1]
 
     yield make

@@ -11,6 +11,7 @@ import threading
 from flask import Flask
 
 from flask_flagsmith_realtime import FlagsmithRealtime, Identity, flags, flags_changed
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 def main() -> None:
@@ -27,7 +28,7 @@ def main() -> None:
 
     loaded = set(sys.modules)
     extension.start(app)
-    changed.wait(30)
+    changed.wait(PATIENCE_SECONDS)
     sys.stdin.readline()
     print(json.dumps(sorted(set(sys.modules) - loaded)))
 

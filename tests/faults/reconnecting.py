@@ -34,7 +34,10 @@ class WithoutDelay(Reconnect):
 
 
 def measure() -> dict[str, int]:
-    """Return the resources that this process uses."""
+    """Return the resources that this process uses, once its log is written."""
+    for thread in threading.enumerate():
+        if thread.name == "flagsmith-log":
+            thread.join()
     gc.collect()
     status = Path("/proc/self/status").read_text()
     memory = re.search(r"VmRSS:\s+(\d+)", status)

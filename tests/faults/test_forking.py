@@ -21,6 +21,7 @@ import trustme
 
 from tests.support.lanes import PLAIN
 from tests.support.misbehaving import MisbehavingFlagsmith, Stream, answers
+from tests.support.waiting import PATIENCE_SECONDS
 
 REMOTE = {"FLASK_FLAGSMITH_ENVIRONMENT_KEY": MisbehavingFlagsmith.client_side_key}
 LONG_AGO = "Wed, 21 Oct 2015 07:28:00 GMT"
@@ -59,6 +60,6 @@ def test_threads_load_no_module(environ: dict[str, str], tmp_path: Path) -> None
             flagsmith.wait_for(lambda: flagsmith.stream.count >= 3 and len(flagsmith.calls) >= 4)
             flagsmith.wait_for_streams()
             flagsmith.change("banner_text", value="after")
-            output, _ = program.communicate("\n", timeout=30)
+            output, _ = program.communicate("\n", timeout=2 * PATIENCE_SECONDS)
     loaded: list[Any] = json.loads(output)
     assert loaded == []

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.misbehaving import RESET, SILENT, MisbehavingFlagsmith, Stream, answers
 from tests.support.misbehaving.answers import Behaviour
+from tests.support.waiting import PATIENCE_SECONDS
 
 KINDS: list[Stream | Behaviour] = [
     Stream(lasts=0.0),
@@ -50,7 +51,7 @@ def test_a_thousand_connections_leak_nothing() -> None:
                         flagsmith.stream.count == rests  # noqa: B023
                         and flagsmith.stream_server.connections == flagsmith.open_streams == 1
                     ),
-                    timeout=60,
+                    timeout=10 * PATIENCE_SECONDS,
                 )
                 print(file=process.stdin, flush=True)
                 measured.append(json.loads(process.stdout.readline()))

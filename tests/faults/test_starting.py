@@ -9,8 +9,9 @@ import pytest
 
 from tests.support.lanes import BEFORE, PLAIN, WORKERS, Lanes, MakeLanes, lines, most_fetches
 from tests.support.misbehaving import MisbehavingFlagsmith, answers
+from tests.support.waiting import eventually
 
-SHORT_TIMEOUTS: dict[str, Any] = {"STARTUP_TIMEOUT_SECONDS": 0.3, "REQUEST_TIMEOUT_SECONDS": 1.0}
+SHORT_TIMEOUTS: dict[str, Any] = {"STARTUP_TIMEOUT_SECONDS": 0.3, "REQUEST_TIMEOUT_SECONDS": 5.0}
 REMOTE = {"ENVIRONMENT_KEY": MisbehavingFlagsmith.client_side_key}
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -37,7 +38,7 @@ def after_faults(make_lanes: MakeLanes) -> Lanes:
     lanes.serve(SETTINGS)
     for lane in lanes.values():
         lane.wait_for_banner("default")
-        lane.lines(WORKERS)
+        lines(lanes.server, f"{lane.flagsmith.api_url}.*defaults serve", WORKERS)
     for name, lane in lanes.items():
         lane.flagsmith.environment_document.always(answers.truth)
         lane.flagsmith.flags.always(answers.truth)
@@ -56,7 +57,7 @@ def test_defaults_are_served_until_flagsmith_answers(after_faults: Lanes, name: 
     assert len(calls) <= WORKERS * (1 + most_fetches(calls[-1].at - calls[0].at))
     logged = [line for line in lane.lines(WORKERS) if "Until it answers, defaults serve" in line]
     assert len(logged) == WORKERS, logged
-    flagsmith.wait_for_streams(WORKERS, timeout=30)
+    flagsmith.wait_for_streams(WORKERS)
     flagsmith.change("banner_text", value="after")
     lane.wait_for_banner("after")
 
@@ -76,11 +77,13 @@ def test_the_last_good_flags_are_served_from_a_file(
     lane = lanes["filed"]
     flagsmith = lane.flagsmith
     flagsmith.stream.always(PLAIN)
-    filed = {"filed": {**SHORT_TIMEOUTS, **settings, "SNAPSHOT_FILE": str(tmp_path / "flags.json")}}
+    file = tmp_path / "flags.json"
+    filed = {"filed": {**SHORT_TIMEOUTS, **settings, "SNAPSHOT_FILE": str(file)}}
     lanes.serve(filed)
     lane.wait_until_idle()
     flagsmith.change("banner_text", value="last good")
     lane.wait_for_banner("last good")
+    eventually(lambda: b"last good" in file.read_bytes())
     assert lanes.server.stop() == 0
     flagsmith.api_server.refuse()
     flagsmith.stream_server.refuse()

@@ -34,7 +34,7 @@ def mount(make: Callable[[str, Mapping[str, Any]], Flask]) -> DispatcherMiddlewa
 def make_app(name: str, settings: Mapping[str, Any]) -> Flask:
     """Make one app."""
     app = Flask(name)
-    app.config.update(settings)
+    app.config.update(settings, FLAGSMITH_CUSTOM_HEADERS={"X-Worker": str(os.getpid())})
     #: The states that this process has served, in order.
     epochs: list[float] = []
     banners: list[Any] = []
@@ -46,13 +46,16 @@ def make_app(name: str, settings: Mapping[str, Any]) -> Flask:
         if banners[-1:] != [banner]:
             banners.append(banner)
 
-    FlagsmithRealtime(app)
+    flagsmith = FlagsmithRealtime(app)
 
     @app.get("/")
     def state() -> dict[str, Any]:
+        status = flagsmith.status
         return {
             "pid": os.getpid(),
             "banner": flags.get_feature_value("banner_text", "default"),
+            "calls": status.calls,
+            "is_greeted": status.last_event is not None,
             "epochs": epochs,
             "banners": banners,
             "most_memory_kib": memory_kib("VmHWM"),

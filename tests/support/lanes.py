@@ -13,13 +13,22 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask_flagsmith_realtime.client.backoff import RETRY_SECONDS
-from tests.support.misbehaving import MisbehavingFlagsmith, Stream, event
+from tests.support.misbehaving import MisbehavingFlagsmith, Request, Stream, event
 from tests.support.servers import Answer, Served, gunicorn
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 WORKERS = 2
+#: The shortest time between two polls by the default settings.
+FASTEST_POLL_SECONDS = 54.0
 #: The banner at the start.
 BEFORE = "Welcome!"
+
+#: No time runs out while a machine is busy, unless a test sets it. The streams have no heartbeats.
+PATIENT = {
+    "REQUEST_TIMEOUT_SECONDS": PATIENCE_SECONDS,
+    "STREAM_TIMEOUT_SECONDS": 10 * PATIENCE_SECONDS,
+    "LIVE_REFRESH_INTERVAL_SECONDS": 10 * PATIENCE_SECONDS,
+}
 
 #: A stream without a `retry:` field, so that the next connection is not delayed by it.
 PLAIN = Stream(render=lambda epoch: event(epoch, retry=None))
@@ -36,6 +45,7 @@ class Lane:
     def __init__(self, name: str) -> None:
         self.name = name
         self.flagsmith = MisbehavingFlagsmith()
+        self._calls_before = 0
 
     def wait_for(self, condition: Callable[[Answer], bool], path: str = "/") -> list[Answer]:
         """Wait until all workers' answers meet a condition."""
@@ -47,9 +57,20 @@ class Lane:
         return self.wait_for(lambda answer: bool(answer["banner"] == banner), path)
 
     def wait_until_idle(self) -> None:
-        """Wait until all workers show the first state and listen."""
-        self.wait_for_banner(BEFORE)
+        """Wait until all workers show the first state, listen, and have nothing more to fetch: a
+        worker that is greeted late fetches for that."""
+        self.wait_for(lambda answer: answer["banner"] == BEFORE and answer["is_greeted"])
         self.flagsmith.wait_for_streams(WORKERS)
+        eventually(self._no_call_is_under_way)
+
+    def _no_call_is_under_way(self) -> bool:
+        self._calls_before = len(self.flagsmith.calls)
+        return sum(answer["calls"] for answer in self.wait_for(bool)) == self._calls_before
+
+    def calls(self) -> list[Request]:
+        """Return all calls since :meth:`wait_until_idle`, in order. ``X-Worker`` names their
+        process."""
+        return self.flagsmith.calls[self._calls_before :]
 
     def lines(self, count: int) -> list[str]:
         """Wait for so many lines of this lane in the log, and return all of them."""
@@ -58,8 +79,10 @@ class Lane:
 
 
 def most_fetches(seconds: float) -> int:
-    """Return the largest number of fetches that a worker may make for one change in a time."""
-    return 1 + sum(sum(RETRY_SECONDS[: tries + 1]) <= seconds for tries in range(8))
+    """Return the largest number of fetches that a worker may make for one change in a time: nine in
+    a minute, then at the pace of polling."""
+    retries = sum(sum(RETRY_SECONDS[: tries + 1]) <= seconds for tries in range(8))
+    return 1 + retries + int(seconds / FASTEST_POLL_SECONDS)
 
 
 def lines(server: Served, pattern: str, count: int) -> list[str]:
@@ -73,10 +96,16 @@ def lines(server: Served, pattern: str, count: int) -> list[str]:
 
 
 class Lanes(dict[str, Lane]):
-    """Lanes by name, and the server that they share: the newest one."""
+    """Lanes by name, and the server that they share: the newest one.
 
-    def __init__(self, lanes: Mapping[str, Lane]) -> None:
+    :param settings: settings of all lanes, without their prefix.
+    """
+
+    def __init__(
+        self, lanes: Mapping[str, Lane], settings: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(lanes)
+        self._settings = settings or {}
         self._servers: list[Served] = []
 
     @property
@@ -95,8 +124,10 @@ class Lanes(dict[str, Lane]):
         :param options: options of gunicorn.
         :param app: what gunicorn serves.
         """
-        configs = {name: {**lane.flagsmith.config} for name, lane in self.items()}
-        for name, own in (settings or {}).items():
+        configs: dict[str, dict[str, Any]] = {}
+        for name, lane in self.items():
+            own = {**self._settings, **(settings or {}).get(name, {})}
+            configs[name] = lane.flagsmith.config
             configs[name] |= {f"FLAGSMITH_{key}": value for key, value in own.items()}
         workers = ("--workers", str(WORKERS), "--worker-class", "gthread", "--threads", "4")
         command = gunicorn(*workers, *options, app=app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -37,6 +38,7 @@ class Served:
     ) -> None:
         self._printed = threading.Condition()
         self._lines: list[str] = []
+        self._is_complete = False
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -48,6 +50,8 @@ class Served:
             env={
                 **os.environ,
                 "PYTHONUNBUFFERED": "1",
+                # The output names the place where a process crashed.
+                "PYTHONFAULTHANDLER": "1",
                 "PYTHONPATH": str(ROOT),
                 **environment,
             },
@@ -68,7 +72,7 @@ class Served:
         def look() -> bool:
             match = re.search(pattern, "".join(self._lines))
             found[:] = [match] if match else []
-            return match is not None or self.process.poll() is not None
+            return match is not None or self._is_complete
 
         with self._printed:
             self._printed.wait_for(look, PATIENCE_SECONDS)
@@ -89,6 +93,8 @@ class Served:
             answer = requests.get(self.url + path, headers=headers, timeout=PATIENCE_SECONDS)
             answer.raise_for_status()
         except requests.RequestException as error:
+            # A master tells of a worker that has crashed a little later.
+            self.kill()
             raise AssertionError(f"{error}:\n{self.output}") from None
         content: dict[str, Any] = answer.json()
         return content
@@ -135,7 +141,8 @@ class Served:
             try:
                 self.process.wait(5)
             except subprocess.TimeoutExpired:
-                os.killpg(self.process.pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
         self._reader.join(PATIENCE_SECONDS)
         if self.process.stdout is not None:
@@ -148,6 +155,7 @@ class Served:
                 self._lines.append(line)
                 self._printed.notify_all()
         with self._printed:
+            self._is_complete = True
             self._printed.notify_all()
 
 
@@ -161,8 +169,8 @@ def environment_of(settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 def gunicorn(*options: str, app: str = "tests.support.served:create_app()") -> list[str]:
-    """Return the command line of a gunicorn."""
-    return [str(BIN / "gunicorn"), "--bind", "127.0.0.1:0", *options, app]
+    """Return the command line of a gunicorn. It replaces no worker that a busy machine holds up."""
+    return [str(BIN / "gunicorn"), "--bind", "127.0.0.1:0", "--timeout", "600", *options, app]
 
 
 def uwsgi(
