@@ -57,7 +57,8 @@ class Counter:
         with self._received:
             self._received.wait_for(lambda: self._is_up_to_date(epoch), MOST_WAIT_SECONDS)
             # There is no signal for the first flags, nor for flags that are the same.
-            self._epoch = epoch
+            if not self._is_up_to_date(epoch) or self._epoch is None:
+                self._epoch = epoch
             return self._entries
 
     def _is_up_to_date(self, epoch: float | None) -> bool:

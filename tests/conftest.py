@@ -44,8 +44,17 @@ def caplog(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
     """A local Flagsmith with the sample environment."""
-    with Emulator() as running:
+    # A stream that is recycled in a slow test would count.
+    with Emulator(recycle_seconds=3600) as running:
         yield running
+
+
+@pytest.fixture
+def patient_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stop posts what there is, however long it takes."""
+    monkeypatch.setattr(
+        "flask_flagsmith_realtime.reporting.reporter._FAREWELL_SECONDS", PATIENCE_SECONDS
+    )
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import socket
@@ -179,7 +180,10 @@ ENTRY = counter.Entry("a", datetime(2026, 1, 1), [], None)
 
 
 class TestCounter:
-    def test_a_page_with_the_flags_of_a_change_waits_for_its_entry(self) -> None:
+    def test_a_page_with_the_flags_of_a_change_waits_for_its_entry(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(counter, "MOST_WAIT_SECONDS", PATIENCE_SECONDS)
         changes = counter.Counter()
         changes.latest(1.0)
         with ThreadPoolExecutor() as pool:
@@ -193,6 +197,25 @@ class TestCounter:
         monkeypatch.setattr(counter, "MOST_WAIT_SECONDS", 0.01)
         changes = counter.Counter()
         assert changes.latest(None) == changes.latest(1.0) == changes.latest(2.0) == ()
+
+    def test_a_page_with_older_flags_makes_no_other_page_wait(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        changes = counter.Counter()
+        changes.record([ENTRY], 2.0)
+        # A wait would be an error.
+        monkeypatch.setattr(counter, "MOST_WAIT_SECONDS", math.inf)
+        assert changes.latest(1.0) == changes.latest(2.0) == (ENTRY,)
+
+    def test_a_page_without_flags_lets_others_wait(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(counter, "MOST_WAIT_SECONDS", PATIENCE_SECONDS)
+        changes = counter.Counter()
+        changes.record([], 1.0)
+        changes.latest(None)
+        with ThreadPoolExecutor() as pool:
+            page = pool.submit(changes.latest, 2.0)
+            changes.record([ENTRY], 2.0)
+        assert page.result() == (ENTRY,)
 
     def test_the_newest_entries_are_kept(self) -> None:
         changes = counter.Counter()

@@ -99,10 +99,13 @@ class Stream:
         change = self._engine.wait_for_change(None, 0)
         snapshot = self._engine.read()
         event = self._events.begin(_epoch(snapshot))
-        while not self._is_over(change):
+        while change is not None and not self._process.is_closed():
+            # Also at the end: a process that is slow to start a stream would never send any.
             if event is not None:
                 yield event
             left = self._deadline - time.monotonic()
+            if left <= 0:
+                return
             newest = self._engine.wait_for_change(change, min(self._events.next_delay(), left))
             event = None
             if newest is change:
@@ -111,9 +114,6 @@ class Stream:
                 snapshot = served
                 event = self._events.changed(_epoch(snapshot))
             change = newest
-
-    def _is_over(self, change: object) -> bool:
-        return change is None or self._process.is_closed() or time.monotonic() >= self._deadline
 
 
 class _Process:

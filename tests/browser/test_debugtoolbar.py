@@ -15,6 +15,7 @@ from flask_flagsmith_realtime.emulator import Emulator
 from tests.support.apps import MakeApp
 from tests.support.browsers import Open
 from tests.support.serving import serving
+from tests.support.waiting import eventually
 
 PANEL = "flask_flagsmith_realtime.integrations.debugtoolbar.FlagsPanel"
 
@@ -43,6 +44,9 @@ def url(make_app: MakeApp, emulator: Emulator) -> Iterator[str]:
     bare.add_url_rule("/", view_func=lambda: "<html><body>Hello</body></html>")
     assert "no flags in this app" in bare.test_client().get("/").text
 
+    # The page shows the state in which it was rendered.
+    flagsmith.start(app)
+    eventually(lambda: flagsmith.status.state == "live")
     with serving(app) as served:
         yield served
 

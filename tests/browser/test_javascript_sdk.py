@@ -19,7 +19,7 @@ from tests.support.apps import MakeApp
 from tests.support.browsers import Open
 from tests.support.npm import JAVASCRIPT_SDK, unpack
 from tests.support.paths import ROOT
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 PAGE = """
 <!doctype html>
@@ -142,7 +142,7 @@ def test_it_uses_an_app_that_lists_its_origin(page: Page, emulator: Emulator, ap
 
 
 def test_the_shop_has_the_same_sdk(site: str) -> None:
-    released = requests.get(site + "index.mjs", timeout=20).text
+    released = requests.get(site + "index.mjs", timeout=PATIENCE_SECONDS).text
     vendored = (ROOT / "example_app/static/vendor/flagsmith.mjs").read_text("utf-8")
 
     assert vendored.strip() == released.partition("\n//# sourceMappingURL")[0]

@@ -72,6 +72,7 @@ def test_a_link_switches_a_feature_in_this_browser_until_it_is_cleared(
 
     badge.get_by_role("link").click()
     staff.get_by_role("button", name="Clear all").click()
+    expect(staff.get_by_role("listitem").filter(has_text="(preview)")).to_have_count(0)
     staff.goto(url)
     expect_shop(staff, "old")
     expect(badge).to_have_count(0)
@@ -80,6 +81,7 @@ def test_a_link_switches_a_feature_in_this_browser_until_it_is_cleared(
 def test_the_page_sets_and_resets_features(url: str, staff: Page, open_page: Open) -> None:
     staff.goto(f"{url}flagsmith/preview/")
     staff.get_by_role("button", name="new_checkout on").click()
+    expect(staff.get_by_role("button", name="Reset new_checkout")).to_be_visible()
     staff.get_by_role("textbox", name="Value of banner_text").fill("<b>Hello</b>")
     staff.keyboard.press("Enter")
     expect(staff.get_by_role("listitem").filter(has_text="banner_text")).to_contain_text(

@@ -30,6 +30,7 @@ def be(page: Page, name: str) -> None:
 def switch(page: Page, feature: str) -> None:
     """Switch a feature on the emulator's page."""
     page.get_by_role("switch", name=feature, exact=True).click()
+    expect_sent(page)
 
 
 def set_value(page: Page, feature: str, value: str) -> None:
@@ -37,6 +38,13 @@ def set_value(page: Page, feature: str, value: str) -> None:
     field = page.get_by_label(f"Value of {feature}", exact=True)
     field.fill(value)
     page.locator("form", has=field).get_by_role("button", name="Save").click()
+    expect_sent(page)
+
+
+def expect_sent(page: Page) -> None:
+    """Wait until the emulator's page shows what was answered: until then, a switch shows its new
+    state already, but would send the old one again."""
+    expect(page.locator("form.sending")).to_have_count(0)
 
 
 def test_an_open_shop_follows_a_switch_on_the_emulators_page(demo: Demo, open_page: Open) -> None:
@@ -145,6 +153,9 @@ def test_a_change_does_not_move_the_page(demo: Demo, open_page: Open, width: int
     shop = open_page(demo.shop, viewport={"width": width, "height": 800})
     emulator = open_page(demo.emulator)
     places = "[...document.querySelectorAll('.product, .facts, #segments')].map(e => e.offsetTop)"
+    # Until then, lines come and go without a change.
+    expect(shop.locator("#basket")).to_be_visible()
+    expect(shop.locator("#listening")).to_contain_text("Live")
     before = shop.evaluate(places)
     for feature in ("new_checkout", "banner_text", "free_delivery", "beta_dashboard"):
         switch(emulator, feature)

@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 from flask_flagsmith_realtime.emulator import Emulator
 from tests.support.browsers import Open
 from tests.support.paths import ROOT
-from tests.support.servers import Served, environment_of, gunicorn
+from tests.support.servers import Served, environment_of, gunicorn, reserved_address
 from tests.support.waiting import eventually
 
 
@@ -46,14 +46,16 @@ def test_an_open_shop_follows(emulator: Emulator, open_page: Open, workers: int)
 def test_an_open_shop_catches_up_after_a_restart_of_its_server(
     emulator: Emulator, open_page: Open
 ) -> None:
-    with served(emulator) as server:
-        address = server.url.removeprefix("http://")
-        shop = open_page(server.url)
-        expect(shop.locator("#listening")).to_contain_text("Live")
-        server.stop()
-    emulator.set_flag("new_checkout", enabled=True)
-    with served(emulator, "--bind", address):
-        expect(shop.locator("#buy-mug")).to_contain_text("Buy now")
+    with reserved_address() as address:
+        options = ("--bind", address, "--reuse-port")
+        with served(emulator, *options) as server:
+            server.wait_for_output("Booting worker")
+            shop = open_page(f"http://{address}")
+            expect(shop.locator("#listening")).to_contain_text("Live")
+            server.stop()
+        emulator.set_flag("new_checkout", enabled=True)
+        with served(emulator, *options):
+            expect(shop.locator("#buy-mug")).to_contain_text("Buy now")
 
 
 def test_the_shop_shows_the_state_of_the_stream(emulator: Emulator, open_page: Open) -> None:
@@ -62,6 +64,7 @@ def test_the_shop_shows_the_state_of_the_stream(emulator: Emulator, open_page: O
         listening = shop.locator("#listening")
         expect(listening).to_contain_text("Live")
         emulator.stop()
-        eventually(lambda: shop.reload() and "Polling" in listening.inner_text())
+        # Polling, and stale once that has failed.
+        eventually(lambda: shop.reload() and "Live" not in listening.inner_text())
         emulator.start()
         expect(listening).to_contain_text("Live")

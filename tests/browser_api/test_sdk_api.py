@@ -173,7 +173,7 @@ def test_what_old_sdks_call(shop: Shop) -> None:
 
 
 def test_the_usage_of_browsers_is_counted_with_that_of_the_app(
-    shop: Shop, emulator: Emulator
+    shop: Shop, emulator: Emulator, patient_reports: None
 ) -> None:
     shop.settings["FLAGSMITH_ENABLE_ANALYTICS"] = True
     shop.settings["FLAGSMITH_ANALYTICS_INTERVAL_SECONDS"] = NEVER

@@ -145,6 +145,14 @@ def test_a_stream_has_an_end(shop: Shop) -> None:
     assert "environment_updated" in "".join(lines(open_stream(shop)))
 
 
+def test_a_stream_whose_time_is_over_before_it_starts_has_the_first_event(
+    shop: Shop, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flask_flagsmith_realtime.browser.streams.jitter", lambda seconds: 0.0)
+    _, event = lines(open_stream(shop))
+    assert epoch_of(event) == emulator.epoch
+
+
 def test_a_stop_of_the_engine_ends_the_streams(shop: Shop) -> None:
     answer = open_stream(shop)
     chunks = lines(answer)

@@ -8,6 +8,7 @@ from flask import Flask
 
 from flask_flagsmith_realtime import FlagsmithRealtime, Identity
 from flask_flagsmith_realtime.emulator import Emulator
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 class Shop:
@@ -27,6 +28,7 @@ class Shop:
         if self._app is None:
             self._app = Flask("shop")
             self._app.config.update(self._emulator.config)
+            self._app.config["FLAGSMITH_STARTUP_TIMEOUT_SECONDS"] = PATIENCE_SECONDS
             self._app.config.update(self.settings)
             self.flagsmith.identity_loader(lambda: self.identity)
             self.flagsmith.init_app(self._app)

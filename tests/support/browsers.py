@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.support.servers import Served
+from tests.support.waiting import PATIENCE_SECONDS
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 OPTIONS = (
@@ -30,3 +32,10 @@ class Demo:
     process: Served
     shop: str
     emulator: str
+
+
+def patient_context(browser: Browser, **options: Any) -> BrowserContext:
+    """Make a context whose pages wait as long as tests do."""
+    context = browser.new_context(**options)
+    context.set_default_timeout(PATIENCE_SECONDS * 1000)
+    return context

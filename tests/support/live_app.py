@@ -79,7 +79,7 @@ _TURBO = (
 </script>
 <p id="banner" data-flagsmith-live>{{ flags.banner_text.value }}</p>
 <turbo-frame id="frame" src="/frame"></turbo-frame>
-<a href="/turbo?{{ request.args.get('page', '') }}1">Next</a>
+<a href="/turbo?page={{ request.args.get('page', '') }}1">Next</a>
 """
 )
 
@@ -141,7 +141,7 @@ def create_app() -> Flask:
 
     @app.get("/state")
     def state() -> dict[str, Any]:
-        return {"pid": os.getpid(), "banner": flags["banner_text"].value}
+        return {"pid": os.getpid(), "banner": flags["banner_text"].value, "epoch": flags.epoch}
 
     @app.get("/npm/<path:path>")
     def npm(path: str) -> Response:

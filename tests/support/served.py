@@ -9,7 +9,11 @@ from typing import Any
 from flask import Flask
 
 from flask_flagsmith_realtime import FlagsmithRealtime, flags, flags_changed
+from flask_flagsmith_realtime.reporting import reporter
+from tests.support.waiting import PATIENCE_SECONDS
 
+# The last report is posted, however long it takes.
+reporter._FAREWELL_SECONDS = PATIENCE_SECONDS
 flagsmith = FlagsmithRealtime()
 #: The number of `flags_changed` signals that this process has received.
 changes_received = [0]

@@ -6,12 +6,14 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -163,8 +165,21 @@ Serve = Callable[..., Served]
 Answer = dict[str, Any]
 
 
+@contextmanager
+def reserved_address() -> Iterator[str]:
+    """An address for servers with the option ``--reuse-port``: no other process is given it."""
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{held.getsockname()[1]}"
+
+
 def environment_of(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return settings as the variables that ``app.config.from_prefixed_env()`` reads."""
+    """Return settings as the variables that ``app.config.from_prefixed_env()`` reads.
+
+    Unless they say otherwise, the first read waits as long as a test does.
+    """
+    settings = {"FLAGSMITH_STARTUP_TIMEOUT_SECONDS": PATIENCE_SECONDS, **settings}
     return {f"FLASK_{name}": str(value) for name, value in settings.items()}
 
 
