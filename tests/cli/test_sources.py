@@ -13,6 +13,7 @@ from flask_flagsmith_realtime import FlagsmithRealtime
 from flask_flagsmith_realtime.emulator import Emulator
 from tests.support.apps import MakeApp
 from tests.support.commands import MakeCommandApp, run
+from tests.support.waiting import eventually
 
 #: Nothing listens here.
 NOWHERE = "http://127.0.0.1:9/api/v1/"
@@ -43,8 +44,8 @@ def test_during_an_outage_the_snapshot_file_is_shown(
     file = tmp_path / "snapshot"
     writer = make_app(SNAPSHOT_FILE=file)
     assert emulator.wait_for_streams(1)
+    eventually(file.exists)
     writer.extensions["flagsmith_realtime"].engine.stop()
-    assert file.exists()
     result = run(make_quiet(API_URL=NOWHERE, SNAPSHOT_FILE=file), "get", "banner_text")
     assert result.exit_code == 0
     assert "Welcome to the tea shop" in result.stdout

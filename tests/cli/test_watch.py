@@ -11,14 +11,20 @@ import pytest
 from flask_flagsmith_realtime.emulator import Emulator
 from tests.support.command_line import Directory
 from tests.support.redis_server import RedisServer
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
+#: The first lines. A second answer of Flagsmith's can put the signal of the first behind the other.
+READY = {
+    "Watching 6 features. Ctrl-C ends it.",
+    "The stream is open: changes arrive at once.",
+}
+
 
 def test_watch_prints_changes_as_text(tmp_path: Path, emulator: Emulator) -> None:
-    with Directory(tmp_path, emulator.config).start("flagsmith", "watch") as watch:
-        assert watch.err.next() == "Watching 6 features. Ctrl-C ends it."
-        assert watch.err.next() == "The stream is open: changes arrive at once."
+    with Directory(tmp_path, emulator.config).start_patiently("flagsmith", "watch") as watch:
+        assert {watch.err.next(), watch.err.next()} == READY
 
         def next_change() -> str:
             moment, _, text = watch.out.next().partition("  ")
@@ -35,8 +41,9 @@ def test_watch_prints_changes_as_text(tmp_path: Path, emulator: Emulator) -> Non
         assert next_change() == "brand_new  removed, was on, 3"
         emulator.override_segment("pro_customers", "beta_dashboard", enabled=False)
         assert next_change() == "beta_dashboard  changed for some identities"
+        opened = emulator.streams_opened
         emulator.end_streams()
-        assert emulator.wait_for_streams(1)
+        eventually(lambda: emulator.streams_opened > opened)
         assert watch.interrupt() == 0
         assert watch.err.rest() == [""]
 
@@ -92,10 +99,9 @@ def test_watch_stays_out_of_a_fleet(tmp_path: Path, emulator: Emulator) -> None:
     redis = RedisServer(tmp_path).start()
     try:
         directory = Directory(tmp_path, {**emulator.config, "FLAGSMITH_REDIS_URL": redis.url})
-        with directory.start("flagsmith", "watch") as watch:
+        with directory.start_patiently("flagsmith", "watch") as watch:
             assert watch.err.next().startswith("FLAGSMITH_REDIS_URL is set: this command opens")
-            assert watch.err.next() == "Watching 6 features. Ctrl-C ends it."
-            assert watch.err.next() == "The stream is open: changes arrive at once."
+            assert {watch.err.next(), watch.err.next()} == READY
             emulator.set_flag("new_checkout", enabled=True)
             assert watch.out.next().endswith("new_checkout  off → on")
             assert redis.keys() == {}

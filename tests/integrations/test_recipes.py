@@ -47,7 +47,9 @@ def start(
 ) -> Served:
     """Start a worker, and wait until it is ready."""
     settings |= {"ENABLE_ANALYTICS": True, "ANALYTICS_INTERVAL_SECONDS": 3600}
-    worker = serve([sys.executable, "-m", *command], {"REDIS_URL": redis_server.url}, **settings)
+    # Its last report may take longer than a worker waits for it.
+    command = [sys.executable, "-m", "tests.support.patiently", *command]
+    worker = serve(command, {"REDIS_URL": redis_server.url}, **settings)
     worker.wait_for_output(ready)
     return worker
 
@@ -123,6 +125,7 @@ def test_apscheduler(make_app: MakeApp, emulator: Emulator) -> None:
 
 
 def test_asgi(recipe: Callable[[str], Any], emulator: Emulator) -> None:
+    others = set(threading.enumerate())
     asgi_app = recipe("asgi").create_asgi_app()
 
     async def get() -> str:
@@ -151,7 +154,9 @@ def test_asgi(recipe: Callable[[str], Any], emulator: Emulator) -> None:
     eventually(lambda: asyncio.run(get()) == "after")
     shop: Flask = asgi_app.wsgi_application
     FlagsmithRealtime().stop(shop)
-    eventually(lambda: not [t for t in threading.enumerate() if t.name == "flagsmith-refresher"])
+    eventually(
+        lambda: "flagsmith-refresher" not in {t.name for t in set(threading.enumerate()) - others}
+    )
 
 
 def test_flask_caching(make_app: MakeApp, emulator: Emulator) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
 
+from tests.support.paths import ROOT
 from tests.support.waiting import PATIENCE_SECONDS
 
 #: An app as the first page of the documentation shows it.
@@ -71,9 +72,17 @@ class Directory:
 
     def start(self, *arguments: str) -> Running:
         """Start ``flask`` and leave it running."""
+        return self._start("flask", *arguments)
+
+    def start_patiently(self, *arguments: str) -> Running:
+        """Start ``flask``, which does not take a stream that opens late for an outage."""
+        self.environ["PYTHONPATH"] = str(ROOT)
+        return self._start("tests.support.patiently", "flask", *arguments)
+
+    def _start(self, *arguments: str) -> Running:
         return Running(
             subprocess.Popen(
-                [sys.executable, "-m", "flask", *arguments],
+                [sys.executable, "-m", *arguments],
                 cwd=self.path,
                 env=self.environ,
                 stdout=subprocess.PIPE,
