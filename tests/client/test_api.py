@@ -12,9 +12,10 @@ import pytest
 
 from flask_flagsmith_realtime.exceptions import InvalidDocumentError
 from tests.support import recorded
-from tests.support.apis import MakeAPI, fetch_error
+from tests.support.apis import MakeAPI, fetch_error, fetch_patiently
 from tests.support.misbehaving import MisbehavingFlagsmith, answers
 from tests.support.misbehaving.answers import Behaviour, Call
+from tests.support.waiting import PATIENCE_SECONDS
 
 # Good answers
 
@@ -195,22 +196,26 @@ def test_unusable_flags_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "words"),
+    ("behaviour", "words", "timeout"),
     [
-        (answers.cut_off, "the answer was cut off"),
-        (answers.reset, "connection reset by peer"),
-        (answers.vanish, "closed the connection without an answer"),
-        (answers.hang, "no answer in time"),
-        (answers.hang_in_body, "no answer in time"),
+        (answers.cut_off, "the answer was cut off", PATIENCE_SECONDS),
+        (answers.reset, "connection reset by peer", PATIENCE_SECONDS),
+        (answers.vanish, "closed the connection without an answer", PATIENCE_SECONDS),
+        (answers.hang, "no answer in time", 1.0),
+        (answers.hang_in_body, "no answer in time", 1.0),
     ],
 )
 def test_an_incomplete_answer_is_an_error(
-    flagsmith: MisbehavingFlagsmith, make_api: MakeAPI, behaviour: Behaviour, words: str
+    flagsmith: MisbehavingFlagsmith,
+    make_api: MakeAPI,
+    behaviour: Behaviour,
+    words: str,
+    timeout: float,
 ) -> None:
     flagsmith.environment_document.next(behaviour)
-    api = make_api(REQUEST_TIMEOUT_SECONDS=1.0)
+    api = make_api(REQUEST_TIMEOUT_SECONDS=timeout)
     assert words in str(fetch_error(api))
-    assert api.fetch().flags, "the next call is not to suffer from it"
+    assert fetch_patiently(api).flags, "the next call is not to suffer from it"
 
 
 @pytest.mark.parametrize("compressed", [False, True])

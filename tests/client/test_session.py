@@ -27,8 +27,9 @@ from flask_flagsmith_realtime.config.settings import read_config
 from flask_flagsmith_realtime.processes import forks
 from tests.support.misbehaving import MisbehavingFlagsmith, answers
 from tests.support.misbehaving.answers import Call
+from tests.support.waiting import PATIENCE_SECONDS
 
-TIMEOUT = (5.0, 5.0)
+TIMEOUT = (PATIENCE_SECONDS, PATIENCE_SECONDS)
 
 
 def session_for(flagsmith: MisbehavingFlagsmith, **settings: Any) -> requests.Session:
@@ -260,14 +261,14 @@ def test_addresses_that_do_not_answer_leave_time_for_the_next(
         while True:
             # Until the backlog is full: further connections get no answer.
             one = stack.enter_context(socket.socket())
-            one.settimeout(0.05)
+            one.settimeout(1.0)
             try:
                 one.connect(("127.0.0.2", port))
             except TimeoutError:
                 break
-        resolve_as(monkeypatch, "several.invalid", [*["127.0.0.2"] * 5, "127.0.0.1"])
+        resolve_as(monkeypatch, "several.invalid", [*["127.0.0.2"] * 2, "127.0.0.1"])
         url = f"http://several.invalid:{port}/api/v1/"
-        settings = {"FLAGSMITH_API_URL": url, "FLAGSMITH_REQUEST_TIMEOUT_SECONDS": 1.5}
+        settings = {"FLAGSMITH_API_URL": url, "FLAGSMITH_REQUEST_TIMEOUT_SECONDS": 9.0}
         api = API(read_config({**flagsmith.config, **settings}))
         assert api.fetch().flags
         api.close()
@@ -318,7 +319,7 @@ def end_two_hanging_calls(flagsmith: MisbehavingFlagsmith) -> None:
         with make_session(config, sockets) as session:
             for _ in range(2):
                 try:
-                    get_within_origin(session, f"{flagsmith.api_url}flags/", {}, (60.0, 60.0))
+                    get_within_origin(session, f"{flagsmith.api_url}flags/", {}, (600.0, 600.0))
                 except requests.RequestException as error:
                     errors.append(error)
 
@@ -326,7 +327,7 @@ def end_two_hanging_calls(flagsmith: MisbehavingFlagsmith) -> None:
     caller.start()
     flagsmith.wait_for(lambda: flagsmith.flags.count == 1)
     sockets.end()
-    caller.join(10)
+    caller.join(PATIENCE_SECONDS)
     assert len(errors) == 2
 
 

@@ -31,6 +31,7 @@ from tests.support.misbehaving import (
     event,
 )
 from tests.support.misbehaving.answers import Behaviour, Call
+from tests.support.waiting import PATIENCE_SECONDS
 
 BOM = b"\xef\xbb\xbf"
 EPOCH = 1673546928.02806
@@ -67,7 +68,7 @@ def test_an_event_waits_for_no_further_bytes(
     flagsmith: MisbehavingFlagsmith, chunked: bool, gzipped: bool, piece: int | None
 ) -> None:
     flagsmith.stream.next(Stream(chunked=chunked, gzipped=gzipped, piece=piece))
-    with open_stream(flagsmith, STREAM_TIMEOUT_SECONDS=30) as stream:
+    with open_stream(flagsmith, STREAM_TIMEOUT_SECONDS=PATIENCE_SECONDS) as stream:
         events = stream.events()
         assert next(events) == ChangeEvent(flagsmith.truth.version.epoch, 15.0)
         for value in range(3):
@@ -83,7 +84,7 @@ def test_every_line_end_ends_a_line_at_once(
     flagsmith: MisbehavingFlagsmith, end: bytes, piece: int | None
 ) -> None:
     flagsmith.stream.next(Stream(greeting=None, piece=piece))
-    with open_stream(flagsmith, STREAM_TIMEOUT_SECONDS=30) as stream:
+    with open_stream(flagsmith, STREAM_TIMEOUT_SECONDS=PATIENCE_SECONDS) as stream:
         events = stream.events()
         for epoch in (1.0, 2.0):
             flagsmith.wait_for_streams()
@@ -234,7 +235,7 @@ def test_chunks_that_are_cut_off_end_it(flagsmith: MisbehavingFlagsmith) -> None
 def test_silence_ends_it(flagsmith: MisbehavingFlagsmith) -> None:
     flagsmith.stream.next(SILENT)
     with (
-        open_stream(flagsmith, STREAM_TIMEOUT_SECONDS=0.3) as stream,
+        open_stream(flagsmith, STREAM_TIMEOUT_SECONDS=3.0) as stream,
         pytest.raises(StreamError, match="silent for too long"),
     ):
         list(stream.events())
@@ -372,6 +373,6 @@ def test_ended_sockets_end_a_reader_that_waits(
     reader.start()
     flagsmith.wait_for(lambda: flagsmith.stream.count == 1)
     sockets.end()
-    reader.join(10)
+    reader.join(PATIENCE_SECONDS)
     assert not reader.is_alive()
     flagsmith.wait_for(lambda: flagsmith.stream_server.connections == 0)
