@@ -99,8 +99,7 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis of this test's own."""
     server = RedisServer(tmp_path).start()
     yield server
-    server.client.close()
-    server.stop()
+    server.close()
 
 
 @pytest.fixture

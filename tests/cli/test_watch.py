@@ -109,5 +109,4 @@ def test_watch_stays_out_of_a_fleet(tmp_path: Path, emulator: Emulator) -> None:
             assert watch.interrupt() == 0
             assert watch.err.rest() == [""]
     finally:
-        redis.client.close()
-        redis.stop()
+        redis.close()

@@ -7,15 +7,26 @@ from collections.abc import Iterator
 import pytest
 
 from flask_flagsmith_realtime.emulator import Emulator
-from flask_flagsmith_realtime.fleet import FleetMember
+from flask_flagsmith_realtime.fleet import FleetMember, redis_store
 from tests.support.fleets import QUICK, Members
 from tests.support.redis_server import Gate, RedisServer
+from tests.support.waiting import PATIENCE_SECONDS
+
+FIRST_ANSWERS_SECONDS = redis_store._FIRST_ANSWERS_SECONDS
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shortens the times of fleets for one test."""
+    """Shortens the times of fleets for one test. Redis may take long for its first answers."""
     monkeypatch.setattr(FleetMember, "timings", QUICK)
+    monkeypatch.setattr(redis_store, "_FIRST_ANSWERS_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(redis_store, "_CONFIRMATION_SECONDS", PATIENCE_SECONDS)
+
+
+@pytest.fixture
+def hasty(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits for Redis's first answers only as long as a real process does."""
+    monkeypatch.setattr(redis_store, "_FIRST_ANSWERS_SECONDS", FIRST_ANSWERS_SECONDS)
 
 
 @pytest.fixture

@@ -13,10 +13,13 @@ from typing import Any
 from flask import Flask
 
 from flask_flagsmith_realtime import FlagsmithRealtime, flags_changed, snapshot_refreshed
-from flask_flagsmith_realtime.fleet import FleetMember
+from flask_flagsmith_realtime.fleet import FleetMember, redis_store
 from flask_flagsmith_realtime.fleet.election import FleetTimings
+from tests.support.waiting import PATIENCE_SECONDS
 
 FleetMember.timings = FleetTimings(**json.loads(os.environ.get("MEMBER_PACE", "{}")))
+# Many members start at once: Redis may take long for its first answers.
+redis_store._FIRST_ANSWERS_SECONDS = PATIENCE_SECONDS
 flagsmith = FlagsmithRealtime()
 
 
@@ -40,8 +43,8 @@ def _refreshed(app: Flask, snapshot: Any, **_: Any) -> None:
     _write("serves", banner=snapshot.flags["banner_text"].value)
 
 
-def _changed(app: Flask, leader: bool, **_: Any) -> None:
-    _write("changed", leader=leader)
+def _changed(app: Flask, snapshot: Any, leader: bool, **_: Any) -> None:
+    _write("changed", banner=snapshot.flags["banner_text"].value, leader=leader)
 
 
 def _write(what: str, **more: Any) -> None:

@@ -18,9 +18,11 @@ from flask_flagsmith_realtime.emulator import Emulator
 from tests.support.fleets import calls
 from tests.support.redis_server import RedisServer
 from tests.support.servers import Served, environment_of, gunicorn
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
-QUICK = {"beat_seconds": 0.5, "expiry_seconds": 3.0, "patience_seconds": 2.0}
+#: No member fetches because its first role takes long.
+PATIENT = {"first_role_seconds": PATIENCE_SECONDS}
+QUICK = {**PATIENT, "beat_seconds": 0.5, "expiry_seconds": 3.0, "patience_seconds": 2.0}
 
 
 class Journal:
@@ -48,6 +50,22 @@ class Journal:
             lambda: list(self.banners().values()) == [banner] * workers,
             lambda: str(self.banners()),
         )
+
+    def wait_for_changes(self, workers: int, banner: str) -> None:
+        """Wait until so many workers have received the signal of a change. The next one cannot be
+        merged with it.
+        """
+        changed: list[Any] = []
+
+        def all_have_written() -> bool:
+            changed[:] = [
+                line["pid"]
+                for line in self.lines()
+                if line["what"] == "changed" and line["banner"] == banner
+            ]
+            return len(changed) == workers
+
+        eventually(all_have_written, lambda: f"{banner}: {changed}")
 
     def wait_for_leader(self, other_than: int | None = None) -> int:
         """Wait for the entry of the process that has fetched the newest change."""
@@ -81,7 +99,7 @@ def serve(redis_server: RedisServer, emulator: Emulator, journal: Journal) -> It
             {**emulator.config, "FLAGSMITH_REDIS_URL": redis_server.url, **more}
         )
         environment["MEMBER_JOURNAL"] = str(journal.path)
-        environment["MEMBER_PACE"] = json.dumps(pace or {})
+        environment["MEMBER_PACE"] = json.dumps(pace or PATIENT)
         command = gunicorn(*options, app="tests.fleet.member:create_app()")
         served.append(Served(command, environment))
         return served[-1]
@@ -101,17 +119,12 @@ def test_twelve_workers_cost_one_stream_and_one_call_a_change(
     assert calls(emulator) == 1
     for number in range(20):
         emulator.set_flag("banner_text", value=f"number {number}")
-        journal.wait_for(12, f"number {number}")
+        journal.wait_for_changes(12, f"number {number}")
     assert calls(emulator) <= 22
     assert emulator.streams == 1
     assert emulator.streams_opened == 1
-    changed: list[dict[str, Any]] = []
-
-    def all_have_written() -> bool:
-        changed[:] = [line for line in journal.lines() if line["what"] == "changed"]
-        return len(changed) == 12 * 20
-
-    eventually(all_have_written, lambda: f"{len(changed)} changes were sent")
+    changed = [line for line in journal.lines() if line["what"] == "changed"]
+    assert len(changed) == 12 * 20
     assert len([line for line in changed if line["leader"]]) == 20
     for server in servers:
         assert server.stop() == 0
@@ -149,7 +162,8 @@ def test_another_worker_leads_when_the_leader_is(
     serve: Serve, emulator: Emulator, journal: Journal, number: signal.Signals
 ) -> None:
     emulator.set_flag("banner_text", value="at the start")
-    server = serve("--workers", "3", pace=QUICK)
+    # Gunicorn would end a worker that is paused for half a minute.
+    server = serve("--workers", "3", "--timeout", "300", pace=QUICK)
     journal.wait_for(3, "at the start")
     assert emulator.wait_for_streams(1)
     emulator.set_flag("banner_text", value="under the first")
@@ -196,7 +210,7 @@ def test_a_webhook_at_one_worker_reaches_all(
             f"{server.url}/flagsmith/webhook",
             data=body,
             headers={"X-Flagsmith-Signature": signature},
-            timeout=20,
+            timeout=PATIENCE_SECONDS,
         )
         assert answer.status_code == 200
         journal.wait_for(3, f"number {number}")

@@ -19,7 +19,7 @@ from flask_flagsmith_realtime.fleet.redis_client import check_url, redacted_url
 from tests.support.fleets import Members
 from tests.support.programs import find_program
 from tests.support.redis_server import RedisServer
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,11 @@ except ConfigError as error:
     print(error)
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=True,
     )
     assert "pip install 'flask-flagsmith-realtime[redis]'" in done.stdout
 
@@ -132,8 +136,7 @@ def test_redis_behind_a_socket_file(tmp_path: Path, members: Members) -> None:
     assert set(server.keys()) >= {"leader"}
     for member in list(members.all):
         members.stop(member)
-    server.client.close()
-    server.stop()
+    server.close()
 
 
 def test_tls_is_verified(tmp_path: Path, members: Members) -> None:
@@ -160,8 +163,7 @@ def test_tls_is_verified(tmp_path: Path, members: Members) -> None:
     assert members.leader
     for member in list(members.all):
         members.stop(member)
-    server.client.close()
-    server.stop()
+    server.close()
 
 
 @pytest.fixture

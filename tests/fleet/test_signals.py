@@ -20,6 +20,8 @@ def test_all_members_follow_behind_receivers_that_block(
     members.start(3)
     assert members.leader
     assert emulator.wait_for_streams(1)
+    # The first flags of a member are no change.
+    members.wait_for_flags()
     goes_on = threading.Event()
     entered = threading.Semaphore(0)
 

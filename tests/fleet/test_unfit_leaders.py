@@ -13,6 +13,7 @@ from tests.support.redis_server import Gate, RedisServer
 from tests.support.waiting import eventually
 
 
+@pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("what", ["flags", "beats"])
 def test_a_process_without_answers_from_redis_does_not_lead(
     members: Members, redis_server: RedisServer, emulator: Emulator, gate: Gate, what: str

@@ -11,15 +11,17 @@ from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.engine import RefreshHint
 from flask_flagsmith_realtime.fleet import FleetMember
 from flask_flagsmith_realtime.fleet.election import FleetTimings
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
-#: The real timings, shortened.
+#: Timings with quick heartbeats and retries. A member that the machine holds up keeps its role, and
+#: no member fetches because its first role takes long.
 QUICK = FleetTimings(
+    first_role_seconds=PATIENCE_SECONDS,
     beat_seconds=0.3,
-    expiry_seconds=1.5,
+    expiry_seconds=15.0,
     patience_seconds=1.0,
     longest_retry_seconds=0.5,
-    unfit_seconds=60.0,
+    unfit_seconds=10 * PATIENCE_SECONDS,
 )
 
 
@@ -75,7 +77,7 @@ class Members:
     """The members of a fleet."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        self.settings = settings
+        self.settings = {"FLAGSMITH_STARTUP_TIMEOUT_SECONDS": PATIENCE_SECONDS, **settings}
         self.pace = QUICK
         self.all: list[Member] = []
 

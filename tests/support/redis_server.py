@@ -13,7 +13,7 @@ from typing import Any
 import redis
 
 from tests.support.programs import find_program
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 
 class RedisServer:
@@ -26,8 +26,11 @@ class RedisServer:
     def __init__(self, directory: Path, *options: str) -> None:
         self._directory = directory
         self._options = options
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
+        # Bound and silent, it keeps the port for this server, also while that is stopped.
+        self._reserved = socket.socket()
+        self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._reserved.bind(("127.0.0.1", 0))
+        self.port: int = self._reserved.getsockname()[1]
         self._process: subprocess.Popen[bytes] | None = None
         self.client = redis.Redis(port=self.port, decode_responses=True)
 
@@ -53,6 +56,12 @@ class RedisServer:
             self._process.wait()
             self._process = None
 
+    def close(self) -> None:
+        """Stop for good."""
+        self.client.close()
+        self.stop()
+        self._reserved.close()
+
     def signal(self, number: int) -> None:
         assert self._process is not None
         self._process.send_signal(number)
@@ -61,14 +70,16 @@ class RedisServer:
         """Return the fleet's keys by the last part of their names."""
         return {key.rpartition(":")[2]: key for key in self.client.keys("*")}
 
-    def wait_for_flags(self) -> str:
+    def wait_for_flags(self, epoch: float | None = None) -> str:
         """Wait until flags are stored.
 
+        :param epoch: their epoch; ``None``: any.
         :returns: the key of the flags.
         """
         eventually(lambda: "environment" in self.keys())
         name = self.keys()["environment"]
         eventually(lambda: self.client.hget(name, "version") is not None)
+        eventually(lambda: epoch is None or self.client.hget(name, "epoch") == repr(epoch))
         return name
 
     def subscribers(self) -> int:
@@ -92,20 +103,25 @@ class Gate:
         self.holds: Callable[[bytes], bool] = lambda answer: len(answer) > 1024
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets: list[socket.socket] = []
-        self._start(self._accept)
+        self._accepting = self._start(self._accept)
 
     @property
     def url(self) -> str:
         return f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
 
     def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._accepting.join(PATIENCE_SECONDS)
         for one in (self._listener, *self._sockets):
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
             one.close()
 
-    def _start(self, work: Callable[..., None], *arguments: Any) -> None:
-        threading.Thread(target=work, args=arguments, daemon=True).start()
+    def _start(self, work: Callable[..., None], *arguments: Any) -> threading.Thread:
+        thread = threading.Thread(target=work, args=arguments, daemon=True)
+        thread.start()
+        return thread
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
