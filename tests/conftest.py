@@ -41,11 +41,18 @@ def caplog(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     return caplog
 
 
+class PatientEmulator(Emulator):
+    """Waits for streams as long as all tests wait."""
+
+    def wait_for_streams(self, count: int, timeout: float = PATIENCE_SECONDS) -> bool:
+        return super().wait_for_streams(count, timeout)
+
+
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
     """A local Flagsmith with the sample environment."""
     # A stream that is recycled in a slow test would count.
-    with Emulator(recycle_seconds=3600) as running:
+    with PatientEmulator(recycle_seconds=3600) as running:
         yield running
 
 
@@ -110,7 +117,8 @@ def serve(emulator: Emulator) -> Iterator[Serve]:
     def start(
         command: list[str], environment: Mapping[str, str] | None = None, **settings: Any
     ) -> Served:
-        environment = {**environment_of(emulator.config), **(environment or {})}
+        patient = {"FLAGSMITH_STARTUP_TIMEOUT_SECONDS": PATIENCE_SECONDS}
+        environment = {**environment_of(emulator.config | patient), **(environment or {})}
         environment |= {f"FLASK_FLAGSMITH_{name}": str(value) for name, value in settings.items()}
         served.append(Served(command, environment))
         return served[-1]

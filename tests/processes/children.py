@@ -11,6 +11,7 @@ from flask import Flask
 
 from flask_flagsmith_realtime import flags, flags_changed
 from tests.support.served import create_app
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 def follow(app: Flask, who: str) -> None:
@@ -27,7 +28,7 @@ def follow(app: Flask, who: str) -> None:
         print(f"{who} sees {banner}", flush=True)
         if banner == "after":
             return
-        heard.wait(30)
+        heard.wait(PATIENCE_SECONDS)
         heard.clear()
 
 

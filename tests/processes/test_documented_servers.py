@@ -9,7 +9,6 @@ from pathlib import Path
 from flask_flagsmith_realtime.emulator import Emulator
 from tests.support.paths import DOCS
 from tests.support.servers import Serve, gunicorn
-from tests.support.waiting import PATIENCE_SECONDS
 
 DEPLOYMENT = DOCS / "deployment.rst"
 APP = """
@@ -41,9 +40,10 @@ def test_gevent_workers_of_a_preloading_master(
     settings.write_text(shown("gunicorn.conf.py"))
     options = ["--config", str(settings), "--chdir", str(tmp_path), "--workers", "2"]
     server = serve(gunicorn(*options, app="app:app"))
-    assert emulator.wait_for_streams(2, PATIENCE_SECONDS), server.output
+    assert emulator.wait_for_streams(2), server.output
     emulator.set_flag("banner_text", value="after")
     server.wait_for_all(2, lambda answer: answer["banner"] == "after")
-    assert emulator.calls["environment-document/"] == 4
+    # At the start, for the change, and for a greeting that comes late.
+    assert 4 <= emulator.calls["environment-document/"] <= 6
     assert server.stop() == 0
     assert "Traceback" not in server.output, server.output

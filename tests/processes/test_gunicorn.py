@@ -23,10 +23,11 @@ def test_every_worker_follows(
     server.wait_for_all(WORKERS, lambda answer: answer["banner"] == "before")
     # A preloading master does not listen.
     assert emulator.wait_for_streams(WORKERS)
-    for value in ("after", "once more"):
+    for changes, value in enumerate(("after", "once more"), 1):
         emulator.set_flag("banner_text", value=value)
         server.wait_for_all(WORKERS, lambda answer: answer["banner"] == value)  # noqa: B023
-    server.wait_for_all(WORKERS, lambda answer: answer["changes"] == 2, path="/no-flags")
+        # Changes that wait for their signal together are merged.
+        server.wait_for_all(WORKERS, lambda answer: answer["changes"] == changes, "/no-flags")  # noqa: B023
     assert server.stop() == 0
     assert "Traceback" not in server.output, server.output
     assert emulator.wait_for_streams(0)
@@ -41,7 +42,9 @@ def test_a_preloading_master_forks_without_threads(serve: Serve, emulator: Emula
     assert emulator.wait_for_streams(WORKERS)
     answers = server.wait_for_all(WORKERS, lambda answer: bool(answer["banner"]))
     assert all("flagsmith-listener" in answer["threads"] for answer in answers.values())
-    assert emulator.calls["environment-document/"] == WORKERS
+    # The master has no stream and makes no call; a worker that is greeted late makes a second one.
+    assert emulator.streams_opened == WORKERS
+    assert emulator.calls["environment-document/"] <= 2 * WORKERS
     assert server.stop() == 0
     assert "multi-threaded" not in server.output
 

@@ -11,7 +11,7 @@ from tests.support.servers import Serve
 
 #: An app in the process of its emulator, from the start to the end of both.
 FOLLOW = """
-import sys, threading
+import pathlib, sys, threading, time
 from flask import Flask
 from flask_flagsmith_realtime import FlagsmithRealtime, flags, flags_changed
 from flask_flagsmith_realtime.emulator import Emulator
@@ -30,6 +30,9 @@ with Emulator() as emulator:
     assert changed.wait(60)
     with app.app_context():
         print(flags["banner_text"].value)
+    # The file is written after the signals.
+    while "Hello" not in pathlib.Path(sys.argv[3]).read_text():
+        time.sleep(0.01)
     flagsmith.stop(app)
 print("done")
 """

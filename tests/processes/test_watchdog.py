@@ -8,6 +8,8 @@ import sys
 import threading
 import time
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -36,6 +38,13 @@ def count_threads() -> int:
     return len(watchdog_threads())
 
 
+@contextmanager
+def held() -> Iterator[None]:
+    """Holds the thread back: several functions are then due at once."""
+    with watchdog._watchdogs.get()._changed:
+        yield
+
+
 class Calls:
     """Records calls in their order."""
 
@@ -56,9 +65,10 @@ class Calls:
 
 def test_functions_are_called_in_the_order_of_their_times() -> None:
     calls = Calls()
-    watch(0.3, lambda: calls("third"))
-    watch(0.1, lambda: calls("first"))
-    watch(0.2, lambda: calls("second"))
+    with held():
+        watch(-100.0, lambda: calls("third"))
+        watch(-300.0, lambda: calls("first"))
+        watch(-200.0, lambda: calls("second"))
     assert calls.wait(3) == ["first", "second", "third"]
 
 
@@ -76,22 +86,23 @@ def test_a_cancelled_function_is_not_called_and_is_not_kept_alive() -> None:
     def call() -> None:
         calls("cancelled")
 
-    handle, called = watch(0.1, call), weakref.ref(call)
+    handle, called = watch(600.0, call), weakref.ref(call)
     handle.cancel()
     handle.reschedule(0.0)
     del call
     assert called() is None
-    watch(0.2, lambda: calls("later"))
+    watch(0.1, lambda: calls("later"))
     assert calls.wait(1) == ["later"]
 
 
 def test_a_function_can_be_moved_to_an_earlier_and_to_a_later_time() -> None:
     calls = Calls()
     moved_up = watch(600, lambda: calls("moved up"))
-    moved_back = watch(0.1, lambda: calls("moved back"))
-    moved_back.reschedule(0.4)
-    moved_up.reschedule(0.2)
-    watch(0.3, lambda: calls("between"))
+    with held():
+        moved_back = watch(-400.0, lambda: calls("moved back"))
+        moved_back.reschedule(-100.0)
+        moved_up.reschedule(-300.0)
+        watch(-200.0, lambda: calls("between"))
     assert calls.wait(3) == ["moved up", "between", "moved back"]
     moved_up.reschedule(0.0)
     watch(0.1, lambda: calls("end"))
@@ -113,15 +124,17 @@ def test_a_failing_function_stops_no_other(caplog: pytest.LogCaptureFixture) -> 
 def test_one_thread_serves_all_and_ends_when_nothing_is_watched() -> None:
     calls = Calls()
     watch(0.1, lambda: calls("first"))
-    watch(0.2, lambda: calls("second"))
+    second = watch(600.0, lambda: calls("second"))
     assert count_threads() == 1
+    second.reschedule(0.2)
     calls.wait(2)
     eventually(lambda: count_threads() == 0)
     watch(0.0, lambda: calls("third"))
     calls.wait(3)
 
 
-def test_calls_in_quick_succession_share_a_thread() -> None:
+def test_calls_in_quick_succession_share_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "_IDLE_SECONDS", PATIENCE_SECONDS)
     threads: set[threading.Thread] = set()
     for _ in range(3):
         handle = watch(600.0, int)
@@ -161,8 +174,12 @@ def test_without_a_thread_the_next_watch_tries_again(monkeypatch: pytest.MonkeyP
     eventually(lambda: count_threads() == 0)
     calls = Calls()
 
+    start = threading.Thread.start
+
     def fail(thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
+        if thread.name == THREAD:
+            raise RuntimeError("can't start new thread")
+        start(thread)
 
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", fail)
