@@ -6,10 +6,22 @@ import re
 
 import pytest
 
+from flask_flagsmith_realtime.doctor import redis_check
 from flask_flagsmith_realtime.emulator import Emulator
+from flask_flagsmith_realtime.fleet import redis_client, redis_store
 from tests.support.doctor import app_with, find
 from tests.support.paths import DOCS
 from tests.support.redis_server import RedisServer
+from tests.support.waiting import PATIENCE_SECONDS
+
+
+@pytest.fixture(autouse=True)
+def _patient_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis may answer late."""
+    monkeypatch.setattr(redis_client.open_client, "__defaults__", (PATIENCE_SECONDS,))
+    monkeypatch.setattr(redis_store, "_CONFIRMATION_SECONDS", PATIENCE_SECONDS)
+    for name in ("_LOCK_SECONDS", "_MESSAGE_SECONDS"):
+        monkeypatch.setattr(redis_check, name, PATIENCE_SECONDS)
 
 
 def test_redis_has_to_run_all_operations_of_a_fleet(

@@ -21,6 +21,7 @@ from flask_flagsmith_realtime.storage.archive import MAX_ARCHIVE_BYTES, pack
 from flask_flagsmith_realtime.storage.snapshot_file import SnapshotFile
 from tests.support import recorded
 from tests.support.snapshots import snapshot_of_answer, snapshot_of_document
+from tests.support.waiting import PATIENCE_SECONDS
 
 KEY = "ser.c2VjcmV0"
 
@@ -264,7 +265,7 @@ def results_of(scenario: str, path: Path) -> dict[str, Any]:
         [sys.executable, "-m", "tests.storage.snapshot_writers", scenario, str(path)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=10 * PATIENCE_SECONDS,
         check=True,
     )
     assert ended.stderr == ""
