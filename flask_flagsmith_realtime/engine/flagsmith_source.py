@@ -115,6 +115,7 @@ class FlagsmithSource(Source):
         now = time.monotonic()
         if mail.hint is not None:
             self._schedule.hinted(mail.hint.moment, now)
+            self._mailbox.noted_hint()
             self._announced = mail.hint.moment or time.time()
         for reason in mail.transitions:
             if reason is None:

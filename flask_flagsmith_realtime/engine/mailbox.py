@@ -52,6 +52,8 @@ class Mailbox:
         self.is_closed = False
         self._condition = threading.Condition()
         self._mail = Mail()
+        #: The hint that was taken and is not noted yet.
+        self._taken_hint: RefreshHint | None = None
         self._awaits_greeting = False
 
     def announce(self, epoch: float | None) -> None:
@@ -90,15 +92,21 @@ class Mailbox:
             self._mail.hint = hint.merged_with(self._mail.hint)
             self._condition.notify()
 
+    def noted_hint(self) -> None:
+        """The refresher has noted the hint that it took."""
+        with self._condition:
+            self._taken_hint = None
+
     def close(self) -> RefreshHint | None:
         """Ends the refresher.
 
-        :returns: the hint that it has not taken.
+        :returns: the hint that it has not noted.
         """
         with self._condition:
             self.is_closed = True
             self._condition.notify()
-            return self._mail.hint
+            hint, taken = self._mail.hint, self._taken_hint
+            return taken if hint is None else hint.merged_with(taken)
 
     def take(self, timeout: float | None) -> Mail:
         """Waits for mail, or for the end, and empties the mailbox.
@@ -108,4 +116,6 @@ class Mailbox:
         with self._condition:
             self._condition.wait_for(lambda: self.is_closed or self._mail != Mail(), timeout)
             mail, self._mail = self._mail, Mail()
+            if mail.hint is not None:
+                self._taken_hint = mail.hint.merged_with(self._taken_hint)
             return mail

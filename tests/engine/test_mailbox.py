@@ -115,6 +115,17 @@ def test_whatever_comes_in_wakes_the_one_who_waits(mailbox: Mailbox, reason: str
     assert mailbox.is_closed is (reason == "close")
 
 
+def test_a_hint_is_left_until_it_is_noted(mailbox: Mailbox) -> None:
+    mailbox.hint(RefreshHint(5.0))
+    assert mailbox.take(timeout=0).hint == RefreshHint(5.0)
+    assert mailbox.take(timeout=0).hint is None
+    mailbox.hint(RefreshHint(3.0))
+    assert mailbox.close() == RefreshHint(5.0)
+    mailbox.take(timeout=0)
+    mailbox.noted_hint()
+    assert mailbox.close() is None
+
+
 def test_a_closed_mailbox_stays_closed(mailbox: Mailbox) -> None:
     mailbox.close()
     for _ in range(2):
