@@ -60,6 +60,8 @@ class Dispatcher:
         self._waiting: OrderedDict[object, tuple[NamedSignal, dict[str, Any]]] = OrderedDict()
         self._transitions = itertools.count()
         self._thread: threading.Thread | None = None
+        #: The content of the signal that is sent at the moment.
+        self._sending: dict[str, Any] | None = None
         self._closed = False
 
     def send(self, signal: NamedSignal, **content: Any) -> None:
@@ -104,21 +106,26 @@ class Dispatcher:
             del app
 
     def _send(self, app: Flask, signal: NamedSignal, content: dict[str, Any]) -> None:
-        report = partial(self._report_slow, threading.get_ident())
+        report = partial(self._report_slow, threading.get_ident(), content)
+        self._sending = content
         watched = watch(SLOW_SECONDS, report)
         try:
             signals.send(signal, app, **content)
         finally:
             watched.cancel()
-            self._activity.slow_receiver = None
+            with self._lock:
+                self._sending = self._activity.slow_receiver = None
 
-    def _report_slow(self, thread: int) -> None:
+    def _report_slow(self, thread: int, content: dict[str, Any]) -> None:
         """Names the receiver that holds up the others. In the watchdog's thread."""
         name = signals.running_in(thread)
-        if name is not None:
+        with self._lock:
+            # The watchdog may be late.
+            if name is None or self._sending is not content:
+                return
             self._activity.slow_receiver = name
-            self._slow.problem(
-                f"{name} has received a signal {SLOW_SECONDS:g} s ago and still runs. Flags "
-                "follow, but all other signals wait for it. Give it a timeout, or do its work "
-                "elsewhere."
-            )
+        self._slow.problem(
+            f"{name} has received a signal {SLOW_SECONDS:g} s ago and still runs. Flags "
+            "follow, but all other signals wait for it. Give it a timeout, or do its work "
+            "elsewhere."
+        )

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from flask import Flask
@@ -26,6 +27,7 @@ from flask_flagsmith_realtime.engine.dispatcher import Dispatcher
 from flask_flagsmith_realtime.exceptions import FetchError
 from flask_flagsmith_realtime.model import Flag, diff
 from flask_flagsmith_realtime.monitoring import Activity
+from flask_flagsmith_realtime.processes.watchdog import Watch, watch
 from tests.support.apps import MakeApp, Received
 from tests.support.waiting import PATIENCE_SECONDS, eventually
 
@@ -205,7 +207,11 @@ def test_a_receiver_that_runs_for_long_is_named(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    def watch_from_its_begin(seconds: float, report: Callable[[], None]) -> Watch:
+        return watch(seconds, lambda: block.entered.wait(PATIENCE_SECONDS) and report())
+
     monkeypatch.setattr(dispatcher_module, "SLOW_SECONDS", 0.05)
+    monkeypatch.setattr(dispatcher_module, "watch", watch_from_its_begin)
     flagsmith = FlagsmithRealtime()
 
     @flagsmith.on_change("banner_text")
@@ -220,6 +226,37 @@ def test_a_receiver_that_runs_for_long_is_named(
     assert flagsmith.status.state == "live"
     block.goes_on.set()
     eventually(lambda: flagsmith.status.slow_receiver is None)
+
+
+def test_only_the_signal_that_is_sent_is_reported(
+    app: Flask, block: Block, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reports: list[Callable[[], None]] = []
+
+    def note(_seconds: float, report: Callable[[], None]) -> Mock:
+        reports.append(report)
+        return Mock()
+
+    monkeypatch.setattr(dispatcher_module, "watch", note)
+    activity = Activity()
+    dispatcher = Dispatcher(app, activity)
+    first = Block()
+    signals.stream_connected.connect(first, sender=app)
+    snapshot_refreshed.connect(block, sender=app)
+    dispatcher.send(signals.stream_connected)
+    dispatcher.send(snapshot_refreshed, snapshot=snapshot(0, a=0))
+    first.goes_on.set()
+    assert block.entered.wait(PATIENCE_SECONDS)
+    before, during = reports
+    # The watchdog may be late.
+    before()
+    assert activity.slow_receiver is None
+    during()
+    assert "Block" in str(activity.slow_receiver)
+    block.goes_on.set()
+    eventually(lambda: activity.slow_receiver is None)
+    during()
+    assert activity.slow_receiver is None
 
 
 def test_without_a_thread_signals_are_sent_late(
