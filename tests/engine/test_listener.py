@@ -409,11 +409,11 @@ def test_many_connections_leak_nothing(flagsmith: MisbehavingFlagsmith, listen: 
             )
         )
 
-    flagsmith.stream.next(*kinds, SILENT, *kinds * 30, SILENT)
+    flagsmith.stream.next(*kinds, SILENT, *kinds * 10, SILENT)
     listen(Hasty(), STREAM_TIMEOUT_SECONDS=600)
     wait_for_rest(len(kinds) + 1)
     descriptors, threads = count_descriptors(), threading.active_count()
     flagsmith.say(RESET)
-    wait_for_rest(31 * len(kinds) + 2)
+    wait_for_rest(11 * len(kinds) + 2)
     # The server's last threads may still be ending.
     eventually(lambda: count_descriptors() <= descriptors and threading.active_count() <= threads)
