@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +164,7 @@ Serve = Callable[..., Served]
 Answer = dict[str, Any]
 
 
-@contextmanager
+@contextlib.contextmanager
 def reserved_address() -> Iterator[str]:
     """An address for servers with the option ``--reuse-port``: no other process is given it."""
     with socket.socket() as held:
