@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from flask_flagsmith_realtime.emulator import Emulator
 from tests.support.browsers import Open
+from tests.support.waiting import eventually
 
 
 def switch(page: Page, name: str) -> None:
@@ -36,6 +37,26 @@ def test_an_open_page_follows_changes_made_elsewhere(emulator: Emulator, open_pa
     expect(page.get_by_role("switch", name="new_checkout", exact=True)).to_be_checked()
     expect(page.get_by_label("Value of added", exact=True)).to_have_value("later")
     expect(page.get_by_role("switch", name="free_delivery", exact=True)).to_have_count(0)
+
+
+def test_an_answer_that_comes_late_brings_no_older_state_back(
+    emulator: Emulator, open_page: Open
+) -> None:
+    page = open_page(emulator.url)
+    polls: list[Route] = []
+    page.route(emulator.url, lambda route: polls.append(route))
+    emulator.set_flag("banner_text", value="from elsewhere")
+    eventually(lambda: page.wait_for_timeout(20) or polls)
+    late = polls[0].fetch()
+    # From here on, no further poll corrects it.
+    page.route("**/version", lambda _: None)
+    switch(page, "new_checkout")
+    expect(page.locator("#changes")).to_contain_text("new_checkout: on")
+    for poll in polls:
+        poll.fulfill(response=late)
+    page.evaluate("fetch('/static/flag.svg').then((answer) => answer.text())")
+    expect(page.locator("#changes")).to_contain_text("new_checkout: on")
+    expect(page.get_by_role("switch", name="new_checkout", exact=True)).to_be_checked()
 
 
 def test_unsaved_input_is_kept(emulator: Emulator, open_page: Open) -> None:

@@ -52,9 +52,14 @@ document.addEventListener("keydown", (event) => {
 
 setInterval(async () => {
   if (document.hidden) return;
+  const known = version;
   try {
     const now = await (await fetch("/version")).text();
-    if (now !== version) redraw(await (await fetch("/")).text());
+    if (now !== known) {
+      const html = await (await fetch("/")).text();
+      // What was drawn meanwhile may be newer.
+      if (known === version) redraw(html);
+    }
     showGone(false);
   } catch {
     showGone(true);
