@@ -246,6 +246,26 @@ def test_a_hidden_page_lets_go_and_catches_up(site: Site, browser: Browser) -> N
     context.close()
 
 
+def test_a_change_while_a_page_gives_up_is_not_missed(site: Site, browser: Browser) -> None:
+    site.change_everywhere("before")
+    context = patient_context(browser)
+    page = context.new_page()
+    page.clock.install()
+    page.goto(f"{site.server.url}/live")
+    requests = listen(context)
+    page.route("**/live", lambda route: route.abort())
+    site.change("not to be had")
+    # Each time, it waits a bit longer: at the end for a few seconds.
+    until(page, lambda: page.clock.fast_forward(4_000) or requests.count("/live") >= 14)
+    until(page, lambda: len(events(page)) == 1)
+    page.unroute("**/live")
+    site.change("after all")
+    until(page, lambda: len(events(page)) == 2)
+    page.clock.fast_forward(20_000)
+    expect_banner("after all", page)
+    context.close()
+
+
 def test_htmx_and_turbo_follow(site: Site, open_page: Open) -> None:
     site.change_everywhere("before")
     htmx, turbo = open_page(f"{site.server.url}/htmx"), open_page(f"{site.server.url}/turbo")

@@ -1,5 +1,5 @@
 // @ts-check
-// Open pages follow changes of feature flags.
+// Open pages follow changes of flags.
 
 const LIVE = "[data-flagsmith-live]:not([data-flagsmith-live] *)";
 const url = new URL("events", import.meta.url).href;
@@ -24,18 +24,19 @@ function learn(epoch) {
   document.dispatchEvent(new CustomEvent("flagsmith:change", { detail: { epoch } }));
 }
 
-/** Fetches the page until it is new enough: a worker can be behind. */
+/** Fetches the page until it is new enough: workers lag. */
 async function refresh() {
-  again = true;
+  again = 14;
   if (busy) return;
   busy = true;
-  for (let ms = 100; again && ms < 9000 && document.querySelector(LIVE); ms *= 1.4) {
-    again = false;
+  for (let ms = 100; again && document.querySelector(LIVE); ms = Math.min(1.4 * ms, 9000)) {
+    const left = again - 1;
+    again = 0;
     const { href } = location;
     const text = await fetch(href, { cache: "no-store" }).then((r) => r.text()).catch(String);
     const page = new DOMParser().parseFromString(text, "text/html");
     if (href === location.href && epochOf(page) >= newest) update(page);
-    else again = true;
+    else again = again || left;
     await new Promise((done) => later(ms, done));
   }
   busy = false;
@@ -82,7 +83,7 @@ function connect(ms = 1000) {
   source = new EventSource(`${url}?since=${newest || ""}`);
   source.onopen = () => (ms = 1000);
   source.addEventListener("environment_updated", ({ data }) => learn(JSON.parse(data).updated_at));
-  // Unless refused, the browser connects again by itself.
+  // Unless refused, the browser reconnects by itself.
   source.onerror = () => source.readyState === 2 && poll(2 * ms);
 }
 
@@ -101,7 +102,7 @@ function follow() {
   if (following || document.hidden) return;
   const { signal } = (following = new AbortController());
   if (!navigator.locks) return connect();
-  // The tab with the lock connects, and tells the others.
+  // The tab with the lock connects and tells others.
   channel = new BroadcastChannel(url);
   channel.onmessage = ({ data }) => {
     if (data !== "?") learn(data);
@@ -127,7 +128,7 @@ addEventListener("visibilitychange", () => {
   if (document.hidden) hiding = setTimeout(letGo, 60000);
   else follow();
 });
-// Turbo can show an older page again.
+// Turbo can show an older page.
 addEventListener("turbo:load", () => epochOf(document) < newest && refresh());
 addEventListener("pagehide", letGo);
 addEventListener("pageshow", follow);
