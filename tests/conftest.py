@@ -71,7 +71,11 @@ def make_app(emulator: Emulator) -> Iterator[MakeApp]:
 
     def make(extension: FlagsmithRealtime | None = None, **settings: Any) -> Flask:
         app = Flask(f"app_{len(apps)}")
-        app.config.update(emulator.config, FLAGSMITH_STARTUP_TIMEOUT_SECONDS=PATIENCE_SECONDS)
+        app.config.update(
+            emulator.config,
+            FLAGSMITH_STARTUP_TIMEOUT_SECONDS=PATIENCE_SECONDS,
+            FLAGSMITH_REQUEST_TIMEOUT_SECONDS=PATIENCE_SECONDS,
+        )
         app.config.update({f"FLAGSMITH_{name}": value for name, value in settings.items()})
         (extension or FlagsmithRealtime()).init_app(app)
         apps.append(app)

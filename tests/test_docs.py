@@ -39,6 +39,7 @@ def name_of(path: Path) -> str:
     return path.stem
 
 
+@pytest.mark.usefixtures("patient_reports")
 @pytest.mark.parametrize("path", PAGES, ids=name_of)
 def test_examples_run(path: Path) -> None:
     Page(path).run()

@@ -27,7 +27,7 @@ from tests.support.waiting import PATIENCE_SECONDS
 
 def test_the_constructor_initializes_the_app(emulator: Emulator) -> None:
     app = Flask("shop")
-    app.config.update(emulator.config)
+    app.config.update(emulator.config, FLAGSMITH_STARTUP_TIMEOUT_SECONDS=PATIENCE_SECONDS)
     flagsmith = FlagsmithRealtime(app)
     with app.app_context():
         assert flags.get_feature_value("banner_text")
@@ -120,7 +120,9 @@ def test_an_app_that_is_set_to_testing_later_stops(make_app: MakeApp) -> None:
 
 def test_an_app_under_test_can_be_started_explicitly(emulator: Emulator) -> None:
     app = Flask("shop")
-    app.config.update(emulator.config, TESTING=True)
+    app.config.update(
+        emulator.config, TESTING=True, FLAGSMITH_STARTUP_TIMEOUT_SECONDS=PATIENCE_SECONDS
+    )
     flagsmith = FlagsmithRealtime(app)
     flagsmith.start(app)
     with app.app_context():

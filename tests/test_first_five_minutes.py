@@ -26,15 +26,17 @@ with app.app_context():
     flags.is_feature_enabled({name!r})
 """
 
-#: An app that waits until a fetch has failed.
+#: An app that waits until a failed fetch is in the log: before the next one fails.
 FAILING = f"""\
 import threading
-from flask_flagsmith_realtime import refresh_failed
+from flask_flagsmith_realtime import logs, refresh_failed
 
-failed = threading.Event()
-refresh_failed.connect(lambda *_, **__: failed.set(), weak=False)
+failures = threading.Semaphore(0)
+refresh_failed.connect(lambda *_, **__: failures.release(), weak=False)
 {APP}
-failed.wait({PATIENCE_SECONDS})
+for _ in range(2):
+    failures.acquire(timeout={PATIENCE_SECONDS})
+logs.flush({PATIENCE_SECONDS})
 """
 
 

@@ -127,7 +127,7 @@ def test_live_server(project: pytest.Pytester) -> None:
             server.server_close()
 
         def get(url):
-            with urlopen(url, timeout=20) as answer:
+            with urlopen(url, timeout=60) as answer:
                 return answer.read()
 
         def test_live(url, flagsmith_flags):

@@ -8,6 +8,7 @@ from urllib.parse import urljoin
 import requests
 
 from flask_flagsmith_realtime.emulator import Emulator
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 def call(
@@ -17,7 +18,7 @@ def call(
     headers = {"X-Environment-Key": key or emulator.server_side_key, **arguments.pop("headers", {})}
     method = arguments.pop("method", "POST" if "json" in arguments else "GET")
     url = urljoin(emulator.api_url, path)
-    return requests.request(method, url, headers=headers, timeout=20, **arguments)
+    return requests.request(method, url, headers=headers, timeout=PATIENCE_SECONDS, **arguments)
 
 
 def identify(emulator: Emulator, key: str | None = None, **body: Any) -> requests.Response:

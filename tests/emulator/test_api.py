@@ -10,6 +10,7 @@ import requests
 from flask_flagsmith_realtime.emulator import Emulator
 from tests.emulator.calls import call, identify, stored_traits, trait
 from tests.support import recorded
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 def flag_of(answer: dict[str, Any], name: str) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def test_the_header_can_lag_behind_the_body(emulator: Emulator) -> None:
         return float(response.headers["X-Flagsmith-Document-Updated-At"]), '"new"' in response.text
 
     before = emulator.epoch
-    emulator.lag_header(60)
+    emulator.lag_header(3600)
     first = emulator.set_flag("banner_text", value="old")
     after = emulator.set_flag("banner_text", value="new")
     assert first < after
@@ -290,7 +291,7 @@ def test_invalid_json_is_refused(emulator: Emulator) -> None:
             "X-Environment-Key": emulator.server_side_key,
             "Content-Type": "application/json",
         },
-        timeout=20,
+        timeout=PATIENCE_SECONDS,
     )
 
     assert response.status_code == 400

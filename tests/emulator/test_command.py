@@ -62,11 +62,13 @@ def test_it_prints_how_to_use_it_and_ends_by_a_signal(
         answer = requests.get(
             settings["FLASK_FLAGSMITH_API_URL"] + "environment-document/",
             headers={"X-Environment-Key": settings["FLASK_FLAGSMITH_ENVIRONMENT_KEY"]},
-            timeout=20,
+            timeout=PATIENCE_SECONDS,
         )
         assert answer.status_code == 200
         stream = requests.get(
-            f"{url}sse/environments/EmulatedShopEnvironment/stream", stream=True, timeout=20
+            f"{url}sse/environments/EmulatedShopEnvironment/stream",
+            stream=True,
+            timeout=PATIENCE_SECONDS,
         )
         with stream:
             process.send_signal(number)

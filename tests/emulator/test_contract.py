@@ -14,6 +14,7 @@ import requests
 
 from flask_flagsmith_realtime.emulator import Emulator
 from tests.support.paths import RECORDINGS
+from tests.support.waiting import PATIENCE_SECONDS
 
 SERVER_SIDE_KEY = "ser.SERVER_SIDE_KEY"
 HEADERS = (
@@ -147,7 +148,7 @@ def send(emulator: Emulator, exchange: dict[str, Any]) -> requests.Response:
         json=content if as_json else None,
         data=None if as_json else content,
         allow_redirects=False,
-        timeout=20,
+        timeout=PATIENCE_SECONDS,
     )
 
 

@@ -11,6 +11,7 @@ import requests
 
 from flask_flagsmith_realtime.emulator import Emulator
 from tests.support.paths import RECORDINGS
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def test_the_environment(
     recording: dict[str, Any], session: tuple[Emulator, requests.Session]
 ) -> None:
     emulator, connection = session
-    flags = connection.get(emulator.api_url + "flags/", timeout=20).json()
+    flags = connection.get(emulator.api_url + "flags/", timeout=PATIENCE_SECONDS).json()
 
     assert json.dumps(plain(flags)) == json.dumps(recording["environment"])
 
@@ -55,7 +56,9 @@ def test_each_identity(
     for identity in recording["identities"]:
         traits = [{"trait_key": k, "trait_value": v} for k, v in identity["traits"].items()]
         body = {"identifier": identity["identifier"], "traits": traits, "transient": True}
-        answer = connection.post(emulator.api_url + "identities/", json=body, timeout=20)
+        answer = connection.post(
+            emulator.api_url + "identities/", json=body, timeout=PATIENCE_SECONDS
+        )
         if json.dumps(plain(answer.json()["flags"])) != json.dumps(identity["flags"]):
             wrong.append(identity["identifier"])
 

@@ -6,6 +6,7 @@ import pytest
 import requests
 
 from flask_flagsmith_realtime.emulator import Emulator
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 def switch(emulator: Emulator, url: str | None = None, **headers: str) -> int:
@@ -15,7 +16,7 @@ def switch(emulator: Emulator, url: str | None = None, **headers: str) -> int:
         data={"feature": "new_checkout", "enabled": "on"},
         headers={name.replace("_", "-"): value for name, value in headers.items()},
         allow_redirects=False,
-        timeout=20,
+        timeout=PATIENCE_SECONDS,
     ).status_code
 
 
@@ -66,7 +67,7 @@ def test_the_page_may_be_called_localhost(emulator: Emulator) -> None:
 def test_another_name_for_this_machine_gets_nothing(emulator: Emulator, path: str) -> None:
     # So a page cannot read it by letting a name of its own point to this machine.
     headers = {"Host": "evil.example", "X-Environment-Key": emulator.server_side_key}
-    response = requests.get(emulator.url + path, headers=headers, timeout=20)
+    response = requests.get(emulator.url + path, headers=headers, timeout=PATIENCE_SECONDS)
 
     assert response.status_code == 403
 
@@ -80,13 +81,13 @@ def test_pages_of_every_origin_may_use_the_sdks_endpoints(emulator: Emulator) ->
         emulator.api_url + "identities/",
         json={"identifier": "ada", "traits": [{"trait_key": "plan", "trait_value": "free"}]},
         headers=ELSEWHERE | key,
-        timeout=20,
+        timeout=PATIENCE_SECONDS,
     )
     stream = requests.get(
         f"{emulator.url}sse/environments/{emulator.client_side_key}/stream",
         headers=ELSEWHERE,
         stream=True,
-        timeout=20,
+        timeout=PATIENCE_SECONDS,
     )
 
     with response, stream:
@@ -99,7 +100,9 @@ def test_pages_of_every_origin_may_use_the_sdks_endpoints(emulator: Emulator) ->
 @pytest.mark.parametrize("path", ["api/v1/identities/", "v1/events", "sse/environments/x/stream"])
 def test_a_preflight_request_is_answered(emulator: Emulator, path: str) -> None:
     asked = {"Access-Control-Request-Method": "POST"}
-    response = requests.options(emulator.url + path, headers=ELSEWHERE | asked, timeout=20)
+    response = requests.options(
+        emulator.url + path, headers=ELSEWHERE | asked, timeout=PATIENCE_SECONDS
+    )
 
     assert response.status_code == 200
     assert "x-environment-key" in response.headers["Access-Control-Allow-Headers"]
@@ -108,8 +111,10 @@ def test_a_preflight_request_is_answered(emulator: Emulator, path: str) -> None:
 @pytest.mark.parametrize("path", ["", "version", "edit/switch", "static/page.js"])
 def test_the_page_is_for_its_own_origin_alone(emulator: Emulator, path: str) -> None:
     asked = {"Access-Control-Request-Method": "POST"}
-    preflight = requests.options(emulator.url + path, headers=ELSEWHERE | asked, timeout=20)
-    read = requests.get(emulator.url + path, headers=ELSEWHERE, timeout=20)
+    preflight = requests.options(
+        emulator.url + path, headers=ELSEWHERE | asked, timeout=PATIENCE_SECONDS
+    )
+    read = requests.get(emulator.url + path, headers=ELSEWHERE, timeout=PATIENCE_SECONDS)
 
     for response in preflight, read:
         assert not [name for name in response.headers if name.startswith("Access-Control")]
@@ -118,14 +123,16 @@ def test_the_page_is_for_its_own_origin_alone(emulator: Emulator, path: str) -> 
 def test_a_page_cannot_use_the_server_side_key(emulator: Emulator) -> None:
     # It can be guessed: it is made of the client-side key.
     headers = ELSEWHERE | {"X-Environment-Key": emulator.server_side_key}
-    response = requests.get(emulator.api_url + "environment-document/", headers=headers, timeout=20)
+    response = requests.get(
+        emulator.api_url + "environment-document/", headers=headers, timeout=PATIENCE_SECONDS
+    )
 
     assert response.status_code == 403
     assert response.json() == {"detail": "A page must not use the server-side key."}
 
 
 def test_no_page_may_frame_it_or_run_scripts_in_it(emulator: Emulator) -> None:
-    policy = requests.get(emulator.url, timeout=20).headers["Content-Security-Policy"]
+    policy = requests.get(emulator.url, timeout=PATIENCE_SECONDS).headers["Content-Security-Policy"]
 
     assert "default-src 'self'" in policy
     assert "frame-ancestors 'none'" in policy

@@ -10,6 +10,7 @@ import requests
 from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.emulator import document as documents
 from tests.support import recorded
+from tests.support.waiting import PATIENCE_SECONDS
 
 FEATURES, IDENTITIES = 200, 2000
 
@@ -34,7 +35,7 @@ def fetch(emulator: Emulator) -> requests.Response:
     return requests.get(
         emulator.api_url + "environment-document/",
         headers={"X-Environment-Key": emulator.server_side_key},
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
 
 
@@ -67,7 +68,7 @@ def test_a_document_is_serialized_once(large: Emulator) -> None:
 
 
 def test_the_page_shows_what_matters(large: Emulator) -> None:
-    page = requests.get(large.url, timeout=60).text
+    page = requests.get(large.url, timeout=PATIENCE_SECONDS).text
 
     assert '<datalist id="feature-names">' in page
     assert "more from the environment" in page

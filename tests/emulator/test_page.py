@@ -12,18 +12,19 @@ import requests
 from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.emulator import document as documents
 from tests.support import recorded
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 def page_of(emulator: Emulator) -> str:
     """Return the visible text of the page as one line."""
-    text = re.sub(r"<[^>]+>", " ", requests.get(emulator.url, timeout=20).text)
+    text = re.sub(r"<[^>]+>", " ", requests.get(emulator.url, timeout=PATIENCE_SECONDS).text)
     return " ".join(html.unescape(text).split())
 
 
 def send(emulator: Emulator, action: str, **fields: Any) -> requests.Response:
     """Send one of the page's forms."""
     return requests.post(
-        f"{emulator.url}edit/{action}", data=fields, allow_redirects=False, timeout=20
+        f"{emulator.url}edit/{action}", data=fields, allow_redirects=False, timeout=PATIENCE_SECONDS
     )
 
 
@@ -33,7 +34,7 @@ def identify(emulator: Emulator, identifier: str) -> None:
         emulator.api_url + "identities/",
         params={"identifier": identifier},
         headers={"X-Environment-Key": emulator.client_side_key},
-        timeout=20,
+        timeout=PATIENCE_SECONDS,
     ).raise_for_status()
 
 
@@ -88,7 +89,7 @@ def test_it_shows_what_changed_for_an_identity_since(emulator: Emulator) -> None
 
 def test_the_version_changes_with_what_is_shown(emulator: Emulator) -> None:
     def version() -> str:
-        return requests.get(emulator.url + "version", timeout=20).text
+        return requests.get(emulator.url + "version", timeout=PATIENCE_SECONDS).text
 
     seen = [version()]
     assert version() == seen[0]
@@ -248,7 +249,7 @@ def test_names_and_values_are_escaped(emulator: Emulator) -> None:
     emulator.override_identity(nasty, nasty, enabled=True)
     emulator.set_segment(nasty, [], {nasty: {"enabled": True}})
     identify(emulator, nasty)
-    text = requests.get(emulator.url, timeout=20).text
+    text = requests.get(emulator.url, timeout=PATIENCE_SECONDS).text
 
     assert "<script>alert" not in text
     assert html.escape(nasty) in text.replace("&#34;", "&quot;").replace("&#39;", "&#x27;")
@@ -267,9 +268,12 @@ def test_an_empty_environment_has_a_page_too() -> None:
 
 
 def test_its_parts_are_served(emulator: Emulator) -> None:
-    text = requests.get(emulator.url, timeout=20).text
+    text = requests.get(emulator.url, timeout=PATIENCE_SECONDS).text
     paths = set(re.findall(r'(?:src|href)="(/[^"]+)"', text))
 
     assert {path.rpartition(".")[2] for path in paths} == {"css", "js", "svg"}
     for path in paths:
-        assert requests.get(emulator.url.rstrip("/") + path, timeout=20).status_code == 200
+        assert (
+            requests.get(emulator.url.rstrip("/") + path, timeout=PATIENCE_SECONDS).status_code
+            == 200
+        )

@@ -11,7 +11,7 @@ from flagsmith import Flagsmith
 from flagsmith.analytics import EventProcessorConfig
 
 from flask_flagsmith_realtime.emulator import Emulator
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 JSON = {"Content-Type": "application/json"}
 
@@ -21,7 +21,7 @@ def report(emulator: Emulator, body: Any, version: int = 1) -> requests.Response
         f"{emulator.url}api/v{version}/analytics/flags/",
         json=body,
         headers={"X-Environment-Key": emulator.client_side_key},
-        timeout=20,
+        timeout=PATIENCE_SECONDS,
     )
 
 
@@ -30,7 +30,7 @@ def send(emulator: Emulator, *events: Any, key: str | None = None) -> requests.R
         f"{emulator.events_api_url}v1/events",
         json={"events": list(events)},
         headers={"X-Environment-Key": emulator.server_side_key if key is None else key},
-        timeout=20,
+        timeout=PATIENCE_SECONDS,
     )
 
 
@@ -83,11 +83,11 @@ class TestAnalytics:
         assert (response.status_code, response.json()) == (400, errors)
 
     def test_the_page_shows_it(self, emulator: Emulator) -> None:
-        before = requests.get(emulator.url + "version", timeout=20).text
+        before = requests.get(emulator.url + "version", timeout=PATIENCE_SECONDS).text
         report(emulator, {"banner_text": 1234})
 
-        assert "1234" in requests.get(emulator.url, timeout=20).text
-        assert requests.get(emulator.url + "version", timeout=20).text != before
+        assert "1234" in requests.get(emulator.url, timeout=PATIENCE_SECONDS).text
+        assert requests.get(emulator.url + "version", timeout=PATIENCE_SECONDS).text != before
 
 
 class TestEvents:
@@ -196,7 +196,7 @@ class TestEvents:
             emulator.url + "v1/events",
             data=body,
             headers=headers | {"X-Environment-Key": emulator.client_side_key},
-            timeout=20,
+            timeout=PATIENCE_SECONDS,
         )
 
         assert response.status_code == status
@@ -210,7 +210,7 @@ class TestEvents:
     def test_the_page_shows_exposures_by_variant(self, emulator: Emulator) -> None:
         exposure = event("$flag_exposure", feature_name="button_colour", identifier="ada")
         send(emulator, exposure | {"value": "calm"}, exposure | {"value": "bold"}, event("signup"))
-        page = requests.get(emulator.url, timeout=20).text
+        page = requests.get(emulator.url, timeout=PATIENCE_SECONDS).text
 
         for shown in ("saw button_colour", "calm", "bold", "signup"):
             assert shown in page
@@ -248,7 +248,7 @@ class TestExperiment:
         flags = requests.get(
             emulator.api_url + "flags/",
             headers={"X-Environment-Key": emulator.client_side_key},
-            timeout=20,
+            timeout=PATIENCE_SECONDS,
         )
 
         assert "metadata" not in flags.text
@@ -260,7 +260,7 @@ class TestExperiment:
         document = requests.get(
             emulator.api_url + "environment-document/",
             headers={"X-Environment-Key": emulator.server_side_key},
-            timeout=20,
+            timeout=PATIENCE_SECONDS,
         ).json()
         states = [state for s in document["project"]["segments"] for state in s["feature_states"]]
         carried = [
@@ -287,10 +287,12 @@ class TestExperiment:
         sdk = Flagsmith(
             environment_key=emulator.client_side_key,
             api_url=emulator.api_url,
+            request_timeout_seconds=PATIENCE_SECONDS,
             enable_events=True,
             event_processor_config=EventProcessorConfig(
                 events_api_url=emulator.events_api_url,
-                max_buffer_items=2,  # then it sends them
+                max_buffer_items=2,  # then it sends them, and not before
+                flush_interval_seconds=3600,
             ),
         )
         try:
@@ -312,7 +314,7 @@ def identity_flag(emulator: Emulator, identifier: str, feature: str) -> dict[str
         emulator.api_url + "identities/",
         params={"identifier": identifier},
         headers={"X-Environment-Key": emulator.client_side_key},
-        timeout=20,
+        timeout=PATIENCE_SECONDS,
     ).json()
     flags: list[dict[str, Any]] = answer["flags"]
     return next(flag for flag in flags if flag["feature"]["name"] == feature)

@@ -11,6 +11,14 @@ from flask import Flask
 from flask_flagsmith_realtime import FlagsmithRealtime, flags
 from tests.support.apps import MakeApp
 from tests.support.misbehaving import MisbehavingFlagsmith
+from tests.support.waiting import PATIENCE_SECONDS
+
+#: No time runs out while a machine is busy, unless a test sets it.
+PATIENT = {
+    "STARTUP_TIMEOUT_SECONDS": PATIENCE_SECONDS,
+    "REQUEST_TIMEOUT_SECONDS": PATIENCE_SECONDS,
+    "IDENTITY_TTL_SECONDS": 10 * PATIENCE_SECONDS,
+}
 
 
 @pytest.fixture
@@ -22,6 +30,7 @@ def make_remote_app(flagsmith: MisbehavingFlagsmith) -> Iterator[MakeApp]:
         app = Flask("shop")
         app.config.update(flagsmith.config)
         app.config["FLAGSMITH_ENVIRONMENT_KEY"] = flagsmith.client_side_key
+        app.config.update({f"FLAGSMITH_{name}": value for name, value in PATIENT.items()})
         app.config.update({f"FLAGSMITH_{name}": value for name, value in settings.items()})
         FlagsmithRealtime(app)
         apps.append(app)

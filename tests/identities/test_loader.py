@@ -20,6 +20,7 @@ from flask_flagsmith_realtime import (
     flags,
 )
 from tests.support.offline import BOB, make_offline_app, recorded_document
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 def test_is_asked_once_a_request(offline_app: Flask, extension: FlagsmithRealtime) -> None:
@@ -323,7 +324,7 @@ def test_is_for_the_whole_context_of_threads(
     def load() -> Identity:
         if threading.get_ident() != me:
             inside.set()
-            assert go_on.wait(20)
+            assert go_on.wait(PATIENCE_SECONDS)
         return BOB
 
     given = []
@@ -332,7 +333,7 @@ def test_is_for_the_whole_context_of_threads(
         read: Callable[[], None] = lambda: given.append(flags["beta_dashboard"].enabled)  # noqa: E731
         thread = threading.Thread(target=context.run, args=(read,))
         thread.start()
-        assert inside.wait(20)
+        assert inside.wait(PATIENCE_SECONDS)
         assert flags["beta_dashboard"]
         go_on.set()
         thread.join()

@@ -20,6 +20,7 @@ from flask_flagsmith_realtime.emulator import Emulator
 from tests.support.apps import MakeApp, Received
 from tests.support.misbehaving import MisbehavingFlagsmith, answers
 from tests.support.remote_identities import bodies, mark, read
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 def test_the_flags_equal_those_of_local_evaluation(make_app: MakeApp, emulator: Emulator) -> None:
@@ -147,21 +148,21 @@ def test_concurrent_requests_for_one_identity_share_one_call(
     inside = threading.Barrier(9)
 
     def answer(call: answers.Call) -> None:
-        answered.wait(20)
+        answered.wait(PATIENCE_SECONDS)
         answers.truth(call)
 
     flagsmith.identities.always(answer)
 
     def request() -> Any:
-        inside.wait(20)
+        inside.wait(PATIENCE_SECONDS)
         return read(app)
 
     with ThreadPoolExecutor(8) as threads:
         results = [threads.submit(request) for _ in range(8)]
-        inside.wait(20)
+        inside.wait(PATIENCE_SECONDS)
         flagsmith.wait_for(lambda: flagsmith.identities.count == 1)
         answered.set()
-        values = {result.result(20) for result in results}
+        values = {result.result(PATIENCE_SECONDS) for result in results}
     assert len(values) == 1
     assert flagsmith.identities.count == 1
 
@@ -172,7 +173,7 @@ def hold(flagsmith: MisbehavingFlagsmith, identifier: bytes) -> threading.Event:
 
     def answer(call: answers.Call) -> None:
         if identifier in call.exchange.request.body:
-            release.wait(20)
+            release.wait(PATIENCE_SECONDS)
         answers.truth(call)
 
     flagsmith.identities.always(answer)
@@ -189,7 +190,7 @@ def test_calls_for_different_identities_run_at_the_same_time(
         assert read(app, Identity("quick")) is not None
         assert not slow.done()
         release.set()
-        assert slow.result(20) is not None
+        assert slow.result(PATIENCE_SECONDS) is not None
 
 
 def test_an_app_under_test_makes_no_call(flagsmith: MisbehavingFlagsmith) -> None:
@@ -222,9 +223,9 @@ def test_a_forked_child_opens_its_own_connections(
         process = context.Process(target=child)
         process.start()
         assert results.get() == (before, before)
-        process.join(20)
+        process.join(PATIENCE_SECONDS)
         release.set()
-        assert under_way.result(20) == before
+        assert under_way.result(PATIENCE_SECONDS) == before
     assert process.exitcode == 0
     read(app, Identity("carol"))
     asked = flagsmith.identities.requests

@@ -24,7 +24,10 @@ def app(make_remote_app: MakeApp, flagsmith: MisbehavingFlagsmith) -> Flask:
     flagsmith.flags.always(answers.lagging_header(HOUR))
     flagsmith.identities.always(answers.lagging_header(HOUR))
     made = make_remote_app(IDENTITY_TTL_SECONDS=HOUR)
-    flagsmith.wait_for_streams(1)
+    engine = state_of(made).engine
+    # A stream that greets late causes one more fetch.
+    eventually(lambda: engine.status().last_event is not None)
+    eventually(lambda: engine.status().calls == flagsmith.flags.count)
     read(made)
     return made
 
@@ -94,6 +97,7 @@ def test_an_announced_change_costs_two_calls_of_flags_and_three_of_an_identity(
     for _ in range(20):
         read(app)
     assert flagsmith.identities.count == asked + 3
+    flagsmith.wait_for(lambda: flagsmith.flags.count >= fetched + 2)
     assert flagsmith.flags.count == fetched + 2
 
 

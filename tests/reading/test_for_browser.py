@@ -19,6 +19,7 @@ from flask_flagsmith_realtime import (
 from flask_flagsmith_realtime.emulator import Emulator
 from flask_flagsmith_realtime.testing import override_flags
 from tests.support import recorded
+from tests.support.waiting import PATIENCE_SECONDS
 
 SECRET = "pricing"
 
@@ -45,7 +46,11 @@ def emulator(document: dict[str, Any]) -> Iterator[Emulator]:
 
 def make_app(emulator: Emulator, **settings: Any) -> tuple[Flask, FlagsmithRealtime]:
     app = Flask("shop")
-    app.config.update(emulator.config, FLAGSMITH_AUTOSTART=False)
+    app.config.update(
+        emulator.config,
+        FLAGSMITH_AUTOSTART=False,
+        FLAGSMITH_STARTUP_TIMEOUT_SECONDS=PATIENCE_SECONDS,
+    )
     app.config.update({f"FLAGSMITH_{name}": value for name, value in settings.items()})
     return app, FlagsmithRealtime(app)
 

@@ -49,7 +49,8 @@ class Directory:
             for name, content in os.environ.items()
             if not name.startswith(("FLASK_", "FLAGSMITH_", "GUNICORN_"))
         }
-        self.environ |= {f"FLASK_{name}": str(value) for name, value in (settings or {}).items()}
+        settings = {"FLAGSMITH_STARTUP_TIMEOUT_SECONDS": PATIENCE_SECONDS, **(settings or {})}
+        self.environ |= {f"FLASK_{name}": str(value) for name, value in settings.items()}
 
     def setenv(self, name: str, content: str) -> None:
         """Set an environment variable of the processes to come."""

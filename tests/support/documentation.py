@@ -36,7 +36,7 @@ from sybil.parsers.rest import CodeBlockParser, SkipParser
 from flask_flagsmith_realtime import FlagsmithRealtime
 from flask_flagsmith_realtime.app_state import EXTENSION
 from flask_flagsmith_realtime.emulator import Emulator
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 _RAISED = re.compile(r"\w+Error: ")
 
@@ -64,7 +64,8 @@ class Page:
         document = Document.parse(str(self._path), *parsers)
         self._namespace = document.namespace
         with _environment() as environ, Emulator() as emulator:
-            environ.update({f"FLASK_{name}": value for name, value in emulator.config.items()})
+            settings = {"FLAGSMITH_STARTUP_TIMEOUT_SECONDS": PATIENCE_SECONDS, **emulator.config}
+            environ.update({f"FLASK_{name}": str(value) for name, value in settings.items()})
             self._namespace.update(
                 __name__="shop",
                 Flask=Flask,
