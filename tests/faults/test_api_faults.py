@@ -180,7 +180,7 @@ def test_a_lagging_replica_never_brings_back_older_flags(lanes: Lanes) -> None:
         flagsmith.change("banner_text", value=value)
         lane.wait_for_banner(value)
     # Signals that wait are merged.
-    for answer in lane.wait_for(lambda answer: answer["banners"][-1] == "three"):
+    for answer in lane.wait_for(lambda answer: answer["banners"][-1:] == ["three"]):
         assert answer["epochs"] == sorted(answer["epochs"])
         assert answer["banners"] == sorted(answer["banners"], key=BANNERS.index)
     calls = lane.calls()
