@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import threading
@@ -14,11 +15,11 @@ from flask_flagsmith_realtime import Flag, Identity
 from flask_flagsmith_realtime.identities.local import IdentityFlags, LocalIdentities
 from flask_flagsmith_realtime.logs import OncePerCause, SafeLogger
 from flask_flagsmith_realtime.model.evaluation import Evaluation
-from flask_flagsmith_realtime.model.patterns import MATCH_TIMEOUT_SECONDS
 from tests.support import recorded
 from tests.support.paths import RECORDINGS
 from tests.support.snapshots import snapshot_of_document
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.turns import others_run_during
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 # The SDK compares versions with text, in a way that its library for versions will give up.
 pytestmark = pytest.mark.filterwarnings("ignore:.*comparisons between Version.*:DeprecationWarning")
@@ -225,20 +226,13 @@ def test_a_catastrophic_pattern_stops_nothing(
     document: Document, caplog: pytest.LogCaptureFixture
 ) -> None:
     identities = identities_of(with_condition(document, operator="REGEX", value="^(a|a)*$"))
-    flags = identities.flags_of(Identity("bob", {"code": "a" * 40 + "!"}))
-    turns: list[int] = []
-    is_over = threading.Event()
+    numbers = itertools.count()
 
-    def take_turns() -> None:
-        while not is_over.wait(MATCH_TIMEOUT_SECONDS / 20):
-            turns.append(1)
+    def evaluate() -> None:
+        flags = identities.flags_of(Identity(f"bob {next(numbers)}", {"code": "a" * 40 + "!"}))
+        assert flags["beta_dashboard"] == Flag("beta_dashboard", False, None, 5)
 
-    other = threading.Thread(target=take_turns)
-    other.start()
-    assert flags["beta_dashboard"] == Flag("beta_dashboard", False, None, 5)
-    is_over.set()
-    other.join(PATIENCE_SECONDS)
-    assert turns, "no other thread ran meanwhile"
+    eventually(lambda: others_run_during(evaluate))
     assert "the feature 'beta_dashboard' for an identity: TimeoutError" in caplog.text
     assert identities.flags_of(Identity("bob", {"code": "aaa"}))["beta_dashboard"].enabled
     assert not identities.flags_of(Identity("bob", {"code": "aab"}))["beta_dashboard"].enabled
