@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from flask_flagsmith_realtime import FlagsmithRealtime
 from flask_flagsmith_realtime.emulator import Emulator
+from tests.support import ports
 from tests.support.apps import MakeApp
 from tests.support.logs import WaitingLog
 from tests.support.misbehaving import MisbehavingFlagsmith
@@ -42,7 +43,15 @@ def caplog(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 
 class PatientEmulator(Emulator):
-    """Waits for streams as long as all tests wait."""
+    """Waits for streams as long as all tests wait, and keeps its port while it is stopped."""
+
+    def __init__(self, **options: Any) -> None:
+        self._reserved = ports.reserve()
+        super().__init__(self._reserved.getsockname()[1], **options)
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        self._reserved.close()
 
     def wait_for_streams(self, count: int, timeout: float = PATIENCE_SECONDS) -> bool:
         return super().wait_for_streams(count, timeout)

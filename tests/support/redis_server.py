@@ -12,6 +12,7 @@ from typing import Any
 
 import redis
 
+from tests.support import ports
 from tests.support.programs import find_program
 from tests.support.waiting import PATIENCE_SECONDS, eventually
 
@@ -26,10 +27,8 @@ class RedisServer:
     def __init__(self, directory: Path, *options: str) -> None:
         self._directory = directory
         self._options = options
-        # Bound and silent, it keeps the port for this server, also while that is stopped.
-        self._reserved = socket.socket()
-        self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._reserved.bind(("127.0.0.1", 0))
+        # The port stays this server's while it is stopped.
+        self._reserved = ports.reserve()
         self.port: int = self._reserved.getsockname()[1]
         self._process: subprocess.Popen[bytes] | None = None
         self.client = redis.Redis(port=self.port, decode_responses=True)
