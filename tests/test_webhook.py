@@ -206,7 +206,8 @@ def test_call_before_the_change_can_be_fetched_is_retried(
     refreshed.wait()
     emulator.set_flag("banner_text", value="a little later")
     assert changed.wait()["changes"]["banner_text"].after.value == "a little later"
-    assert fetches(emulator) == 3
+    # The first retry may come before the change.
+    assert fetches(emulator) in (3, 4)
 
 
 def test_deletion_is_retried_although_an_older_answer_is_newer_than_its_moment(
