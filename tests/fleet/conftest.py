@@ -20,7 +20,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shortens the times of fleets for one test. Redis may take long for its first answers."""
     monkeypatch.setattr(FleetMember, "timings", QUICK)
     monkeypatch.setattr(redis_store, "_FIRST_ANSWERS_SECONDS", PATIENCE_SECONDS)
-    monkeypatch.setattr(redis_store, "_CONFIRMATION_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(redis_store, "_CONFIRMATION_SECONDS", PATIENCE_SECONDS / 6)
 
 
 @pytest.fixture
