@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from hypothesis import HealthCheck, settings
 
-from flask_flagsmith_realtime import FlagsmithRealtime
+from flask_flagsmith_realtime import FlagsmithRealtime, logs
 from flask_flagsmith_realtime.emulator import Emulator
 from tests.support import ports
 from tests.support.apps import MakeApp
@@ -40,6 +40,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def caplog(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     caplog.__class__ = WaitingLog
     return caplog
+
+
+@pytest.fixture(autouse=True)
+def _own_lines() -> Iterator[None]:
+    """Lines of the threads of a test do not come in the next one."""
+    yield
+    logs.flush(PATIENCE_SECONDS)
 
 
 class PatientEmulator(Emulator):

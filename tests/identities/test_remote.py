@@ -209,24 +209,27 @@ def test_a_forked_child_opens_its_own_connections(
 ) -> None:
     context = multiprocessing.get_context("fork")
     before = read(app)
-    results = context.SimpleQueue()
+    here, there = context.Pipe(duplex=False)
 
     def child() -> None:
         # What was answered before is known; what was not is asked for on a connection of its own.
-        results.put((read(app), read(app, Identity("bob"))))
+        there.send((read(app), read(app, Identity("bob"))))
 
     release = hold(flagsmith, b"under way")
     with ThreadPoolExecutor(1) as threads:
         # The parent forks while a call is under way: with its lock and its future, if it were bad.
         under_way = threads.submit(read, app, Identity("under way"))
         flagsmith.wait_for(lambda: flagsmith.identities.count == 2)
-        process = context.Process(target=child)
+        process = context.Process(target=child, daemon=True)
         process.start()
-        assert results.get() == (before, before)
+        assert here.poll(PATIENCE_SECONDS)
+        assert here.recv() == (before, before)
         process.join(PATIENCE_SECONDS)
         release.set()
         assert under_way.result(PATIENCE_SECONDS) == before
     assert process.exitcode == 0
+    here.close()
+    there.close()
     read(app, Identity("carol"))
     asked = flagsmith.identities.requests
     assert [json.loads(request.body)["identifier"] for request in asked] == [
