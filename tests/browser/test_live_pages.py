@@ -19,7 +19,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
 from flask_flagsmith_realtime.emulator import Emulator
 from tests.support.browsers import Open, patient_context
 from tests.support.npm import HTMX, JAVASCRIPT_SDK, TURBO, unpack
-from tests.support.servers import Served, environment_of, gunicorn, reserved_address, uwsgi
+from tests.support.ports import reserved_address
+from tests.support.servers import Served, environment_of, gunicorn, uwsgi
 from tests.support.waiting import eventually
 
 APP = "tests.support.live_app:create_app()"
@@ -375,7 +376,7 @@ def test_a_page_survives_a_reload_of_uwsgi(start: Start, open_page: Open, reserv
     site = start(
         *("--processes", str(WORKERS), "--threads", "8", "--binary-path", sys.executable),
         # The seconds that it waits for open streams.
-        *("--worker-reload-mercy", "1", "--reuse-port"),
+        *("--worker-reload-mercy", "1"),
         # After a reload, uWSGI would listen on another free port.
         command=partial(uwsgi, address=reserved),
     )

@@ -11,7 +11,8 @@ from playwright.sync_api import expect
 from flask_flagsmith_realtime.emulator import Emulator
 from tests.support.browsers import Open
 from tests.support.paths import ROOT
-from tests.support.servers import Served, environment_of, gunicorn, reserved_address
+from tests.support.ports import reserved_address
+from tests.support.servers import Served, environment_of, gunicorn
 from tests.support.waiting import eventually
 
 
@@ -47,7 +48,7 @@ def test_an_open_shop_catches_up_after_a_restart_of_its_server(
     emulator: Emulator, open_page: Open
 ) -> None:
     with reserved_address() as address:
-        options = ("--bind", address, "--reuse-port")
+        options = ("--bind", address)
         with served(emulator, *options) as server:
             server.wait_for_output("Booting worker")
             shop = open_page(f"http://{address}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def reserve() -> socket.socket:
@@ -12,3 +14,10 @@ def reserve() -> socket.socket:
     reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     reserved.bind(("127.0.0.1", 0))
     return reserved
+
+
+@contextmanager
+def reserved_address() -> Iterator[str]:
+    """The address of such a port, for servers that are started on it again."""
+    with reserve() as reserved:
+        yield "{}:{}".format(*reserved.getsockname())

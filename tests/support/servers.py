@@ -6,12 +6,11 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -162,15 +161,6 @@ class Served:
 
 Serve = Callable[..., Served]
 Answer = dict[str, Any]
-
-
-@contextlib.contextmanager
-def reserved_address() -> Iterator[str]:
-    """An address for servers with the option ``--reuse-port``: no other process is given it."""
-    with socket.socket() as held:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        held.bind(("127.0.0.1", 0))
-        yield f"127.0.0.1:{held.getsockname()[1]}"
 
 
 def environment_of(settings: Mapping[str, Any]) -> dict[str, str]:
