@@ -57,11 +57,11 @@ def test_it_listens_on_loopback_only(emulator: Emulator) -> None:
         other.bind(("127.0.0.2", port))
 
 
-def test_stopping_ends_the_streams() -> None:
-    with Emulator() as emulator:
-        streams = [RawStream(emulator) for _ in range(3)]
-        for stream in streams:
-            stream.read_epoch()
+def test_stopping_ends_the_streams(emulator: Emulator) -> None:
+    streams = [RawStream(emulator) for _ in range(3)]
+    for stream in streams:
+        stream.read_epoch()
+    emulator.stop()
     for stream in streams:
         with stream:
             assert stream.read() == ""
