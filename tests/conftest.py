@@ -65,8 +65,12 @@ class PatientEmulator(Emulator):
 
 
 @pytest.fixture
-def emulator() -> Iterator[Emulator]:
+def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
     """A local Flagsmith with the sample environment."""
+    # It greets each stream. Greetings that come late would cost calls, which tests count.
+    monkeypatch.setattr(
+        "flask_flagsmith_realtime.engine.schedule.GREETING_SECONDS", PATIENCE_SECONDS
+    )
     # A stream that is recycled in a slow test would count.
     with PatientEmulator(recycle_seconds=3600) as running:
         yield running

@@ -13,11 +13,14 @@ from typing import Any
 from flask import Flask
 
 from flask_flagsmith_realtime import FlagsmithRealtime, flags_changed, snapshot_refreshed
+from flask_flagsmith_realtime.engine import schedule
 from flask_flagsmith_realtime.fleet import FleetMember, redis_store
 from flask_flagsmith_realtime.fleet.election import FleetTimings
 from tests.support.waiting import PATIENCE_SECONDS
 
 FleetMember.timings = FleetTimings(**json.loads(os.environ.get("MEMBER_PACE", "{}")))
+# A greeting that comes late would cost a call.
+schedule.GREETING_SECONDS = PATIENCE_SECONDS
 # Many members start at once: Redis may take long for its first answers.
 redis_store._FIRST_ANSWERS_SECONDS = PATIENCE_SECONDS
 flagsmith = FlagsmithRealtime()

@@ -9,9 +9,12 @@ from typing import Any
 from flask import Flask
 
 from flask_flagsmith_realtime import FlagsmithRealtime, flags, flags_changed
+from flask_flagsmith_realtime.engine import schedule
 from flask_flagsmith_realtime.reporting import reporter
 from tests.support.waiting import PATIENCE_SECONDS
 
+# A greeting that comes late would cost a call.
+schedule.GREETING_SECONDS = PATIENCE_SECONDS
 # The last report is posted, however long it takes.
 reporter._FAREWELL_SECONDS = PATIENCE_SECONDS
 flagsmith = FlagsmithRealtime()
