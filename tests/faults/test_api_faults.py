@@ -38,7 +38,7 @@ class Fault:
 
 
 #: Only a call that hangs takes that long.
-SHORT_TIMEOUTS = {"REQUEST_TIMEOUT_SECONDS": 5.0}
+SHORT_TIMEOUTS = {"REQUEST_TIMEOUT_SECONDS": 3.0}
 
 FAULTS = {
     "500": Fault(answers.status(500), "answered 500 Internal Server Error"),
