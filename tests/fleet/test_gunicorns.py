@@ -34,7 +34,9 @@ class Journal:
 
     def lines(self) -> list[dict[str, Any]]:
         text = self.path.read_text() if self.path.exists() else ""
-        return [json.loads(line) for line in text.splitlines()]
+        # The last line may be half written.
+        *lines, _ = text.split("\n")
+        return [json.loads(line) for line in lines]
 
     def banners(self) -> dict[int, object]:
         """Return the banner of each worker by its process id."""
