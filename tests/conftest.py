@@ -141,8 +141,7 @@ def serve(emulator: Emulator) -> Iterator[Serve]:
     def start(
         command: list[str], environment: Mapping[str, str] | None = None, **settings: Any
     ) -> Served:
-        patient = {"FLAGSMITH_STARTUP_TIMEOUT_SECONDS": PATIENCE_SECONDS}
-        environment = {**environment_of(emulator.config | patient), **(environment or {})}
+        environment = {**environment_of(emulator.config), **(environment or {})}
         environment |= {f"FLASK_FLAGSMITH_{name}": str(value) for name, value in settings.items()}
         served.append(Served(command, environment))
         return served[-1]

@@ -10,7 +10,7 @@ import sys
 from flask_flagsmith_realtime.emulator import Emulator
 from tests.support.redis_server import RedisServer
 from tests.support.servers import environment_of
-from tests.support.waiting import PATIENCE_SECONDS, eventually
+from tests.support.waiting import eventually
 
 SCRIPT = """
 import os, signal
@@ -31,11 +31,7 @@ signal.pause()
 def test_a_child_joins_and_closes_inherited_connections(
     redis_server: RedisServer, emulator: Emulator
 ) -> None:
-    settings = {
-        **emulator.config,
-        "FLAGSMITH_REDIS_URL": redis_server.url,
-        "FLAGSMITH_STARTUP_TIMEOUT_SECONDS": PATIENCE_SECONDS,
-    }
+    settings = {**emulator.config, "FLAGSMITH_REDIS_URL": redis_server.url}
 
     def connections() -> set[str]:
         return {client["id"] for client in redis_server.client.client_list()}

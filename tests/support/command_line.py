@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from tests.support.paths import ROOT
+from tests.support.servers import environment_of
 from tests.support.waiting import PATIENCE_SECONDS
 
 #: An app as the first page of the documentation shows it.
@@ -49,8 +50,7 @@ class Directory:
             for name, content in os.environ.items()
             if not name.startswith(("FLASK_", "FLAGSMITH_", "GUNICORN_"))
         }
-        settings = {"FLAGSMITH_STARTUP_TIMEOUT_SECONDS": PATIENCE_SECONDS, **(settings or {})}
-        self.environ |= {f"FLASK_{name}": str(value) for name, value in settings.items()}
+        self.environ |= environment_of(settings or {})
 
     def setenv(self, name: str, content: str) -> None:
         """Set an environment variable of the processes to come."""

@@ -36,7 +36,8 @@ from sybil.parsers.rest import CodeBlockParser, SkipParser
 from flask_flagsmith_realtime import FlagsmithRealtime
 from flask_flagsmith_realtime.app_state import EXTENSION
 from flask_flagsmith_realtime.emulator import Emulator
-from tests.support.waiting import PATIENCE_SECONDS, eventually
+from tests.support.servers import environment_of
+from tests.support.waiting import eventually
 
 _RAISED = re.compile(r"\w+Error: ")
 
@@ -64,8 +65,7 @@ class Page:
         document = Document.parse(str(self._path), *parsers)
         self._namespace = document.namespace
         with _environment() as environ, Emulator() as emulator:
-            settings = {"FLAGSMITH_STARTUP_TIMEOUT_SECONDS": PATIENCE_SECONDS, **emulator.config}
-            environ.update({f"FLASK_{name}": str(value) for name, value in settings.items()})
+            environ.update(environment_of(emulator.config))
             self._namespace.update(
                 __name__="shop",
                 Flask=Flask,
