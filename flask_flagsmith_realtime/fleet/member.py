@@ -299,7 +299,7 @@ class FleetMember(Source):
         old.join()
         if hint is not None:
             new.refresh(hint)
-        publisher, started = self._publisher.successor(self), False
+        started = False
         try:
             if self._role is not Role.ALONE:
                 # Not before: the old source may have published until it was stopped.
@@ -308,7 +308,7 @@ class FleetMember(Source):
                 if found is not None:
                     # By its own publisher, which a stop closes.
                     self._publisher.publish(found, fetched=False)
-            started = not self._stopping.is_set() and new.start(publisher)
+            started = not self._stopping.is_set() and new.start(self._publisher.successor(self))
         finally:
             self._is_replacing = False
             if not started:
