@@ -68,7 +68,9 @@ class SharedFlags:
     def read_failed(self, reason: str) -> None:
         """Notes that a follower could not read: its flags may be out of date."""
         self.failed_reads.append(reason)
-        self._activity.failed(f"The flags in Redis could not be read: {reason}")
+        # Of a traceback, the last line: the status is no log.
+        summary = reason.splitlines()[-1]
+        self._activity.failed(f"The flags in Redis could not be read: {summary}")
 
     def reconcile(
         self, held: Snapshot | None, stored: Stored | None, *, leads: bool

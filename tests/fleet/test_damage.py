@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 
@@ -72,3 +73,22 @@ def test_a_new_leader_replaces_damaged_flags(
     emulator.set_flag("banner_text", value="right")
     members.wait_for("right")
     assert emulator.wait_for_streams(1)
+
+
+def test_the_status_of_a_follower_shows_no_traceback(
+    members: Members, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise LookupError("a mistake of ours")
+
+    members.pace = replace(QUICK, beat_seconds=300.0, expiry_seconds=900.0)
+    members.start(2)
+    assert members.leader
+    members.wait_for_flags()
+    (follower,) = members.of_role("follower")
+    monkeypatch.setattr(follower.source._shared, "read", fail)
+    redis_server.client.publish(
+        redis_server.wait_for_flags().replace(":environment", ":changes"), "stored another"
+    )
+    error = eventually(lambda: follower.flagsmith.status.last_error)
+    assert error == "The flags in Redis could not be read: LookupError: a mistake of ours"
